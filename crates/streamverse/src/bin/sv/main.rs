@@ -1,0 +1,2 @@
+//! The `sv` command.
+fn main() {}

@@ -1,0 +1,72 @@
+//! What the numbers in a picture mean: code points of ITU-T H.273 and HDR10 metadata.
+
+use serde::{Deserialize, Serialize};
+
+/// Colour description by the code points of [ITU-T H.273](https://www.itu.int/rec/T-REC-H.273).
+///
+/// 2 means "unspecified" in the first three fields, which is also the default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColorInfo {
+    /// Colour primaries: 1 BT.709, 9 BT.2020.
+    pub primaries: u8,
+    /// Transfer characteristics: 1 BT.709, 16 PQ, 18 HLG.
+    pub transfer: u8,
+    /// Matrix coefficients: 1 BT.709, 6 BT.601, 9 BT.2020 non-constant luminance.
+    pub matrix: u8,
+    /// Whether samples use the full range instead of the studio range.
+    pub full_range: bool,
+}
+
+impl Default for ColorInfo {
+    fn default() -> Self {
+        Self { primaries: 2, transfer: 2, matrix: 2, full_range: false }
+    }
+}
+
+impl ColorInfo {
+    /// BT.709, studio range: what an untagged HD picture means.
+    pub const BT709: Self = Self { primaries: 1, transfer: 1, matrix: 1, full_range: false };
+
+    /// Perceptual quantiser, SMPTE ST 2084.
+    #[must_use]
+    pub const fn is_pq(&self) -> bool {
+        self.transfer == 16
+    }
+
+    /// Hybrid log-gamma, ARIB STD-B67.
+    #[must_use]
+    pub const fn is_hlg(&self) -> bool {
+        self.transfer == 18
+    }
+}
+
+/// HDR10 static metadata, in the units of the bitstream so that it survives bit for bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HdrMetadata {
+    /// Mastering display colour volume, SMPTE ST 2086.
+    pub mastering: Option<MasteringDisplay>,
+    /// Content light level, CTA-861.3.
+    pub light: Option<ContentLight>,
+}
+
+/// SMPTE ST 2086. Chromaticities in steps of 0.00002, luminances in steps of 0.0001 cd/m².
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasteringDisplay {
+    /// x and y of red, green and blue, in this order (bitstreams differ; this is ours).
+    pub primaries: [[u16; 2]; 3],
+    /// x and y of the white point.
+    pub white: [u16; 2],
+    /// Largest luminance.
+    pub max_luminance: u32,
+    /// Smallest luminance.
+    pub min_luminance: u32,
+}
+
+/// CTA-861.3, both in cd/m².
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentLight {
+    /// Maximum content light level.
+    pub max_content: u16,
+    /// Maximum frame-average light level.
+    pub max_average: u16,
+}
