@@ -1,0 +1,180 @@
+//! Video on demand: a file goes in, an adaptive stream comes out.
+//!
+//! [`start`] checks the request and gives two halves: a [`Handle`] to watch and to cancel, and a
+//! [`Driver`] that does the work on the thread that calls [`Driver::run`]. Nothing runs behind the
+//! caller's back.
+//!
+//! Work happens in `<output>.partial`, with a journal of every finished segment. When all is
+//! there, the folder is renamed to `<output>`, so nobody ever sees half a presentation. A run that
+//! was killed goes on where its journal ends when the same request is started again.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sv_core::{Codec, KeyId, Scheme};
+
+/// What to make of which file.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Request {
+    /// The source: any container and codec that the enabled backends read.
+    pub input: PathBuf,
+    /// The folder to make. It must not exist yet, or be the result of the same request.
+    pub output: PathBuf,
+    /// Which renditions.
+    pub ladder: LadderChoice,
+    /// Which video codecs; each gets the whole ladder.
+    pub codecs: Vec<Codec>,
+    /// Length of a segment: every rendition has a key frame at each multiple.
+    pub segment: Duration,
+    /// Whether and how to encrypt.
+    pub encryption: Option<Encryption>,
+    /// Write HLS playlists.
+    pub hls: bool,
+    /// Write a DASH manifest.
+    pub dash: bool,
+    /// One file per rendition and byte ranges, instead of one file per segment.
+    pub single_file: bool,
+    /// Encoder effort.
+    pub preset: Preset,
+    /// Where a ClearKey licence is to be had; written into manifests of encrypted presentations.
+    pub license_url: Option<String>,
+}
+
+impl Request {
+    /// The defaults that suit most: automatic ladder, H.264, 4-second segments, HLS and DASH, clear.
+    #[must_use]
+    pub fn new(input: impl Into<PathBuf>, output: impl Into<PathBuf>) -> Self {
+        Self {
+            input: input.into(),
+            output: output.into(),
+            ladder: LadderChoice::Auto,
+            codecs: vec![Codec::H264],
+            segment: Duration::from_secs(4),
+            encryption: None,
+            hls: true,
+            dash: true,
+            single_file: false,
+            preset: Preset::default(),
+            license_url: None,
+        }
+    }
+}
+
+/// Where the renditions come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LadderChoice {
+    /// Chosen for the source: never upscales, drops what the source can't fill.
+    Auto,
+    /// The fixed ladder of Apple's HLS authoring specification, without upscaling.
+    Fixed,
+    /// Read from a TOML file.
+    File(PathBuf),
+}
+
+/// How much work the encoders put in; each maps to the encoder's own scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// For previews and tests.
+    Fastest,
+    /// The default: about x264 `veryfast`.
+    #[default]
+    Fast,
+    /// About x264 `medium`.
+    Balanced,
+    /// About x264 `slow`.
+    Best,
+}
+
+/// Common Encryption of every rendition with one key.
+#[derive(Clone, Debug)]
+pub struct Encryption {
+    /// `cenc` or `cbcs`.
+    pub scheme: Scheme,
+    /// Names the key.
+    pub kid: KeyId,
+    /// The key itself; never shown by `Debug`.
+    pub key: sv_drm::ContentKey,
+}
+
+/// What was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The renditions, in order of falling quality.
+    pub renditions: Vec<Rendition>,
+    /// One sentence for each choice of the ladder.
+    pub reasons: Vec<String>,
+    /// Files to open, relative to the output: `master.m3u8`, `manifest.mpd`.
+    pub manifests: Vec<String>,
+    /// Length in milliseconds.
+    pub duration_ms: u64,
+    /// A picture of the beginning, relative to the output.
+    pub poster: Option<String>,
+    /// What was not as it should be in the source, one sentence each.
+    pub warnings: Vec<String>,
+    /// Segments that an earlier run had finished.
+    pub resumed_segments: u64,
+    /// Wall-clock milliseconds of this run.
+    pub elapsed_ms: u64,
+}
+
+/// One stream of the result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Rendition {
+    /// Such as `720p-h264` or `audio-aac-2ch`.
+    pub name: String,
+    /// `video`, `audio` or `text`.
+    pub kind: String,
+    /// RFC 6381.
+    pub codec: String,
+    /// Width in samples, of video.
+    pub width: Option<u32>,
+    /// Height in samples, of video.
+    pub height: Option<u32>,
+    /// Frames per second, of video.
+    pub frame_rate: Option<f64>,
+    /// Bits per second over all, as measured.
+    pub average_bandwidth: u64,
+    /// Bits per second of the largest segment, as measured.
+    pub bandwidth: u64,
+    /// BCP 47 language, if the source says.
+    pub language: Option<String>,
+    /// Bytes stored.
+    pub bytes: u64,
+}
+
+/// Watches and cancels a run. Dropping it cancels.
+#[derive(Debug)]
+pub struct Handle {
+    events: Option<std::sync::mpsc::Receiver<sv_core::Event>>,
+    cancel: sv_pipeline::Cancel,
+}
+
+impl Handle {
+    /// The stream of events; the first call takes it, later ones get an empty stream.
+    ///
+    /// The queue is bounded: a receiver that falls behind misses progress, never the end.
+    pub fn events(&mut self) -> std::sync::mpsc::Receiver<sv_core::Event> {
+        self.events.take().unwrap_or_else(|| std::sync::mpsc::channel().1)
+    }
+
+    /// Asks the run to stop soon; what is finished stays in `<output>.partial`.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Lets the run go on without the handle.
+    pub fn detach(mut self) {
+        self.cancel = sv_pipeline::Cancel::default();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
