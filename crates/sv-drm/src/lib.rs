@@ -1,4 +1,11 @@
-//! Placeholder: being built.
+//! Protection without I/O: Common Encryption of packets, PSSH boxes, ClearKey licences, tokens.
+//!
+//! [`cenc::Encryptor`] is a stage: tracks and packets go in clear and come out encrypted, with a
+//! [`Protection`](sv_core::Protection) on the track and a [`SampleProtection`](sv_core::SampleProtection)
+//! on each packet. Whoever writes the container writes what it finds there.
+//!
+//! Keys live in [`ContentKey`], which is wiped when dropped and shows nothing in `Debug`. Randomness
+//! and the time of day are arguments: nothing here asks the operating system for anything.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
@@ -19,3 +26,14 @@
         clippy::as_conversions
     )
 )]
+
+pub mod cenc;
+pub mod clearkey;
+mod error;
+mod key;
+pub mod keyfile;
+pub mod pssh;
+pub mod token;
+
+pub use error::Error;
+pub use key::ContentKey;

@@ -1,0 +1,177 @@
+//! Common Encryption, ISO/IEC 23001-7: `cenc`, `cens`, `cbc1` and `cbcs`.
+
+mod cipher;
+mod ranges;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use sv_core::{Codec, Item, KeyId, Packet, Protection, SampleProtection, Scheme, Stage, Track, TrackId, TrackKind};
+
+use crate::{ContentKey, Error};
+use cipher::{Cipher, Way};
+use ranges::Ranges;
+
+/// What to encrypt with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The scheme. Browsers play `cenc` and `cbcs`; Apple's players only `cbcs`.
+    pub scheme: Scheme,
+    /// Names the key.
+    pub kid: KeyId,
+    /// The key.
+    pub key: ContentKey,
+    /// Where initialisation vectors begin: random, and different for every track that shares the
+    /// key, or the same keystream would cover two tracks. `cenc`, `cens` and `cbc1` count up from
+    /// the first 8 bytes, a vector for each sample; `cbcs` uses all 16 for every sample.
+    pub iv: [u8; 16],
+    /// Samples of the track that an earlier run has encrypted with this key and `iv`.
+    pub first_sample: u64,
+    /// Whole `pssh` boxes to announce the key with.
+    pub pssh: Vec<Bytes>,
+}
+
+/// Encrypts the packets of one track or several, in decode order.
+pub struct Encryptor {
+    config: Config,
+    tracks: HashMap<TrackId, State>,
+    ready: VecDeque<Item>,
+}
+
+struct State {
+    cipher: Cipher,
+    ranges: Ranges,
+    next: u64,
+}
+
+impl std::fmt::Debug for Encryptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encryptor").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Encryptor {
+    /// An encryptor that has seen no track yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config, tracks: HashMap::new(), ready: VecDeque::new() }
+    }
+
+    /// Announces the key on a track: the track as it is once its packets are encrypted.
+    ///
+    /// # Errors
+    /// [`Error::Encrypted`] and [`Error::Codec`].
+    pub fn protect(&self, track: &Track) -> Result<Track, Error> {
+        if track.protection.is_some() {
+            return Err(Error::Encrypted { track: track.id });
+        }
+        Ranges::new(track)?;
+        let constant = self.config.scheme == Scheme::Cbcs;
+        let mut track = track.clone();
+        track.protection = Some(Protection {
+            scheme: self.config.scheme,
+            default_kid: self.config.kid,
+            pattern: pattern(self.config.scheme, track.kind()),
+            iv_size: if constant { 0 } else { 8 },
+            constant_iv: constant.then(|| Bytes::copy_from_slice(&self.config.iv)),
+            pssh: self.config.pssh.clone(),
+        });
+        Ok(track)
+    }
+
+    fn track(&mut self, track: &Track) -> Result<Item, Error> {
+        let protected = self.protect(track)?;
+        // A track that is described again goes on counting: a vector is never used twice.
+        let next = self.tracks.get(&track.id).map_or(self.config.first_sample, |s| s.next);
+        let pattern = pattern(self.config.scheme, track.kind());
+        let cipher = Cipher::new(&self.config.key, self.config.scheme, pattern);
+        self.tracks.insert(track.id, State { cipher, ranges: Ranges::new(track)?, next });
+        Ok(Item::Track(Arc::new(protected)))
+    }
+
+    fn packet(&mut self, packet: Packet) -> Result<Packet, Error> {
+        let track = packet.track;
+        let dts = packet.dts.ticks();
+        let bad = |reason| Error::Bitstream { track, dts, reason };
+        let state = self.tracks.get_mut(&track).ok_or(Error::Order { track })?;
+        let mut iv = self.config.iv;
+        if self.config.scheme != Scheme::Cbcs {
+            let (start, counter) = iv.split_at_mut(8);
+            let base = <[u8; 8]>::try_from(&*start).map_or(0, u64::from_be_bytes);
+            start.copy_from_slice(&base.wrapping_add(state.next).to_be_bytes());
+            counter.fill(0);
+        }
+        state.next = state.next.wrapping_add(1);
+        let subsamples = state.ranges.map(&packet.data, self.config.scheme).map_err(bad)?;
+        let mut data = packet.data.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        state
+            .cipher
+            .apply(&mut data, iv, &subsamples, Way::Encrypt)
+            .ok_or_else(|| bad("its subsamples do not add up to its size"))?;
+        Ok(Packet {
+            data: data.freeze(),
+            protection: Some(SampleProtection { iv, subsamples: subsamples.into() }),
+            ..packet
+        })
+    }
+}
+
+/// ISO/IEC 23001-7, section 10: `cbcs` covers one block of ten in video, and all of them in audio.
+fn pattern(scheme: Scheme, kind: TrackKind) -> (u8, u8) {
+    match (scheme, kind) {
+        (Scheme::Cens | Scheme::Cbcs, TrackKind::Video) => (1, 9),
+        _ => (0, 0),
+    }
+}
+
+impl Stage for Encryptor {
+    type Error = Error;
+
+    fn push(&mut self, item: Item) -> Result<(), Error> {
+        let item = match item {
+            Item::Track(track) => self.track(&track)?,
+            Item::Packet(packet) => Item::Packet(self.packet(packet)?),
+            other => other,
+        };
+        self.ready.push_back(item);
+        Ok(())
+    }
+
+    fn pull(&mut self) -> Result<Option<Item>, Error> {
+        Ok(self.ready.pop_front())
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Decrypts one packet of a track that carries `protection`, in place where its bytes are not shared.
+///
+/// # Errors
+/// [`Error::Bitstream`] when the packet's subsamples do not add up to its size.
+pub fn decrypt(protection: &Protection, key: &ContentKey, packet: Packet) -> Result<Packet, Error> {
+    let Some(sample) = packet.protection.clone() else { return Ok(packet) };
+    let cipher = Cipher::new(key, protection.scheme, protection.pattern);
+    let mut iv = sample.iv;
+    if let Some(constant) = &protection.constant_iv {
+        iv = [0; 16];
+        for (to, from) in iv.iter_mut().zip(constant.iter()) {
+            *to = *from;
+        }
+    }
+    let mut data = packet.data.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    cipher.apply(&mut data, iv, &sample.subsamples, Way::Decrypt).ok_or(Error::Bitstream {
+        track: packet.track,
+        dts: packet.dts.ticks(),
+        reason: "its subsamples do not add up to its size",
+    })?;
+    Ok(Packet { data: data.freeze(), protection: None, ..packet })
+}
+
+/// Whether [`Encryptor`] can encrypt tracks of this codec.
+#[must_use]
+pub fn supports(codec: Codec) -> bool {
+    ranges::supports(codec)
+}

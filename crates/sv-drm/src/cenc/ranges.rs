@@ -1,0 +1,104 @@
+//! Which bytes of a sample are protected: ISO/IEC 23001-7, section 9.5, and the rules of each codec.
+
+use sv_codec::{h264, hevc, nal};
+use sv_core::{Codec, Scheme, Subsample, Track};
+
+use crate::Error;
+
+/// Finds protected ranges in the samples of one track.
+pub(super) enum Ranges {
+    /// NAL units with length prefixes: headers stay clear so that players can parse them.
+    H264(h264::Config),
+    /// As for H.264.
+    Hevc(hevc::Config),
+    /// Sound: whole samples, no subsamples.
+    Whole,
+}
+
+pub(super) fn supports(codec: Codec) -> bool {
+    matches!(
+        codec,
+        Codec::H264 | Codec::Hevc | Codec::Aac | Codec::Opus | Codec::Ac3 | Codec::Eac3 | Codec::Flac | Codec::Mp3
+    )
+}
+
+impl Ranges {
+    pub(super) fn new(track: &Track) -> Result<Self, Error> {
+        let bad = |reason| Error::Bitstream { track: track.id, dts: 0, reason };
+        Ok(match track.codec {
+            Codec::H264 => Self::H264(
+                h264::Config::parse(&track.config).map_err(|_| bad("the track's avcC is not valid"))?,
+            ),
+            Codec::Hevc => Self::Hevc(
+                hevc::Config::parse(&track.config).map_err(|_| bad("the track's hvcC is not valid"))?,
+            ),
+            codec if supports(codec) => Self::Whole,
+            codec => return Err(Error::Codec { track: track.id, codec }),
+        })
+    }
+
+    /// The clear and protected runs of `sample`; none when it is protected as a whole.
+    pub(super) fn map(&self, sample: &[u8], scheme: Scheme) -> Result<Vec<Subsample>, &'static str> {
+        let (length_size, clear_lead): (u8, &dyn Fn(&[u8]) -> Option<usize>) = match self {
+            Self::Whole => return Ok(Vec::new()),
+            Self::H264(config) => (config.length_size, &|unit| config.slice_header_len(unit)),
+            Self::Hevc(config) => (config.length_size, &|unit| config.slice_header_len(unit)),
+        };
+        let mut runs = Runs::default();
+        for unit in nal::length_prefixed(sample, length_size) {
+            let unit = unit.map_err(|_| "its NAL units do not fill it")?;
+            let whole = unit.len().saturating_add(usize::from(length_size));
+            let Some(header) = clear_lead(unit) else {
+                runs.push(whole, 0);
+                continue;
+            };
+            let body = unit.len().saturating_sub(header);
+            // Counter mode protects whole blocks only, and chained mode leaves a rest clear itself.
+            let protected = match scheme {
+                Scheme::Cenc | Scheme::Cens | Scheme::Cbc1 => body & !15,
+                Scheme::Cbcs => body,
+            };
+            runs.push(whole.saturating_sub(protected), protected);
+        }
+        runs.finish()
+    }
+}
+
+/// Collects runs into subsamples, whose clear part has only 16 bits.
+#[derive(Default)]
+struct Runs {
+    out: Vec<Subsample>,
+    clear: usize,
+    overflow: bool,
+}
+
+impl Runs {
+    fn push(&mut self, clear: usize, protected: usize) {
+        self.clear = self.clear.saturating_add(clear);
+        if protected > 0 {
+            match u32::try_from(protected) {
+                Ok(protected) => self.emit(protected),
+                Err(_) => self.overflow = true,
+            }
+        }
+    }
+
+    fn emit(&mut self, protected: u32) {
+        while let Some(rest) = self.clear.checked_sub(usize::from(u16::MAX)).filter(|rest| *rest > 0) {
+            self.out.push(Subsample { clear: u16::MAX, protected: 0 });
+            self.clear = rest;
+        }
+        self.out.push(Subsample { clear: u16::try_from(self.clear).unwrap_or(u16::MAX), protected });
+        self.clear = 0;
+    }
+
+    fn finish(mut self) -> Result<Vec<Subsample>, &'static str> {
+        if self.clear > 0 {
+            self.emit(0);
+        }
+        if self.overflow || self.out.len() > usize::from(u16::MAX) {
+            return Err("it has more protected ranges than a senc box can hold");
+        }
+        Ok(self.out)
+    }
+}
