@@ -1,1 +1,3 @@
-//! Placeholder: being built.
+//! Runs a graph of stages on threads with bounded queues, and queues jobs in a journal.
+
+pub mod queue;
