@@ -47,7 +47,8 @@ pub struct Segment {
     pub track: TrackId,
     /// Its place on the segment grid, from 0.
     pub number: u64,
-    /// When its first packet is decoded, in the track's time base.
+    /// When its earliest packet is shown, in the track's time base; negative where an encoder's delay
+    /// is to be dropped.
     pub start: Timestamp,
     /// The sum of its packets' durations.
     pub duration: Duration,

@@ -20,10 +20,9 @@ pub struct Object {
 pub enum Write {
     /// They are all of it, at once: readers see the old bytes or these, never a part.
     Whole,
-    /// They go behind what was appended before (byte-range layouts).
-    Append,
-    /// They replace as many bytes from this offset on (an index whose place was reserved).
-    Patch(u64),
+    /// They stand at this offset of an object that grows (byte-range layouts), and replace what
+    /// stood there (an index whose place was reserved, a segment that a crash cut short).
+    At(u64),
 }
 
 impl Object {

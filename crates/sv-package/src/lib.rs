@@ -1,4 +1,12 @@
-//! Placeholder: being built.
+//! Packaging without I/O: CMAF segments written once, referenced by HLS and DASH both.
+//!
+//! Three steps, each of them plain data to the next:
+//!
+//! 1. A [`Segmenter`] for each track cuts packets on a common grid and gives finished segments.
+//! 2. A [`Packager`] for each rendition turns them into named [`Object`](sv_core::Object)s and keeps
+//!    a [`Rendition`]: what a manifest must know. It serialises, so a journal of renditions is all
+//!    that a run needs to go on after a crash.
+//! 3. [`hls`] and [`dash`] write manifests from the list of renditions, and from nothing else.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
@@ -19,3 +27,17 @@
         clippy::as_conversions
     )
 )]
+
+pub mod dash;
+mod error;
+pub mod hls;
+mod packager;
+mod rendition;
+mod segmenter;
+mod trick;
+
+pub use error::Error;
+pub use packager::{Layout, Packager};
+pub use rendition::{Bandwidth, Info, Key, Rendition, SegmentRecord, VideoRange};
+pub use segmenter::Segmenter;
+pub use trick::TrickPlay;

@@ -1,0 +1,349 @@
+//! DASH manifests, ISO/IEC 23009-1:2022 (5th edition), for on-demand presentations.
+
+mod xml;
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sv_core::{Object, TrackKind};
+
+use crate::{Error, Info, Key, Layout, Rendition, VideoRange};
+use xml::Element;
+
+/// The media type of a manifest.
+pub const CONTENT_TYPE: &str = "application/dash+xml";
+
+/// What the manifest says beyond the renditions.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Where a ClearKey licence is to be had, for encrypted renditions.
+    pub license_url: Option<String>,
+}
+
+/// The manifest as an object named `manifest.mpd`.
+///
+/// # Errors
+/// [`Error::Empty`] without a rendition that has segments.
+pub fn object(renditions: &[Rendition], options: &Options) -> Result<Object, Error> {
+    Ok(Object::whole("manifest.mpd", CONTENT_TYPE, manifest(renditions, options)?))
+}
+
+/// The manifest of a finished presentation.
+///
+/// # Errors
+/// [`Error::Empty`] without a rendition that has segments.
+pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, Error> {
+    let mut sets: BTreeMap<SetKey, Vec<&Rendition>> = BTreeMap::new();
+    for rendition in renditions.iter().filter(|r| !r.segments.is_empty()) {
+        sets.entry(SetKey::of(rendition)).or_default().push(rendition);
+    }
+    let duration = renditions.iter().map(Rendition::duration).max().unwrap_or_default();
+    if sets.is_empty() || duration.is_zero() {
+        return Err(Error::Empty);
+    }
+    let longest = renditions.iter().map(Rendition::target_duration).filter(|d| *d < 60).max().unwrap_or(2);
+    // Every rendition in one file of byte ranges is what the on-demand profile is about.
+    let on_demand = sets.values().flatten().all(|r| r.layout == Layout::Sidecar || r.index.is_some());
+    let profile = if on_demand {
+        "urn:mpeg:dash:profile:isoff-on-demand:2011"
+    } else {
+        "urn:mpeg:dash:profile:isoff-live:2011"
+    };
+
+    let mut period = Element::new("Period").attr("id", "0").attr("start", "PT0S");
+    let ids: BTreeMap<&str, usize> =
+        sets.values().enumerate().flat_map(|(id, set)| set.iter().map(move |r| (r.name.as_str(), id))).collect();
+    let main_text = sets.keys().filter(|k| k.kind == 2).count();
+    for (id, (key, set)) in sets.iter().enumerate() {
+        period = period.child(adaptation_set(id, key, set, &ids, options, main_text));
+    }
+    let mpd = Element::new("MPD")
+        .attr("xmlns", "urn:mpeg:dash:schema:mpd:2011")
+        .attr("xmlns:cenc", "urn:mpeg:cenc:2013")
+        .attr("xmlns:dashif", "https://dashif.org/CPS")
+        .attr("profiles", profile)
+        .attr("type", "static")
+        .attr("mediaPresentationDuration", iso_duration(duration))
+        .attr("minBufferTime", format!("PT{longest}S"))
+        .child(period);
+    Ok(mpd.document())
+}
+
+/// What makes renditions interchangeable, in the order in which sets are listed.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct SetKey {
+    /// Pictures, sound, text, fast motion.
+    kind: u8,
+    codec: String,
+    range: u8,
+    channels: u16,
+    language: String,
+    /// Text of different roles is never interchangeable.
+    role: (bool, bool),
+}
+
+impl SetKey {
+    fn of(rendition: &Rendition) -> Self {
+        let info = &rendition.info;
+        Self {
+            kind: match info.kind {
+                _ if rendition.trick_play_of.is_some() => 3,
+                TrackKind::Video => 0,
+                TrackKind::Audio => 1,
+                TrackKind::Text => 2,
+            },
+            codec: info.codec.split('.').next().unwrap_or_default().to_owned(),
+            range: match info.range {
+                VideoRange::Sdr => 0,
+                VideoRange::Hlg => 1,
+                VideoRange::Pq => 2,
+            },
+            channels: info.channels.unwrap_or(0),
+            language: info.language.clone().unwrap_or_default(),
+            role: (info.forced, info.captions),
+        }
+    }
+}
+
+fn adaptation_set(
+    id: usize,
+    key: &SetKey,
+    set: &[&Rendition],
+    ids: &BTreeMap<&str, usize>,
+    options: &Options,
+    texts: usize,
+) -> Element {
+    let Some(first) = set.first() else { return Element::new("AdaptationSet") };
+    let info = &first.info;
+    let kind = match info.kind {
+        TrackKind::Video => "video",
+        TrackKind::Audio => "audio",
+        TrackKind::Text => "text",
+    };
+    let mut out = Element::new("AdaptationSet").attr("id", id).attr("contentType", kind);
+    if info.kind == TrackKind::Text {
+        out = out.attr("mimeType", "text/vtt");
+    } else {
+        out = out.attr("mimeType", format!("{kind}/mp4")).attr("segmentAlignment", "true").attr("startWithSAP", "1");
+    }
+    if let Some(language) = &info.language {
+        out = out.attr("lang", language);
+    }
+    if let Some(key) = &info.key {
+        for element in protection(key, options) {
+            out = out.child(element);
+        }
+    }
+    if key.kind == 3 {
+        let main = first.trick_play_of.as_deref().and_then(|name| ids.get(name)).copied().unwrap_or(0);
+        out = out.child(
+            Element::new("EssentialProperty")
+                .attr("schemeIdUri", "http://dashif.org/guidelines/trickmode")
+                .attr("value", main),
+        );
+    }
+    for element in color(info) {
+        out = out.child(element);
+    }
+    if let Some(label) = &info.label {
+        out = out.child(Element::new("Label").text(label));
+    }
+    if info.captions {
+        out = out.child(
+            Element::new("Accessibility")
+                .attr("schemeIdUri", "urn:mpeg:dash:role:2011")
+                .attr("value", "caption"),
+        );
+    }
+    let role = match info.kind {
+        TrackKind::Text if info.forced => "forced-subtitle",
+        TrackKind::Text if info.captions => "caption",
+        TrackKind::Text if texts > 1 && !info.default => "subtitle",
+        TrackKind::Text => "subtitle",
+        TrackKind::Audio if set.iter().any(|r| r.info.default) || key.language.is_empty() => "main",
+        TrackKind::Audio => "alternate",
+        TrackKind::Video => "main",
+    };
+    out = out.child(Element::new("Role").attr("schemeIdUri", "urn:mpeg:dash:role:2011").attr("value", role));
+    let mut set = set.to_vec();
+    set.sort_by_key(|r| r.bandwidth().peak);
+    for rendition in set {
+        out = out.child(representation(rendition));
+    }
+    out
+}
+
+fn representation(rendition: &Rendition) -> Element {
+    let info = &rendition.info;
+    let mut out = Element::new("Representation").attr("id", &rendition.name);
+    // Text outside of ISO files has no codecs parameter.
+    if rendition.layout != Layout::Sidecar {
+        out = out.attr("codecs", &info.codec);
+    }
+    out = out.attr("bandwidth", rendition.bandwidth().peak.max(1));
+    if let Some((width, height)) = info.size {
+        out = out.attr("width", width).attr("height", height);
+        let sar = info.sample_aspect.map_or("1:1".to_owned(), |a| format!("{}:{}", a.num(), a.den()));
+        out = out.attr("sar", sar);
+        if let Some(rate) = info.frame_rate {
+            let rate =
+                if rate.den() == 1 { rate.num().to_string() } else { format!("{}/{}", rate.num(), rate.den()) };
+            out = out.attr("frameRate", rate);
+        }
+        if rendition.trick_play_of.is_some() {
+            out = out.attr("codingDependency", "false");
+        }
+    }
+    if let Some(rate) = info.sample_rate {
+        out = out.attr("audioSamplingRate", rate);
+    }
+    if let Some(configuration) = info.channels.and_then(channel_configuration) {
+        out = out.child(
+            Element::new("AudioChannelConfiguration")
+                .attr("schemeIdUri", "urn:mpeg:mpegB:cicp:ChannelConfiguration")
+                .attr("value", configuration),
+        );
+    }
+    match rendition.layout {
+        Layout::Files => out.child(template(rendition)),
+        Layout::Sidecar => out.child(Element::new("BaseURL").text(format!("{}.vtt", rendition.name))),
+        Layout::SingleFile => {
+            let out = out.child(Element::new("BaseURL").text(format!("{}.mp4", rendition.name)));
+            match rendition.index {
+                Some((offset, bytes)) => out.child(segment_base(rendition, offset, bytes)),
+                None => out.child(segment_list(rendition)),
+            }
+        }
+    }
+}
+
+fn template(rendition: &Rendition) -> Element {
+    let first = rendition.segments.first().map_or(0, |s| s.number);
+    Element::new("SegmentTemplate")
+        .attr("timescale", rendition.info.timescale)
+        .attr("initialization", format!("{}/init.mp4", rendition.name))
+        .attr("media", format!("{}/$Number$.m4s", rendition.name))
+        .attr("startNumber", first)
+        .child(timeline(rendition))
+}
+
+/// Runs of equal lengths, each begun anew where the next segment is not where the last one ended.
+fn timeline(rendition: &Rendition) -> Element {
+    let mut out = Element::new("SegmentTimeline");
+    let mut run: Option<(Option<u64>, u64, u64)> = None;
+    let mut expected = None;
+    let emit = |out: Element, run: Option<(Option<u64>, u64, u64)>| match run {
+        Some((start, duration, repeat)) => {
+            let mut s = Element::new("S");
+            if let Some(start) = start {
+                s = s.attr("t", start);
+            }
+            s = s.attr("d", duration);
+            out.child(if repeat > 0 { s.attr("r", repeat) } else { s })
+        }
+        None => out,
+    };
+    for segment in &rendition.segments {
+        let joins = expected == Some(segment.start);
+        expected = Some(segment.start.saturating_add(segment.duration));
+        run = match run {
+            Some((start, duration, repeat)) if joins && duration == segment.duration => {
+                Some((start, duration, repeat.saturating_add(1)))
+            }
+            before => {
+                out = emit(out, before);
+                Some(((!joins).then_some(segment.start), segment.duration, 0))
+            }
+        };
+    }
+    emit(out, run)
+}
+
+fn segment_base(rendition: &Rendition, offset: u64, bytes: u64) -> Element {
+    let last = offset.saturating_add(bytes).saturating_sub(1);
+    Element::new("SegmentBase")
+        .attr("timescale", rendition.info.timescale)
+        .attr("indexRange", format!("{offset}-{last}"))
+        .child(initialization(rendition))
+}
+
+fn segment_list(rendition: &Rendition) -> Element {
+    let mut out = Element::new("SegmentList")
+        .attr("timescale", rendition.info.timescale)
+        .child(initialization(rendition))
+        .child(timeline(rendition));
+    for segment in &rendition.segments {
+        let last = segment.offset.saturating_add(segment.bytes).saturating_sub(1);
+        out = out.child(Element::new("SegmentURL").attr("mediaRange", format!("{}-{last}", segment.offset)));
+    }
+    out
+}
+
+fn initialization(rendition: &Rendition) -> Element {
+    Element::new("Initialization").attr("range", format!("0-{}", rendition.init_bytes.saturating_sub(1)))
+}
+
+/// DASH-IF IOP part 6: the scheme's own descriptor first, then one for each key system.
+fn protection(key: &Key, options: &Options) -> Vec<Element> {
+    let mut out = vec![
+        Element::new("ContentProtection")
+            .attr("schemeIdUri", "urn:mpeg:dash:mp4protection:2011")
+            .attr("value", key.scheme.as_str())
+            .attr("cenc:default_KID", key.kid.to_uuid()),
+    ];
+    for pssh in &key.pssh {
+        if let Some(system) = STANDARD.decode(pssh).ok().and_then(|b| system_id(&b)) {
+            out.push(
+                Element::new("ContentProtection")
+                    .attr("schemeIdUri", format!("urn:uuid:{system}"))
+                    .child(Element::new("cenc:pssh").text(pssh)),
+            );
+        }
+    }
+    let mut clear = Element::new("ContentProtection")
+        .attr("schemeIdUri", "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e")
+        .attr("value", "ClearKey1.0");
+    if let Some(url) = &options.license_url {
+        clear = clear.child(Element::new("dashif:Laurl").attr("licenseType", "EME-1.0").text(url));
+    }
+    out.push(clear);
+    out
+}
+
+fn system_id(pssh: &[u8]) -> Option<String> {
+    let id: [u8; 16] = pssh.get(12..28)?.try_into().ok()?;
+    Some(sv_core::KeyId(id).to_uuid())
+}
+
+/// Colour that players may have to know before they choose: DASH-IF IOP part 7.
+fn color(info: &Info) -> Vec<Element> {
+    if info.kind != TrackKind::Video || info.range == VideoRange::Sdr {
+        return Vec::new();
+    }
+    let property = |name: &str, value: u8| {
+        Element::new("SupplementalProperty")
+            .attr("schemeIdUri", format!("urn:mpeg:mpegB:cicp:{name}"))
+            .attr("value", value)
+    };
+    vec![
+        property("ColourPrimaries", info.color.primaries),
+        property("TransferCharacteristics", info.color.transfer),
+        property("MatrixCoefficients", info.color.matrix),
+    ]
+}
+
+/// ISO/IEC 23091-3, table of channel configurations.
+fn channel_configuration(channels: u16) -> Option<u8> {
+    match channels {
+        1..=6 => u8::try_from(channels).ok(),
+        7 => Some(11),
+        8 => Some(12),
+        _ => None,
+    }
+}
+
+fn iso_duration(length: std::time::Duration) -> String {
+    format!("PT{}.{:03}S", length.as_secs(), length.subsec_millis())
+}

@@ -1,0 +1,85 @@
+//! Media playlists and I-frame playlists.
+
+use std::fmt::Write as _;
+
+use sv_core::{Duration, TrackKind};
+
+use super::{Options, key};
+use crate::{Layout, Rendition, SegmentRecord};
+
+/// The media playlist of one rendition.
+#[must_use]
+pub fn media(rendition: &Rendition, options: &Options) -> String {
+    let mut out = head(rendition, options, "");
+    for segment in &rendition.segments {
+        let _ = writeln!(out, "#EXTINF:{},", seconds(rendition, segment.duration));
+        if rendition.layout == Layout::SingleFile {
+            let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.bytes, segment.offset);
+        }
+        let _ = writeln!(out, "{}", uri(rendition, segment));
+    }
+    out.push_str("#EXT-X-ENDLIST\n");
+    out
+}
+
+/// The I-frame playlist of a video rendition: from each segment the range up to the end of its
+/// first picture, which a player decodes alone (RFC 8216, section 4.3.3.6). `None` for other
+/// renditions.
+#[must_use]
+pub fn iframes(rendition: &Rendition, options: &Options) -> Option<String> {
+    if rendition.info.kind != TrackKind::Video || rendition.segments.iter().all(|s| s.key_bytes == 0) {
+        return None;
+    }
+    let mut out = head(rendition, options, "#EXT-X-I-FRAMES-ONLY\n");
+    for segment in rendition.segments.iter().filter(|s| s.key_bytes > 0) {
+        let _ = writeln!(out, "#EXTINF:{},", seconds(rendition, segment.duration));
+        let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.key_bytes, segment.offset);
+        let _ = writeln!(out, "{}", uri(rendition, segment));
+    }
+    out.push_str("#EXT-X-ENDLIST\n");
+    Some(out)
+}
+
+fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
+    // Version 7 is the first whose EXT-X-MAP and key formats cover all that follows.
+    let mut out = format!(
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-PLAYLIST-TYPE:VOD\n{kind}",
+        rendition.target_duration()
+    );
+    if rendition.info.kind == TrackKind::Video {
+        out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
+    if let Some(key) = &rendition.info.key {
+        for attributes in key::attributes(key, options) {
+            let _ = writeln!(out, "#EXT-X-KEY:{attributes}");
+        }
+    }
+    match rendition.layout {
+        Layout::Files => {
+            let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}/init.mp4\"", rendition.name);
+        }
+        Layout::SingleFile => {
+            let _ = writeln!(
+                out,
+                "#EXT-X-MAP:URI=\"{}.mp4\",BYTERANGE=\"{}@0\"",
+                rendition.name, rendition.init_bytes
+            );
+        }
+        Layout::Sidecar => {}
+    }
+    out
+}
+
+fn uri(rendition: &Rendition, segment: &SegmentRecord) -> String {
+    match rendition.layout {
+        Layout::Files => format!("{}/{}.m4s", rendition.name, segment.number),
+        Layout::SingleFile => format!("{}.mp4", rendition.name),
+        Layout::Sidecar => format!("{}.vtt", rendition.name),
+    }
+}
+
+/// Decimal seconds with microseconds, without floating point.
+fn seconds(rendition: &Rendition, ticks: u64) -> String {
+    let length = Duration::new(ticks).to_std(rendition.info.time_base());
+    format!("{}.{:06}", length.as_secs(), length.subsec_micros())
+}

@@ -1,0 +1,65 @@
+//! HLS playlists, [RFC 8216](https://www.rfc-editor.org/rfc/rfc8216) and its successor
+//! [draft-pantos-hls-rfc8216bis](https://datatracker.ietf.org/doc/draft-pantos-hls-rfc8216bis/).
+
+mod key;
+mod media;
+mod multivariant;
+
+pub use media::{iframes, media};
+pub use multivariant::multivariant;
+
+use sv_core::Object;
+
+use crate::{Error, Rendition};
+
+/// The media type of a playlist.
+pub const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";
+
+/// What playlists say beyond the renditions.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// Where FairPlay's `skd://` or another key system's own URI would stand: the URI of each key
+    /// tag beside ClearKey's. None by default.
+    pub key_uris: Vec<KeyUri>,
+}
+
+/// One key system's tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyUri {
+    /// `KEYFORMAT`, such as `com.apple.streamingkeydelivery`.
+    pub format: String,
+    /// `URI`.
+    pub uri: String,
+}
+
+/// Every playlist of a presentation: the multivariant playlist last, so that whoever stores them in
+/// order never has a playlist that names a missing one.
+///
+/// # Errors
+/// [`Error::Empty`] without a rendition that has segments.
+pub fn playlists(renditions: &[Rendition], options: &Options) -> Result<Vec<Object>, Error> {
+    let mut out = Vec::new();
+    for rendition in renditions.iter().filter(|r| r.trick_play_of.is_none()) {
+        out.push(Object::whole(media_path(&rendition.name), CONTENT_TYPE, media(rendition, options)));
+        if let Some(text) = iframes(rendition, options) {
+            out.push(Object::whole(iframes_path(&rendition.name), CONTENT_TYPE, text));
+        }
+    }
+    out.push(Object::whole("master.m3u8", CONTENT_TYPE, multivariant(renditions, options)?));
+    Ok(out)
+}
+
+fn media_path(name: &str) -> String {
+    format!("{name}.m3u8")
+}
+
+fn iframes_path(name: &str) -> String {
+    format!("{name}-iframes.m3u8")
+}
+
+/// A quoted string may hold neither quotes nor line ends (RFC 8216, section 4.2).
+fn quoted(text: &str) -> String {
+    let clean: String = text.chars().filter(|c| !c.is_control() && *c != '"').collect();
+    format!("\"{clean}\"")
+}

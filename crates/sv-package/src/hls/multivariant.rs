@@ -1,0 +1,193 @@
+//! The multivariant playlist: which renditions go together, and what each needs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sv_core::TrackKind;
+
+use super::{Options, iframes, iframes_path, key, media_path, quoted};
+use crate::{Bandwidth, Error, Rendition, VideoRange};
+
+/// Sound that a player may swap: the same codec and channels, in several languages.
+struct Group<'a> {
+    id: String,
+    members: Vec<&'a Rendition>,
+}
+
+impl Group<'_> {
+    fn bandwidth(&self) -> Bandwidth {
+        self.members.iter().map(|r| r.bandwidth()).fold(Bandwidth::default(), |a, b| Bandwidth {
+            peak: a.peak.max(b.peak),
+            average: a.average.max(b.average),
+        })
+    }
+}
+
+/// The playlist that names all others.
+///
+/// # Errors
+/// [`Error::Empty`] when neither pictures nor sound are there.
+pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<String, Error> {
+    let of = |kind| {
+        renditions
+            .iter()
+            .filter(move |r| r.info.kind == kind && r.trick_play_of.is_none() && !r.segments.is_empty())
+    };
+    let mut videos: Vec<_> = of(TrackKind::Video).map(|r| (r, r.bandwidth())).collect();
+    let audio = groups(of(TrackKind::Audio));
+    let subtitles: Vec<_> = of(TrackKind::Text).collect();
+    if videos.is_empty() && audio.is_empty() {
+        return Err(Error::Empty);
+    }
+
+    let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
+    for attributes in session_keys(renditions, options) {
+        let _ = writeln!(out, "#EXT-X-SESSION-KEY:{attributes}");
+    }
+    for group in &audio {
+        let chosen = group.members.iter().position(|r| r.info.default).unwrap_or(0);
+        for (i, rendition) in group.members.iter().enumerate() {
+            media_tag(&mut out, "AUDIO", &group.id, rendition, i == chosen);
+        }
+    }
+    for rendition in &subtitles {
+        media_tag(&mut out, "SUBTITLES", "subtitles", rendition, rendition.info.default);
+    }
+
+    // Players try the first variant first: a middling one starts soon and looks decent.
+    videos.sort_by_key(|(_, b)| b.peak);
+    let first = videos.len().checked_div(2).unwrap_or(0);
+    videos.rotate_left(first.min(videos.len()));
+    let tail = if subtitles.is_empty() { "" } else { ",SUBTITLES=\"subtitles\"" };
+    for (video, rate) in &videos {
+        if audio.is_empty() {
+            variant(&mut out, video, *rate, &[&video.info.codec], &format!("{tail},CLOSED-CAPTIONS=NONE"));
+        }
+        for group in &audio {
+            let sound = group.bandwidth();
+            let rate = Bandwidth {
+                peak: rate.peak.saturating_add(sound.peak),
+                average: rate.average.saturating_add(sound.average),
+            };
+            let mut codecs = vec![video.info.codec.as_str()];
+            codecs.extend(group.members.first().map(|r| r.info.codec.as_str()));
+            let rest = format!(",AUDIO={}{tail},CLOSED-CAPTIONS=NONE", quoted(&group.id));
+            variant(&mut out, video, rate, &codecs, &rest);
+        }
+    }
+    if videos.is_empty() {
+        for group in &audio {
+            if let Some(sound) = group.members.first() {
+                let rest = format!(",AUDIO={}{tail}", quoted(&group.id));
+                variant(&mut out, sound, group.bandwidth(), &[&sound.info.codec], &rest);
+            }
+        }
+    }
+    for (video, _) in &videos {
+        if iframes(video, options).is_some() {
+            iframe_variant(&mut out, video);
+        }
+    }
+    Ok(out)
+}
+
+fn groups<'a>(sounds: impl Iterator<Item = &'a Rendition>) -> Vec<Group<'a>> {
+    let mut groups: BTreeMap<(String, u16), Vec<&Rendition>> = BTreeMap::new();
+    for rendition in sounds {
+        let channels = rendition.info.channels.unwrap_or(0);
+        groups.entry((rendition.info.codec.clone(), channels)).or_default().push(rendition);
+    }
+    groups
+        .into_iter()
+        .map(|((codec, channels), members)| Group {
+            id: format!("audio-{}-{channels}ch", codec.split('.').next().unwrap_or("sound")),
+            members,
+        })
+        .collect()
+}
+
+fn session_keys(renditions: &[Rendition], options: &Options) -> Vec<String> {
+    let mut all: Vec<_> =
+        renditions.iter().filter_map(|r| r.info.key.as_ref()).flat_map(|k| key::attributes(k, options)).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, default: bool) {
+    let info = &rendition.info;
+    let yes = |b: bool| if b { "YES" } else { "NO" };
+    let name = info.label.as_deref().or(info.language.as_deref()).unwrap_or(&rendition.name);
+    let _ = write!(
+        out,
+        "#EXT-X-MEDIA:TYPE={kind},GROUP-ID={},NAME={},DEFAULT={},AUTOSELECT={}",
+        quoted(group),
+        quoted(name),
+        yes(default),
+        yes(default || info.language.is_some()),
+    );
+    if let Some(language) = &info.language {
+        let _ = write!(out, ",LANGUAGE={}", quoted(language));
+    }
+    if let Some(channels) = info.channels {
+        let _ = write!(out, ",CHANNELS=\"{channels}\"");
+    }
+    if kind == "SUBTITLES" {
+        let _ = write!(out, ",FORCED={}", yes(info.forced));
+        if info.captions {
+            out.push_str(
+                ",CHARACTERISTICS=\"public.accessibility.transcribes-spoken-dialog,\
+                 public.accessibility.describes-music-and-sound\"",
+            );
+        }
+    }
+    let _ = writeln!(out, ",URI={}", quoted(&media_path(&rendition.name)));
+}
+
+fn variant(out: &mut String, rendition: &Rendition, rate: Bandwidth, codecs: &[&str], rest: &str) {
+    let _ = write!(
+        out,
+        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
+        rate.peak,
+        rate.average,
+        codecs.join(",")
+    );
+    picture(out, rendition);
+    if let Some(rate) = rendition.frame_rate() {
+        let _ = write!(out, ",FRAME-RATE={rate:.3}");
+    }
+    let _ = writeln!(out, "{rest}\n{}", media_path(&rendition.name));
+}
+
+fn iframe_variant(out: &mut String, rendition: &Rendition) {
+    let rate = key_rate(rendition);
+    let _ = write!(
+        out,
+        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
+        rate.peak, rate.average, rendition.info.codec
+    );
+    picture(out, rendition);
+    let _ = writeln!(out, ",URI={}", quoted(&iframes_path(&rendition.name)));
+}
+
+/// The rate of a rendition's key pictures, counted as if they were all of it.
+fn key_rate(rendition: &Rendition) -> Bandwidth {
+    let mut keys = rendition.clone();
+    keys.segments.retain(|s| s.key_bytes > 0);
+    for segment in &mut keys.segments {
+        segment.bytes = segment.key_bytes;
+    }
+    keys.bandwidth()
+}
+
+fn picture(out: &mut String, rendition: &Rendition) {
+    if let Some((width, height)) = rendition.info.size {
+        let _ = write!(out, ",RESOLUTION={width}x{height}");
+        let range = match rendition.info.range {
+            VideoRange::Sdr => "SDR",
+            VideoRange::Pq => "PQ",
+            VideoRange::Hlg => "HLG",
+        };
+        let _ = write!(out, ",VIDEO-RANGE={range}");
+    }
+}

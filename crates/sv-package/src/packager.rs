@@ -1,0 +1,203 @@
+//! Names the segments of one rendition and keeps the record that manifests are written from.
+
+use serde::{Deserialize, Serialize};
+use sv_container::mp4;
+use sv_core::{Item, Object, Segment, Track, Write};
+
+use crate::{Error, Info, Rendition};
+
+/// How a rendition's segments are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// `NAME/init.mp4` and `NAME/NUMBER.m4s`.
+    #[default]
+    Files,
+    /// One `NAME.mp4` of byte ranges, with a segment index at its front.
+    SingleFile,
+    /// One whole file of another kind, such as `NAME.vtt`.
+    Sidecar,
+}
+
+/// Turns one rendition's track and segments into objects.
+#[derive(Debug)]
+pub struct Packager {
+    rendition: Option<Rendition>,
+    name: String,
+    layout: Layout,
+    trick_play_of: Option<String>,
+    /// Bytes kept free for the index of a single file.
+    reserve: u64,
+}
+
+impl Packager {
+    /// For a new rendition. `segments` is how many segments to expect at most: a single file keeps
+    /// room for an index of that many, and goes without an index when there are more.
+    #[must_use]
+    pub fn new(name: impl Into<String>, layout: Layout, segments: u32) -> Self {
+        Self {
+            rendition: None,
+            name: name.into(),
+            layout,
+            trick_play_of: None,
+            reserve: mp4::sidx_len(segments),
+        }
+    }
+
+    /// For a rendition that an earlier run began.
+    #[must_use]
+    pub fn resume(rendition: Rendition, segments: u32) -> Self {
+        Self {
+            name: rendition.name.clone(),
+            layout: rendition.layout,
+            trick_play_of: rendition.trick_play_of.clone(),
+            reserve: mp4::sidx_len(segments),
+            rendition: Some(rendition),
+        }
+    }
+
+    /// Marks the rendition as the fast motion of another one.
+    #[must_use]
+    pub fn trick_play_of(mut self, name: impl Into<String>) -> Self {
+        self.trick_play_of = Some(name.into());
+        self
+    }
+
+    /// The record so far; `None` before the track has come.
+    #[must_use]
+    pub fn rendition(&self) -> Option<&Rendition> {
+        self.rendition.as_ref()
+    }
+
+    /// Takes a [`Track`] or a [`Segment`] of a [`Segmenter`](crate::Segmenter) and gives the object
+    /// to store, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] for a track that manifests can't name, [`Error::Container`] when its
+    /// initialisation segment can't be written, [`Error::Order`] for a segment before its track.
+    pub fn push(&mut self, item: Item) -> Result<Option<Object>, Error> {
+        match item {
+            Item::Track(track) => self.track(&track).map(Some),
+            Item::Segment(segment) => self.segment(segment).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn track(&mut self, track: &Track) -> Result<Object, Error> {
+        let init = mp4::init_segment(&[track])
+            .map_err(|source| Error::Container { track: track.id, source })?;
+        let init_bytes = u64::try_from(init.len()).unwrap_or(u64::MAX);
+        // A run that goes on says the same again, and its record keeps the segments that it has.
+        if self.rendition.is_none() {
+            self.rendition = Some(Rendition {
+                name: self.name.clone(),
+                info: Info::of(track)?,
+                layout: self.layout,
+                init_bytes,
+                index: None,
+                segments: Vec::new(),
+                trick_play_of: self.trick_play_of.clone(),
+            });
+        }
+        Ok(match self.layout {
+            Layout::SingleFile => {
+                let free = mp4::free(self.reserve);
+                Object {
+                    path: format!("{}.mp4", self.name),
+                    content_type: content_type(track.kind()),
+                    data: vec![init, free],
+                    write: Write::At(0),
+                }
+            }
+            _ => Object::whole(format!("{}/init.mp4", self.name), content_type(track.kind()), init),
+        })
+    }
+
+    fn segment(&mut self, segment: Segment) -> Result<Object, Error> {
+        let Some(rendition) = &mut self.rendition else {
+            return Err(Error::Order { track: segment.track, what: "a segment came before the track" });
+        };
+        let content_type = content_type(rendition.info.kind);
+        let (path, write, offset) = match self.layout {
+            Layout::SingleFile => {
+                let first = rendition.init_bytes.saturating_add(self.reserve);
+                let offset = rendition.segments.last().map_or(first, |s| s.offset.saturating_add(s.bytes));
+                (format!("{}.mp4", self.name), Write::At(offset), offset)
+            }
+            _ => (format!("{}/{}.m4s", self.name, segment.number), Write::Whole, 0),
+        };
+        rendition.record(&segment, offset);
+        Ok(Object { path, content_type, data: segment.data, write })
+    }
+
+    /// No more segments come: the record, and the index of a single file.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] when no track came.
+    pub fn finish(self) -> Result<(Rendition, Option<Object>), Error> {
+        let mut rendition = self.rendition.ok_or(Error::Empty)?;
+        if self.layout != Layout::SingleFile {
+            return Ok((rendition, None));
+        }
+        let entries: Vec<_> = rendition
+            .segments
+            .iter()
+            .map(|s| mp4::SidxEntry {
+                bytes: u32::try_from(s.bytes).unwrap_or(u32::MAX),
+                duration: u32::try_from(s.duration).unwrap_or(u32::MAX),
+                key: s.key_bytes > 0 || rendition.info.kind != sv_core::TrackKind::Video,
+            })
+            .collect();
+        let needed = u32::try_from(entries.len()).map_or(u64::MAX, mp4::sidx_len);
+        let Some(rest) = self.reserve.checked_sub(needed).filter(|rest| *rest == 0 || *rest >= 8) else {
+            return Ok((rendition, None));
+        };
+        let earliest = rendition.segments.first().map_or(0, |s| s.start);
+        let mut data = vec![mp4::sidx(1, rendition.info.timescale, earliest, rest, &entries)];
+        if rest > 0 {
+            data.push(mp4::free(rest));
+        }
+        let offset = rendition.init_bytes;
+        rendition.index = Some((offset, needed));
+        let object = Object {
+            path: format!("{}.mp4", rendition.name),
+            content_type: content_type(rendition.info.kind),
+            data,
+            write: Write::At(offset),
+        };
+        Ok((rendition, Some(object)))
+    }
+
+    /// A rendition of one whole WebVTT file, and the object to store.
+    #[must_use]
+    pub fn sidecar(name: impl Into<String>, info: Info, text: String, length: std::time::Duration) -> (Rendition, Object) {
+        let name = name.into();
+        let base = info.time_base();
+        let rendition = Rendition {
+            name: name.clone(),
+            layout: Layout::Sidecar,
+            init_bytes: 0,
+            index: None,
+            segments: vec![crate::SegmentRecord {
+                number: 0,
+                start: 0,
+                duration: sv_core::Duration::from_std(length, base).ticks(),
+                bytes: u64::try_from(text.len()).unwrap_or(u64::MAX),
+                key_bytes: 0,
+                offset: 0,
+                packets: 1,
+            }],
+            trick_play_of: None,
+            info,
+        };
+        (rendition, Object::whole(format!("{name}.vtt"), "text/vtt", text))
+    }
+}
+
+fn content_type(kind: sv_core::TrackKind) -> &'static str {
+    match kind {
+        sv_core::TrackKind::Audio => "audio/mp4",
+        sv_core::TrackKind::Video => "video/mp4",
+        sv_core::TrackKind::Text => "application/mp4",
+    }
+}

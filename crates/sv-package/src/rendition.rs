@@ -1,0 +1,262 @@
+//! What a manifest must know of a rendition: plain data that serialises.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use sv_core::{ColorInfo, Duration, KeyId, Ratio, Scheme, TimeBase, Timestamp, Track, TrackKind};
+
+use crate::{Error, Layout};
+
+/// One stream of a presentation, with all of its segments so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Rendition {
+    /// Its name and the stem of its files: letters, digits, `-` and `_`.
+    pub name: String,
+    /// What its track says.
+    pub info: Info,
+    /// How its segments are stored.
+    pub layout: Layout,
+    /// Bytes of the initialisation segment.
+    pub init_bytes: u64,
+    /// Offset and bytes of the segment index in a single file, once it is written.
+    pub index: Option<(u64, u64)>,
+    /// The segments, in order.
+    pub segments: Vec<SegmentRecord>,
+    /// The rendition that it shows in fast motion, if it is a trick-play rendition.
+    pub trick_play_of: Option<String>,
+}
+
+/// What a manifest must know of a segment. Times are in the rendition's timescale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRecord {
+    /// Its number, part of its file's name.
+    pub number: u64,
+    /// When its first picture or sound is shown; never negative.
+    pub start: u64,
+    /// How long it is shown.
+    pub duration: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Bytes to behind its first key picture, 0 without one.
+    pub key_bytes: u64,
+    /// Where it begins in a single file, 0 in a file of its own.
+    pub offset: u64,
+    /// Packets in it: what an encryptor has to count on from after a restart.
+    pub packets: u32,
+}
+
+/// What a track says to manifests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Info {
+    /// `video`, `audio` or `text`.
+    pub kind: TrackKind,
+    /// RFC 6381, such as `avc1.64001f`.
+    pub codec: String,
+    /// Ticks per second of its segments.
+    pub timescale: u32,
+    /// Width and height in samples.
+    pub size: Option<(u32, u32)>,
+    /// Width of a sample over its height, where it is not 1.
+    pub sample_aspect: Option<Ratio>,
+    /// Frames per second.
+    pub frame_rate: Option<Ratio>,
+    /// Standard or high dynamic range.
+    pub range: VideoRange,
+    /// Colour code points.
+    pub color: ColorInfo,
+    /// Samples per second of sound.
+    pub sample_rate: Option<u32>,
+    /// Channels of sound.
+    pub channels: Option<u16>,
+    /// BCP 47 language.
+    pub language: Option<String>,
+    /// A name for people.
+    pub label: Option<String>,
+    /// Whether players should choose it when nobody has said otherwise.
+    pub default: bool,
+    /// Whether text is shown even to people who have not asked for it.
+    pub forced: bool,
+    /// Whether text describes sounds too.
+    pub captions: bool,
+    /// How it is encrypted.
+    pub key: Option<Key>,
+}
+
+/// HLS's `VIDEO-RANGE`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum VideoRange {
+    /// Standard dynamic range.
+    #[default]
+    Sdr,
+    /// Perceptual quantiser: HDR10 and kin.
+    Pq,
+    /// Hybrid log-gamma.
+    Hlg,
+}
+
+/// What manifests say of a key: its name, never its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// The protection scheme.
+    pub scheme: Scheme,
+    /// The key's name.
+    pub kid: KeyId,
+    /// The `pssh` boxes, in base64.
+    pub pssh: Vec<String>,
+}
+
+impl Info {
+    /// What `track` says.
+    ///
+    /// # Errors
+    /// [`Error::Codec`] when its codec or configuration has no RFC 6381 string.
+    pub fn of(track: &Track) -> Result<Self, Error> {
+        let codec = sv_codec::rfc6381::string(track)
+            .ok_or(Error::Codec { track: track.id, codec: track.codec })?;
+        let video = track.video();
+        let audio = track.audio();
+        let text = match &track.media {
+            sv_core::Media::Text(text) => *text,
+            _ => sv_core::TextInfo::default(),
+        };
+        let color = video.map(|v| v.color).unwrap_or_default();
+        Ok(Self {
+            kind: track.kind(),
+            codec,
+            timescale: track.time_base.den(),
+            size: video.map(|v| (v.width, v.height)),
+            sample_aspect: video.map(|v| v.sample_aspect).filter(|a| *a != Ratio::ONE),
+            frame_rate: video.and_then(|v| v.frame_rate),
+            range: if color.is_pq() {
+                VideoRange::Pq
+            } else if color.is_hlg() {
+                VideoRange::Hlg
+            } else {
+                VideoRange::Sdr
+            },
+            color,
+            sample_rate: audio.map(|a| a.sample_rate),
+            channels: audio.map(|a| a.channels),
+            language: track.language.clone().filter(|l| l != "und"),
+            label: track.label.clone(),
+            default: track.default,
+            forced: text.forced,
+            captions: text.captions,
+            key: track.protection.as_ref().map(|p| Key {
+                scheme: p.scheme,
+                kid: p.default_kid,
+                pssh: p.pssh.iter().map(|b| STANDARD.encode(b)).collect(),
+            }),
+        })
+    }
+
+    /// The time base of segment records.
+    #[must_use]
+    pub fn time_base(&self) -> TimeBase {
+        TimeBase::new(1, self.timescale).unwrap_or(TimeBase::MILLIS)
+    }
+}
+
+/// Bits per second of a rendition, as measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// The largest rate of any run of segments between half and one and a half target durations
+    /// long: the peak segment bit rate of RFC 8216, section 4.3.4.2.
+    pub peak: u64,
+    /// All bytes over all time.
+    pub average: u64,
+}
+
+impl Rendition {
+    /// The end of the last segment in wall-clock length.
+    #[must_use]
+    pub fn duration(&self) -> std::time::Duration {
+        let end = self.segments.last().map_or(0, |s| s.start.saturating_add(s.duration));
+        Duration::new(end).to_std(self.info.time_base())
+    }
+
+    /// The longest segment, in whole seconds as HLS rounds them; at least 1.
+    #[must_use]
+    pub fn target_duration(&self) -> u64 {
+        let longest = self.segments.iter().map(|s| s.duration).max().unwrap_or(0);
+        let scale = u64::from(self.info.timescale.max(1));
+        longest.saturating_add(scale.checked_div(2).unwrap_or(0)).checked_div(scale).unwrap_or(0).max(1)
+    }
+
+    /// Bytes stored, initialisation and index included.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let index = self.index.map_or(0, |i| i.1);
+        self.segments.iter().map(|s| s.bytes).fold(self.init_bytes.saturating_add(index), u64::saturating_add)
+    }
+
+    /// Packets of all segments.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.segments.iter().map(|s| u64::from(s.packets)).fold(0, u64::saturating_add)
+    }
+
+    /// Peak and average rate.
+    #[must_use]
+    pub fn bandwidth(&self) -> Bandwidth {
+        let scale = u64::from(self.info.timescale);
+        let rate = |bytes: u64, ticks: u64| {
+            let bits = u128::from(bytes).saturating_mul(8).saturating_mul(u128::from(scale));
+            let rate = bits.div_ceil(u128::from(ticks.max(1)));
+            u64::try_from(rate).unwrap_or(u64::MAX)
+        };
+        let target = self.target_duration().saturating_mul(scale);
+        let (half, most) = (target.div_ceil(2), target.saturating_add(target.checked_div(2).unwrap_or(0)));
+        let mut peak = 0;
+        for (i, _) in self.segments.iter().enumerate() {
+            let (mut bytes, mut ticks) = (0u64, 0u64);
+            for segment in self.segments.get(i..).unwrap_or_default() {
+                bytes = bytes.saturating_add(segment.bytes);
+                ticks = ticks.saturating_add(segment.duration);
+                if ticks > most {
+                    break;
+                }
+                if ticks >= half {
+                    peak = peak.max(rate(bytes, ticks));
+                }
+            }
+        }
+        let bytes = self.segments.iter().map(|s| s.bytes).fold(0, u64::saturating_add);
+        let ticks = self.segments.iter().map(|s| s.duration).fold(0, u64::saturating_add);
+        let average = rate(bytes, ticks);
+        Bandwidth { peak: peak.max(average), average }
+    }
+
+    /// Measured frames per second, where the track does not say: packets over time.
+    #[must_use]
+    pub fn frame_rate(&self) -> Option<f64> {
+        if self.info.kind != TrackKind::Video {
+            return None;
+        }
+        if let Some(rate) = self.info.frame_rate {
+            return Some(rate.to_f64());
+        }
+        let seconds = self.duration().as_secs_f64();
+        // Display only.
+        #[allow(clippy::as_conversions)]
+        let packets = self.packets() as f64;
+        (seconds > 0.0).then(|| packets / seconds)
+    }
+
+    pub(crate) fn record(&mut self, segment: &sv_core::Segment, offset: u64) {
+        let end = segment.start.saturating_add(segment.duration).max(Timestamp::ZERO);
+        let start = segment.start.max(Timestamp::ZERO);
+        self.segments.push(SegmentRecord {
+            number: segment.number,
+            start: start.ticks().unsigned_abs(),
+            duration: end.since(start).unwrap_or_default().ticks(),
+            bytes: segment.len(),
+            key_bytes: segment.key_bytes,
+            offset,
+            packets: segment.packets,
+        });
+    }
+}

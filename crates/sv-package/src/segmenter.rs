@@ -1,0 +1,174 @@
+//! Cuts the packets of one track into CMAF segments on a grid that all renditions share.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use sv_container::mp4;
+use sv_core::{Duration, Item, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackKind};
+
+use crate::Error;
+
+/// Takes one track's items and gives its [`Segment`]s.
+///
+/// A segment ends before the first key packet at or behind the next multiple of the target length,
+/// so tracks whose key frames stand on the grid are cut at the same moments, and others as near to
+/// them as they allow. Cutting depends on nothing but the packets: a run that begins at a segment
+/// boundary gives the same segments from there on.
+///
+/// Times leave in a time base of one over a whole number, which is what MP4 can store. Decode times
+/// are made anew: the n-th packet of a segment is decoded at the n-th smallest presentation time of
+/// the segment, and negative composition offsets do the rest (ISO/IEC 23000-19, section 7.5.17). So
+/// a segment's decode time is its presentation time, whatever encoder it comes from.
+#[derive(Debug)]
+pub struct Segmenter {
+    target_ns: i128,
+    track: Option<Shape>,
+    number: u64,
+    pending: Vec<Packet>,
+    ready: VecDeque<Item>,
+}
+
+#[derive(Debug)]
+struct Shape {
+    track: Arc<Track>,
+    /// The packets' time base has this many ticks of the outgoing one in each tick.
+    factor: i64,
+    /// Encoder delay in outgoing ticks: media time is presentation time plus this.
+    delay: i64,
+}
+
+impl Segmenter {
+    /// Cuts at multiples of `target`, numbering from `first` on (0, or where an earlier run ended).
+    #[must_use]
+    pub fn new(target: std::time::Duration, first: u64) -> Self {
+        let target_ns = i128::try_from(target.as_nanos().max(1)).unwrap_or(i128::MAX);
+        Self { target_ns, track: None, number: first, pending: Vec::new(), ready: VecDeque::new() }
+    }
+
+    /// The track as segments describe it: its time base is one over a whole number.
+    #[must_use]
+    pub fn outgoing(track: &Track) -> Track {
+        let mut out = track.clone();
+        let den = NonZeroU32::new(track.time_base.den()).unwrap_or(NonZeroU32::MIN);
+        out.time_base = TimeBase::per_second(den);
+        out.duration = track.duration.map(|d| {
+            Duration::new(d.ticks().saturating_mul(u64::from(track.time_base.num())))
+        });
+        out
+    }
+
+    fn begin(&mut self, track: &Track) {
+        let out = Self::outgoing(track);
+        let delay = out.audio().map_or(0, |audio| {
+            TimeBase::new(1, audio.sample_rate).map_or(0, |rate| {
+                Timestamp::new(i64::from(audio.delay)).rescale(rate, out.time_base).ticks()
+            })
+        });
+        let out = Arc::new(out);
+        self.ready.push_back(Item::Track(Arc::clone(&out)));
+        self.track = Some(Shape { track: out, factor: i64::from(track.time_base.num()), delay });
+    }
+
+    fn packet(&mut self, mut packet: Packet) -> Result<(), Error> {
+        let Some(shape) = &self.track else {
+            return Err(Error::Order { track: packet.track, what: "a packet came before the track" });
+        };
+        packet.pts = Timestamp::new(packet.pts.ticks().saturating_mul(shape.factor));
+        packet.duration = Duration::new(packet.duration.ticks().saturating_mul(shape.factor.unsigned_abs()));
+        let base = shape.track.time_base;
+        if packet.key
+            && let Some(first) = self.pending.first()
+            && self.grid(packet.pts, base) > self.grid(first.pts, base)
+        {
+            self.flush(Some(packet.pts))?;
+        }
+        self.pending.push(packet);
+        Ok(())
+    }
+
+    /// Which cell of the grid a moment lies in.
+    fn grid(&self, at: Timestamp, base: TimeBase) -> i128 {
+        let ns = i128::from(at.ticks())
+            .saturating_mul(1_000_000_000)
+            .saturating_mul(i128::from(base.num()));
+        let cell = i128::from(base.den()).saturating_mul(self.target_ns);
+        ns.checked_div_euclid(cell).unwrap_or(0)
+    }
+
+    fn flush(&mut self, next: Option<Timestamp>) -> Result<(), Error> {
+        let Some(shape) = &self.track else { return Ok(()) };
+        let mut packets = std::mem::take(&mut self.pending);
+        let Some(first) = packets.first() else { return Ok(()) };
+        let key = first.key;
+
+        // The n-th packet is decoded at the n-th smallest presentation time.
+        let mut times: Vec<(Timestamp, Duration)> = packets.iter().map(|p| (p.pts, p.duration)).collect();
+        times.sort_unstable();
+        let start = times.first().map_or(Timestamp::ZERO, |t| t.0);
+        let (last, stated) = times.last().copied().unwrap_or_default();
+        let last_duration = if stated > Duration::ZERO {
+            stated
+        } else {
+            next.and_then(|n| n.since(last)).unwrap_or_default()
+        };
+        let end = last.saturating_add(last_duration);
+        let shown = times.iter().skip(1).map(|t| t.0).chain([end]);
+        for ((packet, (at, _)), until) in packets.iter_mut().zip(&times).zip(shown) {
+            packet.dts = at.offset(shape.delay);
+            packet.pts = packet.pts.offset(shape.delay);
+            packet.duration = until.since(*at).unwrap_or_default();
+        }
+
+        let track = &shape.track;
+        let sequence = u32::try_from(self.number.saturating_add(1)).unwrap_or(u32::MAX);
+        let decode = start.offset(shape.delay);
+        let data = mp4::fragment(track, sequence, decode, &packets, &mp4::FragmentOptions::default())
+            .map_err(|source| Error::Container { track: track.id, source })?;
+        let key_bytes = if key && track.kind() == TrackKind::Video {
+            data.iter().take(2).map(|b| u64::try_from(b.len()).unwrap_or(0)).fold(0, u64::saturating_add)
+        } else {
+            0
+        };
+        self.ready.push_back(Item::Segment(Segment {
+            track: track.id,
+            number: self.number,
+            start,
+            duration: end.since(start).unwrap_or_default(),
+            key,
+            key_bytes,
+            packets: u32::try_from(packets.len()).unwrap_or(u32::MAX),
+            data,
+        }));
+        self.number = self.number.saturating_add(1);
+        Ok(())
+    }
+}
+
+impl Stage for Segmenter {
+    type Error = Error;
+
+    fn push(&mut self, item: Item) -> Result<(), Error> {
+        match item {
+            Item::Track(track) => {
+                self.flush(None)?;
+                self.begin(&track);
+            }
+            Item::Packet(packet) => self.packet(packet)?,
+            Item::End(track) => {
+                self.flush(None)?;
+                self.ready.push_back(Item::End(track));
+            }
+            other => self.ready.push_back(other),
+        }
+        Ok(())
+    }
+
+    fn pull(&mut self) -> Result<Option<Item>, Error> {
+        Ok(self.ready.pop_front())
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        self.flush(None)
+    }
+}
