@@ -1,4 +1,14 @@
-//! Placeholder: being built.
+//! Bitstream syntax of the codecs that streaming uses: what their headers say, and nothing about
+//! pictures or sound.
+//!
+//! Each codec has a module of its own with the names of its specification: [`h264`] (SPS, PPS,
+//! slice headers, `avcC`), [`hevc`], [`av1`], [`vp9`], [`aac`], [`opus`], [`ac3`], [`flac`] and
+//! [`mpa`] (MPEG audio). [`nal`] holds what H.264 and HEVC share. Above them stand two questions
+//! that every packager asks: what to call a track ([`rfc6381::string`]) and what its configuration
+//! tells about it ([`describe`]).
+//!
+//! All input is taken for hostile: nothing here panics, and nothing allocates more than a small
+//! multiple of the bytes that it was given.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
@@ -19,3 +29,16 @@
         clippy::as_conversions
     )
 )]
+
+pub mod aac;
+pub mod bits;
+pub mod error;
+pub mod h264;
+mod h273;
+pub mod nal;
+pub mod read;
+pub mod rfc6381;
+
+pub use bits::BitReader;
+pub use error::{Error, Result};
+pub use read::Reader;
