@@ -1,4 +1,4 @@
-//! Placeholder: being built.
+//! Containers: what packets travel in. Readers and writers of MP4, without I/O of their own.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
@@ -19,3 +19,9 @@
         clippy::as_conversions
     )
 )]
+
+pub mod error;
+pub mod mp4;
+mod num;
+
+pub use error::{Error, Result};
