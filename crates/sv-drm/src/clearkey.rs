@@ -36,8 +36,8 @@ impl Request {
     /// # Errors
     /// [`Error::Request`] for anything but JSON with 1 to 64 key ids of 16 bytes.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
-        let json: RequestJson =
-            serde_json::from_slice(body).map_err(|_| Error::Request("it is not JSON with a list \"kids\""))?;
+        let json: RequestJson = serde_json::from_slice(body)
+            .map_err(|_| Error::Request("it is not JSON with a list \"kids\""))?;
         if json.kids.is_empty() || json.kids.len() > MAX_KIDS {
             return Err(Error::Request("it must name 1 to 64 keys"));
         }

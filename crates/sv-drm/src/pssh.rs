@@ -7,14 +7,12 @@ use crate::Error;
 
 /// The [common system](https://www.w3.org/TR/eme-initdata-cenc/#common-system) of W3C: a list of
 /// key ids that every browser's ClearKey reads.
-pub const COMMON: [u8; 16] = [
-    0x10, 0x77, 0xef, 0xec, 0xc0, 0xb2, 0x4d, 0x02, 0xac, 0xe3, 0x3c, 0x1e, 0x52, 0xe2, 0xfb, 0x4b,
-];
+pub const COMMON: [u8; 16] =
+    [0x10, 0x77, 0xef, 0xec, 0xc0, 0xb2, 0x4d, 0x02, 0xac, 0xe3, 0x3c, 0x1e, 0x52, 0xe2, 0xfb, 0x4b];
 
 /// ClearKey as DASH-IF names it; carries no data.
-pub const CLEARKEY: [u8; 16] = [
-    0xe2, 0x71, 0x9d, 0x58, 0xa9, 0x85, 0xb3, 0xc9, 0x78, 0x1a, 0xb0, 0x30, 0xaf, 0x78, 0xd3, 0x0e,
-];
+pub const CLEARKEY: [u8; 16] =
+    [0xe2, 0x71, 0x9d, 0x58, 0xa9, 0x85, 0xb3, 0xc9, 0x78, 0x1a, 0xb0, 0x30, 0xaf, 0x78, 0xd3, 0x0e];
 
 /// A `pssh` box, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +35,8 @@ impl Pssh {
     /// The whole box: version 1 with key ids, version 0 without.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        let kids = if self.kids.is_empty() { 0 } else { self.kids.len().saturating_mul(16).saturating_add(4) };
+        let kids =
+            if self.kids.is_empty() { 0 } else { self.kids.len().saturating_mul(16).saturating_add(4) };
         let size = 32_usize.saturating_add(kids).saturating_add(self.data.len());
         let mut out = Vec::with_capacity(size);
         out.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes());

@@ -4,7 +4,10 @@
 //! begins anew with the initialisation vector at each subsample in `cbcs` and runs on in `cbc1`.
 
 use aes::Aes128;
-use aes::cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};
+use aes::cipher::{
+    Block, BlockCipherDecrypt, BlockCipherEncrypt, InnerIvInit, KeyInit, StreamCipher,
+    StreamCipherCoreWrapper,
+};
 use sv_core::{Scheme, Subsample};
 
 use crate::ContentKey;

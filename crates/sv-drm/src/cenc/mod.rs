@@ -7,7 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use sv_core::{Codec, Item, KeyId, Packet, Protection, SampleProtection, Scheme, Stage, Track, TrackId, TrackKind};
+use sv_core::{
+    Codec, Item, KeyId, Packet, Protection, SampleProtection, Scheme, Stage, Track, TrackId, TrackKind,
+};
 
 use crate::{ContentKey, Error};
 use cipher::{Cipher, Way};
