@@ -1,0 +1,454 @@
+//! Frames to packets, in MP4's form.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
+
+use bytes::Bytes;
+use ffmpeg_sys_next as ff;
+use sv_core::{Codec, ColorInfo, Duration, Packet, Ratio, Timestamp, TrackId, VideoFrame};
+
+use crate::decode::{Context, rational};
+use crate::demux::{Options, RawPacket};
+use crate::error::libc_code::EAGAIN;
+use crate::error::{Error, check};
+use crate::form::{Sampling, av1, nal, small};
+use crate::frame::Frame;
+
+/// What to encode pictures with.
+#[derive(Clone, Debug)]
+pub struct Video {
+    /// FFmpeg's name of the encoder: `libx264`.
+    pub encoder: String,
+    /// Width in samples.
+    pub width: u32,
+    /// Height in samples.
+    pub height: u32,
+    /// 8, or 10 for [`sv_core::PixelFormat::Yuv420p10`].
+    pub bit_depth: u8,
+    /// Frames per second, nominal: the clock of the encoder's rate control.
+    pub frame_rate: Ratio,
+    /// What the sample values mean; written into the bitstream.
+    pub color: ColorInfo,
+    /// The encoder's options by FFmpeg's names: `crf`, `preset`, `maxrate`, `threads`.
+    pub options: Vec<(String, String)>,
+}
+
+/// What to encode sound with.
+#[derive(Clone, Debug)]
+pub struct Audio {
+    /// FFmpeg's name of the encoder: `aac`.
+    pub encoder: String,
+    /// Samples per second and channel.
+    pub sample_rate: u32,
+    /// Channels, in FFmpeg's default layout for their number.
+    pub channels: u16,
+    /// Options as for [`Video::options`].
+    pub options: Vec<(String, String)>,
+}
+
+/// An open encoder. Push a frame, take packets until there are none, and so on; at the end call
+/// [`finish`](Self::finish) and take the rest.
+pub struct Encoder {
+    context: Context,
+    codec: Codec,
+    config: Bytes,
+    clock: Clock,
+}
+
+/// Maps the encoder's plain clock to the caller's times and back.
+enum Clock {
+    /// Pictures: the encoder counts nominal frames, the caller has any time base.
+    Video {
+        /// In presentation order, not yet used up for decoding times.
+        times: VecDeque<i64>,
+        /// Waiting for their packets: tick, time, duration.
+        pending: VecDeque<(i64, i64, u64)>,
+        /// By how many frames decoding runs ahead of presentation.
+        delay: usize,
+        /// Packets out so far.
+        packets: usize,
+        /// How far before the first time decoding begins.
+        lead: i64,
+        last_tick: Option<i64>,
+        last_dts: Option<i64>,
+    },
+    /// Sound: samples since the first.
+    Audio { buffer: Vec<f32>, frame: usize, taken: i64, given: i64, delay: i64, ended: bool },
+}
+
+impl Encoder {
+    /// Opens an encoder for pictures.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when the linked FFmpeg lacks the encoder; FFmpeg's reason when it does
+    /// not like the settings.
+    pub fn video(settings: &Video) -> Result<Self, Error> {
+        let (codec, mut context) = open(&settings.encoder)?;
+        let inner = context.inner_mut();
+        inner.width = i32::try_from(settings.width).unwrap_or(0);
+        inner.height = i32::try_from(settings.height).unwrap_or(0);
+        inner.pix_fmt = match settings.bit_depth {
+            10 => ff::AVPixelFormat::AV_PIX_FMT_YUV420P10LE,
+            _ => ff::AVPixelFormat::AV_PIX_FMT_YUV420P,
+        };
+        inner.time_base = rational(settings.frame_rate.den(), settings.frame_rate.num());
+        inner.framerate = rational(settings.frame_rate.num(), settings.frame_rate.den());
+        inner.sample_aspect_ratio = rational(1, 1);
+        let color = settings.color;
+        // SAFETY: C enums, 32 bits wide, which FFmpeg and its encoders read as numbers.
+        unsafe {
+            (&raw mut inner.color_primaries).cast::<u32>().write(color.primaries.into());
+            (&raw mut inner.color_trc).cast::<u32>().write(color.transfer.into());
+            (&raw mut inner.colorspace).cast::<u32>().write(color.matrix.into());
+        }
+        inner.color_range = match color.full_range {
+            true => ff::AVColorRange::AVCOL_RANGE_JPEG,
+            false => ff::AVColorRange::AVCOL_RANGE_MPEG,
+        };
+        inner.flags |= ff::AV_CODEC_FLAG_GLOBAL_HEADER;
+        start(&mut context, codec, &settings.encoder, &settings.options)?;
+        let (codec, sampling) = (
+            crate::track::codec(context.inner().codec_id),
+            Sampling { depth: settings.bit_depth, chroma: (1, 1), mono: false },
+        );
+        let extradata = extradata(&context);
+        let config = match codec {
+            Codec::H264 => nal::avcc(extradata, sampling),
+            Codec::Hevc => nal::hvcc(extradata, sampling),
+            Codec::Av1 if extradata.first() == Some(&0x81) => Some(Bytes::copy_from_slice(extradata)),
+            Codec::Av1 => av1::av1c(extradata, sampling),
+            Codec::Vp9 => {
+                let (w, h, rate) = (settings.width, settings.height, settings.frame_rate.to_f64());
+                Some(small::vpcc(w, h, rate, sampling, color))
+            }
+            _ => Some(Bytes::copy_from_slice(extradata)),
+        };
+        let Some(config) = config else {
+            return Err(Error::Invalid(format!("{} gave no parameter sets", settings.encoder)));
+        };
+        let delay = match codec {
+            // Pictures that are shown later travel inside the packets of earlier ones.
+            Codec::Av1 | Codec::Vp9 => 0,
+            _ => usize::try_from(context.inner().has_b_frames).unwrap_or(0),
+        };
+        let clock = Clock::Video {
+            times: VecDeque::new(),
+            pending: VecDeque::new(),
+            delay,
+            packets: 0,
+            lead: 0,
+            last_tick: None,
+            last_dts: None,
+        };
+        Ok(Self { context, codec, config, clock })
+    }
+
+    /// Opens an encoder for sound. Samples are pushed with [`push_samples`](Self::push_samples).
+    ///
+    /// # Errors
+    /// As for [`video`](Self::video).
+    pub fn audio(settings: &Audio) -> Result<Self, Error> {
+        use ff::AVSampleFormat as F;
+        // Asking the codec for its formats changed twice between FFmpeg 5.1 and 9; trying does not.
+        let mut last = None;
+        for format in [F::AV_SAMPLE_FMT_FLTP, F::AV_SAMPLE_FMT_FLT, F::AV_SAMPLE_FMT_S16] {
+            let (codec, mut context) = open(&settings.encoder)?;
+            let inner = context.inner_mut();
+            inner.sample_fmt = format;
+            inner.sample_rate = i32::try_from(settings.sample_rate).unwrap_or(0);
+            inner.time_base = rational(1, settings.sample_rate);
+            // SAFETY: the layout is unset, so that nothing is leaked.
+            unsafe { ff::av_channel_layout_default(&raw mut inner.ch_layout, settings.channels.into()) };
+            inner.flags |= ff::AV_CODEC_FLAG_GLOBAL_HEADER;
+            if let Err(error) = start(&mut context, codec, &settings.encoder, &settings.options) {
+                last = Some(error);
+                continue;
+            }
+            let codec = crate::track::codec(context.inner().codec_id);
+            let extradata = extradata(&context);
+            let config = match codec {
+                Codec::Opus => small::dops(extradata),
+                Codec::Flac => small::flac_blocks(extradata),
+                _ => Some(Bytes::copy_from_slice(extradata)),
+            };
+            let Some(config) = config else {
+                return Err(Error::Invalid(format!("{} gave no configuration", settings.encoder)));
+            };
+            let frame = usize::try_from(context.inner().frame_size).ok().filter(|n| *n > 0).unwrap_or(1024);
+            let delay = i64::from(context.inner().initial_padding.max(0));
+            let clock = Clock::Audio { buffer: Vec::new(), frame, taken: 0, given: 0, delay, ended: false };
+            return Ok(Self { context, codec, config, clock });
+        }
+        Err(last.unwrap_or_else(|| Error::missing(format!("encoder {}", settings.encoder))))
+    }
+
+    /// The codec of the packets.
+    #[must_use]
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// The configuration in MP4's form, as in [`sv_core::Track::config`].
+    #[must_use]
+    pub fn config(&self) -> &Bytes {
+        &self.config
+    }
+
+    /// Samples at the start that a player must drop.
+    #[must_use]
+    pub fn delay(&self) -> u32 {
+        match self.clock {
+            Clock::Audio { delay, .. } => u32::try_from(delay).unwrap_or(0),
+            Clock::Video { .. } => 0,
+        }
+    }
+
+    /// Takes a picture in. `tick` is its place in nominal frames, and grows; its own time and
+    /// duration come back on its packet, whatever their time base. `key` makes it a key frame that
+    /// closes the group before it.
+    ///
+    /// # Errors
+    /// FFmpeg's reason.
+    pub fn push(&mut self, video: &VideoFrame, tick: i64, key: bool) -> Result<(), Error> {
+        let Clock::Video { times, pending, last_tick, .. } = &mut self.clock else {
+            return Err(Error::Invalid("this encoder takes sound".into()));
+        };
+        let tick = last_tick.map_or(tick, |last| tick.max(last + 1));
+        *last_tick = Some(tick);
+        times.push_back(video.pts.ticks());
+        pending.push_back((tick, video.pts.ticks(), video.duration.ticks()));
+        let mut frame = Frame::of_video(video)?;
+        let inner = frame.inner_mut();
+        inner.pts = tick;
+        inner.pict_type = match key {
+            true => ff::AVPictureType::AV_PICTURE_TYPE_I,
+            false => ff::AVPictureType::AV_PICTURE_TYPE_NONE,
+        };
+        #[cfg(not(ffmpeg_6_1))]
+        {
+            inner.key_frame = key.into();
+            inner.interlaced_frame = 0;
+        }
+        #[cfg(ffmpeg_6_1)]
+        {
+            inner.flags &= !(ff::AV_FRAME_FLAG_KEY | ff::AV_FRAME_FLAG_INTERLACED);
+            if key {
+                inner.flags |= ff::AV_FRAME_FLAG_KEY;
+            }
+        }
+        inner.sample_aspect_ratio = rational(1, 1);
+        self.send(frame.as_ptr())
+    }
+
+    /// Takes interleaved samples in; any number of them.
+    ///
+    /// # Errors
+    /// FFmpeg's reason.
+    pub fn push_samples(&mut self, samples: &[f32]) -> Result<(), Error> {
+        let channels = self.channels();
+        let Clock::Audio { buffer, frame, .. } = &mut self.clock else {
+            return Err(Error::Invalid("this encoder takes pictures".into()));
+        };
+        let need = *frame * channels;
+        buffer.extend_from_slice(samples);
+        let whole = buffer.len() / need * need;
+        let ready: Vec<f32> = buffer.drain(..whole).collect();
+        for chunk in ready.chunks_exact(need) {
+            self.send_samples(chunk)?;
+        }
+        Ok(())
+    }
+
+    /// No more frames come.
+    ///
+    /// # Errors
+    /// FFmpeg's reason.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        if let Clock::Audio { buffer, ended, .. } = &mut self.clock {
+            *ended = true;
+            let rest = std::mem::take(buffer);
+            if !rest.is_empty() {
+                self.send_samples(&rest)?;
+            }
+        }
+        self.send(std::ptr::null())
+    }
+
+    fn channels(&self) -> usize {
+        usize::try_from(self.context.inner().ch_layout.nb_channels).unwrap_or(1).max(1)
+    }
+
+    fn send_samples(&mut self, samples: &[f32]) -> Result<(), Error> {
+        let channels = self.channels();
+        let count = samples.len() / channels;
+        let mut frame = Frame::new()?;
+        let Clock::Audio { taken, .. } = &mut self.clock else { return Ok(()) };
+        let context = self.context.inner();
+        let inner = frame.inner_mut();
+        inner.format = context.sample_fmt as i32;
+        inner.nb_samples = i32::try_from(count).unwrap_or(0);
+        inner.sample_rate = context.sample_rate;
+        inner.pts = *taken;
+        *taken += count as i64;
+        // SAFETY: the frame is fresh; on success each plane has room for its samples, which are
+        // written through pointers of the format that the context was opened with.
+        unsafe {
+            let copied = ff::av_channel_layout_copy(&raw mut inner.ch_layout, &raw const context.ch_layout);
+            check(copied, || "set a channel layout".into())?;
+            check(ff::av_frame_get_buffer(frame.as_ptr(), 0), || "allocate sound".into())?;
+            let inner = frame.inner_mut();
+            match context.sample_fmt {
+                ff::AVSampleFormat::AV_SAMPLE_FMT_FLTP => {
+                    for channel in 0..channels {
+                        let plane = (*inner.extended_data.add(channel)).cast::<f32>();
+                        let of_channel = samples.iter().skip(channel).step_by(channels);
+                        of_channel.enumerate().for_each(|(i, s)| plane.add(i).write(*s));
+                    }
+                }
+                ff::AVSampleFormat::AV_SAMPLE_FMT_FLT => {
+                    let plane = inner.data[0].cast::<f32>();
+                    std::ptr::copy_nonoverlapping(samples.as_ptr(), plane, count * channels);
+                }
+                _ => {
+                    let plane = inner.data[0].cast::<i16>();
+                    let to_i16 = |s: f32| (s * 32768.0).round().clamp(-32768.0, 32767.0) as i16;
+                    samples.iter().enumerate().for_each(|(i, s)| plane.add(i).write(to_i16(*s)));
+                }
+            }
+        }
+        self.send(frame.as_ptr())
+    }
+
+    fn send(&mut self, frame: *const ff::AVFrame) -> Result<(), Error> {
+        // SAFETY: an open encoder, and a valid frame or null (the end).
+        match unsafe { ff::avcodec_send_frame(self.context.0.as_ptr(), frame) } {
+            ff::AVERROR_EOF => Ok(()),
+            code => check(code, || format!("encode {}", self.codec)).map(drop),
+        }
+    }
+
+    /// The next packet, for track `id`. Its times are in the time base of the pushed pictures, or
+    /// in samples since the first pushed one, less [`delay`](Self::delay).
+    ///
+    /// # Errors
+    /// FFmpeg's reason.
+    pub fn packet(&mut self, id: TrackId) -> Result<Option<Packet>, Error> {
+        loop {
+            let raw = RawPacket::new()?;
+            // SAFETY: an open encoder and an empty packet.
+            match unsafe { ff::avcodec_receive_packet(self.context.0.as_ptr(), raw.as_ptr()) } {
+                ff::AVERROR_EOF => return Ok(None),
+                code if code == -EAGAIN => return Ok(None),
+                code => check(code, || format!("encode {}", self.codec))?,
+            };
+            let tick = raw.inner().pts;
+            let key = raw.inner().flags & ff::AV_PKT_FLAG_KEY != 0;
+            // A new configuration without samples (FLAC's at the end) is no packet.
+            if raw.data().is_empty() {
+                continue;
+            }
+            let Some((pts, dts, duration)) = self.clock.times_of(tick) else { continue };
+            let data = match self.codec {
+                Codec::H264 | Codec::Hevc if nal::is_annex_b(raw.data()) => {
+                    nal::encoded_to_lengths(raw.data(), self.codec == Codec::Hevc).into()
+                }
+                Codec::Av1 => Bytes::copy_from_slice(&av1::strip(raw.data())),
+                _ => Bytes::from_owner(raw),
+            };
+            return Ok(Some(Packet {
+                track: id,
+                pts: Timestamp::new(pts),
+                dts: Timestamp::new(dts),
+                duration: Duration::new(duration),
+                key,
+                data,
+                protection: None,
+            }));
+        }
+    }
+}
+
+impl Clock {
+    /// Presentation time, decoding time and duration of the next packet, or `None` when it holds
+    /// nothing that is heard.
+    fn times_of(&mut self, tick: i64) -> Option<(i64, i64, u64)> {
+        match self {
+            Self::Video { times, pending, delay, packets, lead, last_dts, .. } => {
+                let at = pending.iter().position(|(t, ..)| *t == tick).unwrap_or(0);
+                let (_, pts, duration) = pending.remove(at)?;
+                if *packets == 0 {
+                    // Decoding begins early enough for as many pictures as the encoder reorders.
+                    let (first, last) = (*times.front()?, *times.back()?);
+                    let missing = (*delay + 1).saturating_sub(times.len()) as i64;
+                    let beyond = last.saturating_add(missing.saturating_mul(duration.max(1) as i64));
+                    *lead = times.get(*delay).copied().unwrap_or(beyond) - first;
+                }
+                let dts = match *packets < *delay {
+                    true => times.get(*packets).copied().unwrap_or(pts) - *lead,
+                    false => times.pop_front().unwrap_or(pts),
+                };
+                *packets += 1;
+                let dts = last_dts.map_or(dts, |last| dts.max(last)).min(pts);
+                *last_dts = Some(dts);
+                Some((pts, dts, duration))
+            }
+            Self::Audio { frame, taken, given, delay, ended, .. } => {
+                // Before the end, everything given is behind what was taken.
+                let left = if *ended { *taken + *delay - *given } else { *frame as i64 };
+                let duration = left.min(*frame as i64);
+                let pts = *given - *delay;
+                *given += duration.max(0);
+                (duration > 0).then_some((pts, pts, duration.unsigned_abs()))
+            }
+        }
+    }
+}
+
+fn open(name: &str) -> Result<(*const ff::AVCodec, Context), Error> {
+    crate::log::init();
+    let text =
+        CString::new(name).map_err(|_| Error::Invalid("an encoder's name has no zero bytes".into()))?;
+    // SAFETY: a zero-terminated string.
+    let codec = unsafe { ff::avcodec_find_encoder_by_name(text.as_ptr()) };
+    if codec.is_null() {
+        return Err(Error::missing(format!("encoder {name}")));
+    }
+    Ok((codec, Context::new(codec)?))
+}
+
+fn start(
+    context: &mut Context,
+    codec: *const ff::AVCodec,
+    name: &str,
+    options: &[(String, String)],
+) -> Result<(), Error> {
+    let mut dictionary = Options::new();
+    for (key, value) in options {
+        dictionary.set_text(key, value)?;
+    }
+    // SAFETY: a context of this codec, with its parameters set.
+    let code = unsafe { ff::avcodec_open2(context.0.as_ptr(), codec, &raw mut dictionary.0) };
+    check(code, || format!("open the encoder {name}"))?;
+    // What FFmpeg has not taken is left in the dictionary.
+    // SAFETY: an empty key with this flag gives any entry.
+    let left = unsafe {
+        ff::av_dict_get(dictionary.0, c"".as_ptr(), std::ptr::null(), ff::AV_DICT_IGNORE_SUFFIX).as_ref()
+    };
+    if let Some(entry) = left {
+        // SAFETY: entries have zero-terminated keys.
+        let key = unsafe { CStr::from_ptr(entry.key) }.to_string_lossy();
+        return Err(Error::Invalid(format!("the encoder {name} has no option {key:?}")));
+    }
+    Ok(())
+}
+
+fn extradata(context: &Context) -> &[u8] {
+    let inner = context.inner();
+    match usize::try_from(inner.extradata_size) {
+        // SAFETY: FFmpeg's pointer and length of one allocation, which the context keeps.
+        Ok(len) if len > 0 && !inner.extradata.is_null() => unsafe {
+            std::slice::from_raw_parts(inner.extradata, len)
+        },
+        _ => &[],
+    }
+}

@@ -1,0 +1,132 @@
+//! What the linked FFmpeg can do, asked at run time.
+
+use std::ffi::{CStr, CString, c_void};
+
+use ffmpeg_sys_next as ff;
+use sv_core::Codec;
+
+/// An encoder or decoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coder {
+    /// FFmpeg's name: `libx264`.
+    pub name: String,
+    /// What it is, in FFmpeg's words.
+    pub description: String,
+    /// The codec.
+    pub codec: Codec,
+    /// Whether it runs on a device of its own.
+    pub hardware: bool,
+}
+
+/// A kind of device for decoding and encoding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// FFmpeg's name: `cuda`, `vaapi`.
+    pub name: String,
+    /// Why it can't be opened here; `None` when it can.
+    pub problem: Option<String>,
+}
+
+/// The version of the linked FFmpeg, as it calls itself.
+#[must_use]
+pub fn version() -> String {
+    // SAFETY: a static, zero-terminated string.
+    unsafe { CStr::from_ptr(ff::av_version_info()) }.to_string_lossy().into_owned()
+}
+
+/// What the linked FFmpeg's licence is, and so the least that the whole program's is.
+#[must_use]
+pub fn license() -> String {
+    // SAFETY: a static, zero-terminated string.
+    unsafe { CStr::from_ptr(ff::avcodec_license()) }.to_string_lossy().into_owned()
+}
+
+/// All encoders.
+#[must_use]
+pub fn encoders() -> Vec<Coder> {
+    coders(true)
+}
+
+/// All decoders.
+#[must_use]
+pub fn decoders() -> Vec<Coder> {
+    coders(false)
+}
+
+fn coders(encoders: bool) -> Vec<Coder> {
+    let mut found = Vec::new();
+    let mut state: *mut c_void = std::ptr::null_mut();
+    loop {
+        // SAFETY: the state begins as null; results are static.
+        let Some(codec) = (unsafe { ff::av_codec_iterate(&raw mut state).as_ref() }) else {
+            return found;
+        };
+        // SAFETY: a codec of FFmpeg's tables.
+        if (unsafe { ff::av_codec_is_encoder(codec) } != 0) != encoders {
+            continue;
+        }
+        let hardware = ff::AV_CODEC_CAP_HARDWARE | ff::AV_CODEC_CAP_HYBRID;
+        found.push(Coder {
+            name: text(codec.name),
+            description: text(codec.long_name),
+            codec: crate::track::codec(codec.id),
+            hardware: codec.capabilities & hardware != 0,
+        });
+    }
+}
+
+fn text(string: *const std::ffi::c_char) -> String {
+    if string.is_null() {
+        return String::new();
+    }
+    // SAFETY: FFmpeg's static, zero-terminated strings.
+    unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
+}
+
+/// Whether there is an encoder of this name.
+#[must_use]
+pub fn has_encoder(name: &str) -> bool {
+    CString::new(name).is_ok_and(|name| {
+        // SAFETY: a zero-terminated string.
+        !unsafe { ff::avcodec_find_encoder_by_name(name.as_ptr()) }.is_null()
+    })
+}
+
+/// Whether there is a filter of this name.
+#[must_use]
+pub fn has_filter(name: &str) -> bool {
+    CString::new(name).is_ok_and(|name| {
+        // SAFETY: a zero-terminated string.
+        !unsafe { ff::avfilter_get_by_name(name.as_ptr()) }.is_null()
+    })
+}
+
+/// All kinds of devices that FFmpeg was built for, each tried.
+#[must_use]
+pub fn devices() -> Vec<Device> {
+    crate::log::init();
+    let mut found = Vec::new();
+    let mut kind = ff::AVHWDeviceType::AV_HWDEVICE_TYPE_NONE;
+    loop {
+        // SAFETY: begins with "none" and takes the last result, which FFmpeg made.
+        kind = unsafe { ff::av_hwdevice_iterate_types(kind) };
+        if kind == ff::AVHWDeviceType::AV_HWDEVICE_TYPE_NONE {
+            return found;
+        }
+        // SAFETY: a kind that FFmpeg gave; the name is static.
+        let name = text(unsafe { ff::av_hwdevice_get_type_name(kind) });
+        let mut device = std::ptr::null_mut();
+        // SAFETY: opens the default device of the kind; on success the reference is ours.
+        let code = unsafe {
+            ff::av_hwdevice_ctx_create(&raw mut device, kind, std::ptr::null(), std::ptr::null_mut(), 0)
+        };
+        // SAFETY: ours, or null.
+        unsafe { ff::av_buffer_unref(&raw mut device) };
+        let problem = (code < 0).then(|| match code {
+            // FFmpeg says "unknown error" where a driver's library is not there to be loaded.
+            -1 | ff::AVERROR_UNKNOWN => "its driver is not installed".into(),
+            code => crate::error::reason(code),
+        });
+        found.push(Device { name, problem });
+    }
+}
