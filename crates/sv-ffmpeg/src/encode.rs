@@ -105,7 +105,7 @@ impl Encoder {
             true => ff::AVColorRange::AVCOL_RANGE_JPEG,
             false => ff::AVColorRange::AVCOL_RANGE_MPEG,
         };
-        inner.flags |= ff::AV_CODEC_FLAG_GLOBAL_HEADER;
+        inner.flags |= ff::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
         start(&mut context, codec, &settings.encoder, &settings.options)?;
         let (codec, sampling) = (
             crate::track::codec(context.inner().codec_id),
@@ -159,7 +159,7 @@ impl Encoder {
             inner.time_base = rational(1, settings.sample_rate);
             // SAFETY: the layout is unset, so that nothing is leaked.
             unsafe { ff::av_channel_layout_default(&raw mut inner.ch_layout, settings.channels.into()) };
-            inner.flags |= ff::AV_CODEC_FLAG_GLOBAL_HEADER;
+            inner.flags |= ff::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
             if let Err(error) = start(&mut context, codec, &settings.encoder, &settings.options) {
                 last = Some(error);
                 continue;
@@ -231,9 +231,9 @@ impl Encoder {
         }
         #[cfg(ffmpeg_6_1)]
         {
-            inner.flags &= !(ff::AV_FRAME_FLAG_KEY | ff::AV_FRAME_FLAG_INTERLACED);
+            inner.flags &= !(ff::AV_FRAME_FLAG_KEY as i32 | ff::AV_FRAME_FLAG_INTERLACED as i32);
             if key {
-                inner.flags |= ff::AV_FRAME_FLAG_KEY;
+                inner.flags |= ff::AV_FRAME_FLAG_KEY as i32;
             }
         }
         inner.sample_aspect_ratio = rational(1, 1);

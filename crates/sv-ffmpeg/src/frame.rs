@@ -175,7 +175,7 @@ impl Frame {
     /// Whether the frame says that it is two fields.
     pub(crate) fn interlaced(&self) -> bool {
         #[cfg(ffmpeg_6_1)]
-        return self.inner().flags & ff::AV_FRAME_FLAG_INTERLACED != 0;
+        return self.inner().flags & ff::AV_FRAME_FLAG_INTERLACED as i32 != 0;
         #[cfg(not(ffmpeg_6_1))]
         return self.inner().interlaced_frame != 0;
     }

@@ -65,7 +65,7 @@ fn coders(encoders: bool) -> Vec<Coder> {
         if (unsafe { ff::av_codec_is_encoder(codec) } != 0) != encoders {
             continue;
         }
-        let hardware = ff::AV_CODEC_CAP_HARDWARE | ff::AV_CODEC_CAP_HYBRID;
+        let hardware = ff::AV_CODEC_CAP_HARDWARE as i32 | ff::AV_CODEC_CAP_HYBRID as i32;
         found.push(Coder {
             name: text(codec.name),
             description: text(codec.long_name),
