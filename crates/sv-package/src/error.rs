@@ -30,7 +30,9 @@ pub enum Error {
         source: sv_container::Error,
     },
     /// There is nothing to write a manifest about.
-    #[error("there is no finished segment to write a manifest about; the source has no audio or video that could be read")]
+    #[error(
+        "there is no finished segment to write a manifest about; the source has no audio or video that could be read"
+    )]
     Empty,
 }
 

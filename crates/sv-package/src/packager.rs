@@ -1,8 +1,10 @@
 //! Names the segments of one rendition and keeps the record that manifests are written from.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sv_container::mp4;
-use sv_core::{Item, Object, Segment, Track, Write};
+use sv_core::{Bytes, Item, Object, Segment, Track, TrackKind, Write};
 
 use crate::{Error, Info, Rendition};
 
@@ -28,6 +30,7 @@ pub struct Packager {
     trick_play_of: Option<String>,
     /// Bytes kept free for the index of a single file.
     reserve: u64,
+    track: Option<Arc<Track>>,
 }
 
 impl Packager {
@@ -40,7 +43,8 @@ impl Packager {
             name: name.into(),
             layout,
             trick_play_of: None,
-            reserve: mp4::sidx_len(segments),
+            reserve: index_bytes(segments),
+            track: None,
         }
     }
 
@@ -51,8 +55,9 @@ impl Packager {
             name: rendition.name.clone(),
             layout: rendition.layout,
             trick_play_of: rendition.trick_play_of.clone(),
-            reserve: mp4::sidx_len(segments),
+            reserve: index_bytes(segments),
             rendition: Some(rendition),
+            track: None,
         }
     }
 
@@ -83,8 +88,9 @@ impl Packager {
         }
     }
 
-    fn track(&mut self, track: &Track) -> Result<Object, Error> {
-        let init = mp4::init_segment(&[track])
+    fn track(&mut self, track: &Arc<Track>) -> Result<Object, Error> {
+        self.track = Some(Arc::clone(track));
+        let init = mp4::init_segment(&[track.as_ref()])
             .map_err(|source| Error::Container { track: track.id, source })?;
         let init_bytes = u64::try_from(init.len()).unwrap_or(u64::MAX);
         // A run that goes on says the same again, and its record keeps the segments that it has.
@@ -101,7 +107,7 @@ impl Packager {
         }
         Ok(match self.layout {
             Layout::SingleFile => {
-                let free = mp4::free(self.reserve);
+                let free = free_box(self.reserve);
                 Object {
                     path: format!("{}.mp4", self.name),
                     content_type: content_type(track.kind()),
@@ -139,23 +145,27 @@ impl Packager {
         if self.layout != Layout::SingleFile {
             return Ok((rendition, None));
         }
-        let entries: Vec<_> = rendition
-            .segments
-            .iter()
-            .map(|s| mp4::SidxEntry {
-                bytes: u32::try_from(s.bytes).unwrap_or(u32::MAX),
-                duration: u32::try_from(s.duration).unwrap_or(u32::MAX),
-                key: s.key_bytes > 0 || rendition.info.kind != sv_core::TrackKind::Video,
-            })
-            .collect();
-        let needed = u32::try_from(entries.len()).map_or(u64::MAX, mp4::sidx_len);
-        let Some(rest) = self.reserve.checked_sub(needed).filter(|rest| *rest == 0 || *rest >= 8) else {
+        let Some(track) = &self.track else { return Ok((rendition, None)) };
+        let needed = u32::try_from(rendition.segments.len()).map_or(u64::MAX, index_bytes);
+        let Some(gap) = self.reserve.checked_sub(needed).filter(|gap| *gap == 0 || *gap >= 8) else {
             return Ok((rendition, None));
         };
-        let earliest = rendition.segments.first().map_or(0, |s| s.start);
-        let mut data = vec![mp4::sidx(1, rendition.info.timescale, earliest, rest, &entries)];
-        if rest > 0 {
-            data.push(mp4::free(rest));
+        let index = mp4::Index {
+            earliest: rendition.segments.first().map_or(0, |s| s.start),
+            gap,
+            segments: rendition
+                .segments
+                .iter()
+                .map(|s| mp4::Reference {
+                    size: u32::try_from(s.bytes).unwrap_or(u32::MAX),
+                    duration: s.duration,
+                    key: s.key_bytes > 0 || rendition.info.kind != TrackKind::Video,
+                })
+                .collect(),
+        };
+        let mut data = vec![index.build(track)];
+        if gap > 0 {
+            data.push(free_box(gap));
         }
         let offset = rendition.init_bytes;
         rendition.index = Some((offset, needed));
@@ -170,7 +180,12 @@ impl Packager {
 
     /// A rendition of one whole WebVTT file, and the object to store.
     #[must_use]
-    pub fn sidecar(name: impl Into<String>, info: Info, text: String, length: std::time::Duration) -> (Rendition, Object) {
+    pub fn sidecar(
+        name: impl Into<String>,
+        info: Info,
+        text: String,
+        length: std::time::Duration,
+    ) -> (Rendition, Object) {
         let name = name.into();
         let base = info.time_base();
         let rendition = Rendition {
@@ -194,10 +209,26 @@ impl Packager {
     }
 }
 
-fn content_type(kind: sv_core::TrackKind) -> &'static str {
+/// Bytes of an index of so many segments.
+fn index_bytes(segments: u32) -> u64 {
+    let segments = usize::try_from(segments).unwrap_or(usize::MAX);
+    u64::try_from(mp4::Index::size(segments)).unwrap_or(u64::MAX)
+}
+
+/// A box of so many bytes (at least 8) that readers skip: ISO/IEC 14496-12, 8.1.2.
+fn free_box(bytes: u64) -> Bytes {
+    let size = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let mut out = Vec::new();
+    out.extend_from_slice(&size.to_be_bytes());
+    out.extend_from_slice(b"free");
+    out.resize(usize::try_from(size).unwrap_or(8).max(8), 0);
+    Bytes::from(out)
+}
+
+fn content_type(kind: TrackKind) -> &'static str {
     match kind {
-        sv_core::TrackKind::Audio => "audio/mp4",
-        sv_core::TrackKind::Video => "video/mp4",
-        sv_core::TrackKind::Text => "application/mp4",
+        TrackKind::Audio => "audio/mp4",
+        TrackKind::Video => "video/mp4",
+        TrackKind::Text => "application/mp4",
     }
 }

@@ -114,8 +114,8 @@ impl Info {
     /// # Errors
     /// [`Error::Codec`] when its codec or configuration has no RFC 6381 string.
     pub fn of(track: &Track) -> Result<Self, Error> {
-        let codec = sv_codec::rfc6381::string(track)
-            .ok_or(Error::Codec { track: track.id, codec: track.codec })?;
+        let codec =
+            sv_codec::rfc6381::string(track).ok_or(Error::Codec { track: track.id, codec: track.codec })?;
         let video = track.video();
         let audio = track.audio();
         let text = match &track.media {

@@ -52,18 +52,16 @@ impl Segmenter {
         let mut out = track.clone();
         let den = NonZeroU32::new(track.time_base.den()).unwrap_or(NonZeroU32::MIN);
         out.time_base = TimeBase::per_second(den);
-        out.duration = track.duration.map(|d| {
-            Duration::new(d.ticks().saturating_mul(u64::from(track.time_base.num())))
-        });
+        out.duration =
+            track.duration.map(|d| Duration::new(d.ticks().saturating_mul(u64::from(track.time_base.num()))));
         out
     }
 
     fn begin(&mut self, track: &Track) {
         let out = Self::outgoing(track);
         let delay = out.audio().map_or(0, |audio| {
-            TimeBase::new(1, audio.sample_rate).map_or(0, |rate| {
-                Timestamp::new(i64::from(audio.delay)).rescale(rate, out.time_base).ticks()
-            })
+            TimeBase::new(1, audio.sample_rate)
+                .map_or(0, |rate| Timestamp::new(i64::from(audio.delay)).rescale(rate, out.time_base).ticks())
         });
         let out = Arc::new(out);
         self.ready.push_back(Item::Track(Arc::clone(&out)));
@@ -89,9 +87,7 @@ impl Segmenter {
 
     /// Which cell of the grid a moment lies in.
     fn grid(&self, at: Timestamp, base: TimeBase) -> i128 {
-        let ns = i128::from(at.ticks())
-            .saturating_mul(1_000_000_000)
-            .saturating_mul(i128::from(base.num()));
+        let ns = i128::from(at.ticks()).saturating_mul(1_000_000_000).saturating_mul(i128::from(base.num()));
         let cell = i128::from(base.den()).saturating_mul(self.target_ns);
         ns.checked_div_euclid(cell).unwrap_or(0)
     }
@@ -123,7 +119,7 @@ impl Segmenter {
         let track = &shape.track;
         let sequence = u32::try_from(self.number.saturating_add(1)).unwrap_or(u32::MAX);
         let decode = start.offset(shape.delay);
-        let data = mp4::fragment(track, sequence, decode, &packets, &mp4::FragmentOptions::default())
+        let data = mp4::fragment(track, sequence, decode, &packets, &mp4::Options::default())
             .map_err(|source| Error::Container { track: track.id, source })?;
         let key_bytes = if key && track.kind() == TrackKind::Video {
             data.iter().take(2).map(|b| u64::try_from(b.len()).unwrap_or(0)).fold(0, u64::saturating_add)

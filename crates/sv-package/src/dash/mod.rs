@@ -53,8 +53,11 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
     };
 
     let mut period = Element::new("Period").attr("id", "0").attr("start", "PT0S");
-    let ids: BTreeMap<&str, usize> =
-        sets.values().enumerate().flat_map(|(id, set)| set.iter().map(move |r| (r.name.as_str(), id))).collect();
+    let ids: BTreeMap<&str, usize> = sets
+        .values()
+        .enumerate()
+        .flat_map(|(id, set)| set.iter().map(move |r| (r.name.as_str(), id)))
+        .collect();
     let main_text = sets.keys().filter(|k| k.kind == 2).count();
     for (id, (key, set)) in sets.iter().enumerate() {
         period = period.child(adaptation_set(id, key, set, &ids, options, main_text));
@@ -126,7 +129,10 @@ fn adaptation_set(
     if info.kind == TrackKind::Text {
         out = out.attr("mimeType", "text/vtt");
     } else {
-        out = out.attr("mimeType", format!("{kind}/mp4")).attr("segmentAlignment", "true").attr("startWithSAP", "1");
+        out = out
+            .attr("mimeType", format!("{kind}/mp4"))
+            .attr("segmentAlignment", "true")
+            .attr("startWithSAP", "1");
     }
     if let Some(language) = &info.language {
         out = out.attr("lang", language);
@@ -188,8 +194,11 @@ fn representation(rendition: &Rendition) -> Element {
         let sar = info.sample_aspect.map_or("1:1".to_owned(), |a| format!("{}:{}", a.num(), a.den()));
         out = out.attr("sar", sar);
         if let Some(rate) = info.frame_rate {
-            let rate =
-                if rate.den() == 1 { rate.num().to_string() } else { format!("{}/{}", rate.num(), rate.den()) };
+            let rate = if rate.den() == 1 {
+                rate.num().to_string()
+            } else {
+                format!("{}/{}", rate.num(), rate.den())
+            };
             out = out.attr("frameRate", rate);
         }
         if rendition.trick_play_of.is_some() {

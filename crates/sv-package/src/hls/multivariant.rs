@@ -56,8 +56,8 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
 
     // Players try the first variant first: a middling one starts soon and looks decent.
     videos.sort_by_key(|(_, b)| b.peak);
-    let first = videos.len().checked_div(2).unwrap_or(0);
-    videos.rotate_left(first.min(videos.len()));
+    let middle = videos.len().checked_div(2).unwrap_or(0);
+    videos.rotate_left(middle);
     let tail = if subtitles.is_empty() { "" } else { ",SUBTITLES=\"subtitles\"" };
     for (video, rate) in &videos {
         if audio.is_empty() {
@@ -107,8 +107,11 @@ fn groups<'a>(sounds: impl Iterator<Item = &'a Rendition>) -> Vec<Group<'a>> {
 }
 
 fn session_keys(renditions: &[Rendition], options: &Options) -> Vec<String> {
-    let mut all: Vec<_> =
-        renditions.iter().filter_map(|r| r.info.key.as_ref()).flat_map(|k| key::attributes(k, options)).collect();
+    let mut all: Vec<_> = renditions
+        .iter()
+        .filter_map(|r| r.info.key.as_ref())
+        .flat_map(|k| key::attributes(k, options))
+        .collect();
     all.sort();
     all.dedup();
     all
