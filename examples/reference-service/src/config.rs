@@ -1,0 +1,64 @@
+//! What an operator may choose: by argument or by environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Said at the end of `--help`.
+const EXIT_CODES: &str = "Exit codes:
+  0  stopped by a signal
+  1  something unexpected
+  2  wrong arguments
+  3  the address can't be listened on
+  4  the data folder can't be used
+  5  the data folder is in use by another service";
+
+/// A streaming service on StreamVerse: upload, transcode, protect, play.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "reference-service", version, after_help = EXIT_CODES)]
+pub(crate) struct Config {
+    /// Where to listen. The service has no accounts: anything but a loopback address lets everybody in.
+    #[arg(long, env = "STREAMVERSE_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+
+    /// The folder that holds everything: database, uploads, videos, keys.
+    #[arg(long, env = "STREAMVERSE_DATA", default_value = "./data", value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+
+    /// A video to publish at the first start, while the library is empty.
+    #[arg(long, env = "SAMPLE", value_name = "FILE")]
+    pub(crate) sample: Option<PathBuf>,
+
+    /// The largest upload, in bytes.
+    #[arg(long, env = "STREAMVERSE_MAX_UPLOAD", default_value_t = 64 << 30, value_name = "BYTES")]
+    pub(crate) max_upload: u64,
+
+    /// How long an unfinished upload is kept after its last byte, in seconds.
+    #[arg(long, env = "STREAMVERSE_UPLOAD_TTL", default_value_t = 24 * 3600, value_name = "SECONDS")]
+    pub(crate) upload_ttl: u32,
+
+    /// How long a playback link is good, in seconds.
+    #[arg(long, env = "STREAMVERSE_TOKEN_TTL", default_value_t = 6 * 3600, value_name = "SECONDS")]
+    pub(crate) token_ttl: u32,
+
+    /// Videos transcoded at a time; each uses as many cores as it finds.
+    #[arg(long, env = "STREAMVERSE_JOBS", default_value_t = 1, value_name = "N",
+          value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) jobs: u8,
+
+    /// How to write the log; by default text on a terminal and JSON elsewhere.
+    #[arg(long, env = "STREAMVERSE_LOG", value_enum, value_name = "FORMAT")]
+    pub(crate) log: Option<LogFormat>,
+
+    /// Print the OpenAPI document and exit.
+    #[arg(long)]
+    pub(crate) print_openapi: bool,
+}
+
+/// How to write the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One object in a line.
+    Json,
+}

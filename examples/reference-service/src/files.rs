@@ -1,0 +1,117 @@
+//! The folder store: what lies where in the data folder, and how bytes get there for good.
+//!
+//! ```text
+//! data/
+//!   queue.lock queue.sqlite3      the jobs
+//!   library.sqlite3               videos, uploads, keys
+//!   secret                        signs playback links
+//!   uploads/upl_…                 originals, whole and partial
+//!   videos/vid_…/1/               what the first transcode made; the next goes to 2/
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::id;
+
+/// The data folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    root: PathBuf,
+}
+
+impl Files {
+    /// Makes what is missing of the folder.
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
+        fs::create_dir_all(root.join("uploads"))?;
+        fs::create_dir_all(root.join("videos"))?;
+        // Absolute: a job that is resumed must not depend on where the process was started.
+        Ok(Self { root: root.canonicalize()? })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The bytes of an upload, whether or not it is finished.
+    pub(crate) fn upload(&self, upload: &str) -> PathBuf {
+        self.root.join("uploads").join(upload)
+    }
+
+    /// The folder of a video's presentations.
+    pub(crate) fn video(&self, video: &str) -> PathBuf {
+        self.root.join("videos").join(video)
+    }
+
+    /// What a video's `run`-th transcode makes.
+    pub(crate) fn presentation(&self, video: &str, run: u32) -> PathBuf {
+        self.video(video).join(run.to_string())
+    }
+
+    /// Deletes all that was made for a video, and its original.
+    pub(crate) fn remove_video(&self, video: &str, upload: &str) -> io::Result<()> {
+        gone(fs::remove_dir_all(self.video(video)))?;
+        self.remove_upload(upload)
+    }
+
+    /// Deletes a video's presentations except the `run`-th.
+    pub(crate) fn keep_only(&self, video: &str, run: u32) -> io::Result<()> {
+        for entry in fs::read_dir(self.video(video))? {
+            let entry = entry?;
+            if entry.file_name() != *run.to_string() {
+                gone(fs::remove_dir_all(entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the bytes of an upload.
+    pub(crate) fn remove_upload(&self, upload: &str) -> io::Result<()> {
+        gone(fs::remove_file(self.upload(upload)))
+    }
+
+    /// Names in `uploads/` and `videos/`, to find what the database does not know.
+    pub(crate) fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let entries = fs::read_dir(self.root.join(folder))?;
+        entries.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    /// The secret that signs playback links: made once, readable by the owner only.
+    pub(crate) fn secret(&self) -> io::Result<[u8; 32]> {
+        let path = self.root.join("secret");
+        let mut secret = [0; 32];
+        match File::open(&path) {
+            Ok(mut file) => file.read_exact(&mut secret)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                id::random(&mut secret);
+                // Whole or not there at all, whenever the power fails.
+                let draft = path.with_extension("new");
+                let mut options = File::options();
+                options.write(true).create(true).truncate(true);
+                #[cfg(unix)]
+                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+                let mut file = options.open(&draft)?;
+                file.write_all(&secret)?;
+                file.sync_all()?;
+                fs::rename(&draft, &path)?;
+                sync_folder(&self.root)?;
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(secret)
+    }
+}
+
+/// Makes a folder's list of names survive a power failure.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Deleting what is not there is done already.
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
