@@ -32,6 +32,7 @@
 
 pub mod aac;
 pub mod bits;
+mod describe;
 pub mod error;
 pub mod h264;
 mod h273;
@@ -40,5 +41,6 @@ pub mod read;
 pub mod rfc6381;
 
 pub use bits::BitReader;
+pub use describe::describe;
 pub use error::{Error, Result};
 pub use read::Reader;

@@ -20,8 +20,11 @@
     )
 )]
 
+pub mod detect;
 pub mod error;
 pub mod mp4;
 mod num;
+pub mod ts;
 
+pub use detect::{Kind, detect};
 pub use error::{Error, Result};

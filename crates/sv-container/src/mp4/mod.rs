@@ -5,6 +5,8 @@
 //! whose payloads are never copied.
 
 mod language;
+mod read;
 mod write;
 
+pub use read::Demuxer;
 pub use write::{Emsg, Index, Options, Prft, Reference, fragment, init_segment};

@@ -185,11 +185,7 @@ fn track_header(w: &mut Boxes, tracks: &[&Track], track: &Track, duration: u64) 
                     .wrapping_shl(16)
                     .saturating_mul(u64::from(video.sample_aspect.num()))
                     .checked_div(u64::from(video.sample_aspect.den()));
-                (
-                    u32_of(shown.unwrap_or(0)),
-                    video.height.saturating_mul(1 << 16),
-                    video.quarter_turns,
-                )
+                (u32_of(shown.unwrap_or(0)), video.height.saturating_mul(1 << 16), video.quarter_turns)
             }
             _ => (0, 0, 0),
         };

@@ -1,0 +1,596 @@
+//! The demuxer: packets of all tracks in decoding order, in bounded memory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sv_core::{
+    Codec, Duration, Item, Limits, Packet, Protection, ReadAt, Source, TimeBase, Timestamp, Track, TrackId,
+    TrackKind,
+};
+
+use super::atom::{Atom, Header, name};
+use super::moof::{self, Defaults, Fragment};
+use super::tables::{Cursor, Sample};
+use super::text;
+use super::trak::{self, Parsed, Trak};
+use super::window::Windows;
+use crate::num::{u64_of, usize_of};
+use crate::{Error, Result, detect};
+
+/// Boxes in a row that hold nothing for us: a file of more is an attack, not a film.
+const MAX_IDLE_BOXES: usize = 1 << 16;
+
+/// Reads an MP4 file, progressive or fragmented, through random access to its bytes.
+///
+/// As a [`Source`] it yields an [`Item::Track`] for each track, their packets in the order of
+/// decoding times (within a fragment, if the file is fragmented), and an [`Item::End`] for each.
+/// Payloads are slices of pieces of about a mebibyte; sample tables stay in the bytes of `moov`.
+/// Memory depends on neither the length of the file nor how its tracks are interleaved.
+///
+/// Edit lists are applied as far as a player would see them: packet times are presentation times,
+/// what must be decoded but not shown has negative ones, and how much sound that is says
+/// [`AudioInfo::delay`](sv_core::AudioInfo::delay).
+pub struct Demuxer {
+    windows: Windows,
+    limits: Limits,
+    tracks: Vec<Arc<Track>>,
+    traks: BTreeMap<u32, Trak>,
+    warnings: Vec<String>,
+    lanes: BTreeMap<u32, Lane>,
+    defaults: BTreeMap<u32, Defaults>,
+    /// Fragments that are being read, and where the search for the next `moof` goes on.
+    fragments: Vec<Fragment>,
+    next_box: Option<u64>,
+    first_moof: Option<u64>,
+    next_dts: BTreeMap<u32, i64>,
+    samples_left: usize,
+    ready: VecDeque<Item>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Tracks,
+    Packets,
+    Finished,
+}
+
+/// Where one track is.
+#[derive(Default)]
+struct Lane {
+    cursor: Cursor,
+    /// The sample that comes next, if it is known already.
+    next: Option<Sample>,
+    auxiliary: Option<super::crypt::Auxiliary>,
+    finished: bool,
+    /// The sample description of the last packet.
+    description: u32,
+    /// Samples decoded before this media time are passed over, after a seek.
+    from: i64,
+}
+
+impl std::fmt::Debug for Demuxer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Demuxer").field("tracks", &self.tracks).finish_non_exhaustive()
+    }
+}
+
+impl Demuxer {
+    /// Reads the file's header.
+    ///
+    /// # Errors
+    /// When the file is of another kind, is cut short before its header ends, breaks the
+    /// specification, goes beyond `limits`, or can't be read.
+    pub fn open(source: Arc<dyn ReadAt>, limits: Limits) -> Result<Self> {
+        let layout = Layout::scan(&*source, &limits)?;
+        let quicktime = layout.brand == Some(*b"qt  ");
+        let movie = trak::movie_time_base(&layout.moov)?;
+        let mut traks = BTreeMap::new();
+        let mut warnings = Vec::new();
+        let mut order = Vec::new();
+        let mut samples_left = limits.samples;
+        let mut seen = 0usize;
+        for atom in layout.moov.children(0) {
+            let atom = atom?;
+            if &atom.kind != b"trak" {
+                continue;
+            }
+            seen = seen.saturating_add(1);
+            if seen > limits.tracks {
+                let limit = u64_of(limits.tracks);
+                return Err(Error::LimitExceeded {
+                    what: "the number of tracks",
+                    offset: atom.offset,
+                    limit,
+                });
+            }
+            let mut left = limits;
+            left.samples = samples_left;
+            match trak::parse(&atom, movie, &left, quicktime)? {
+                Parsed::Skipped(id, reason) => warnings.push(format!("track {id} is left out: {reason}")),
+                Parsed::Track(trak) => {
+                    let Some(track) = trak.descriptions.first() else { continue };
+                    let id = track.id.0;
+                    if traks.contains_key(&id) {
+                        return Err(atom.malformed("moov/trak", "two tracks have the same number"));
+                    }
+                    if trak.edit.partial {
+                        warnings
+                            .push(format!("track {id} has a complex edit list: only its start is applied"));
+                    }
+                    samples_left = samples_left.saturating_sub(trak.tables.count);
+                    order.push(id);
+                    traks.insert(id, *trak);
+                }
+            }
+        }
+        let (mut defaults, mut pssh) = (BTreeMap::new(), Vec::new());
+        for atom in layout.moov.children(0).map_while(Result::ok) {
+            match &atom.kind {
+                b"mvex" => defaults = moof::track_defaults(&atom)?,
+                b"pssh" => pssh.push(whole_box(&atom)),
+                _ => {}
+            }
+        }
+        for trak in traks.values_mut() {
+            unify(trak, &pssh);
+        }
+        let tracks: Vec<_> =
+            order.iter().filter_map(|id| traks.get(id)?.descriptions.first().map(Arc::clone)).collect();
+        if tracks.is_empty() {
+            let what = if warnings.is_empty() {
+                "an MP4 file without tracks".to_owned()
+            } else {
+                format!("an MP4 file of which no track can be read ({})", warnings.join("; "))
+            };
+            return Err(Error::Unsupported { what, hint: "the FFmpeg backend knows more codecs" });
+        }
+        let windows = Windows::new(source, tracks.len(), limits.packet_bytes);
+        let mut demuxer = Self {
+            windows,
+            limits,
+            tracks,
+            traks,
+            warnings,
+            lanes: BTreeMap::new(),
+            defaults,
+            fragments: Vec::new(),
+            next_box: layout.first_moof,
+            first_moof: layout.first_moof,
+            next_dts: BTreeMap::new(),
+            samples_left,
+            ready: VecDeque::new(),
+            state: State::Tracks,
+        };
+        demuxer.rewind()?;
+        Ok(demuxer)
+    }
+
+    /// The tracks that can be read, in the order of the file.
+    #[must_use]
+    pub fn tracks(&self) -> &[Arc<Track>] {
+        &self.tracks
+    }
+
+    /// What is left out or not as it should be, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Goes to the last sync sample of `track` that is shown at `time` or before it (or to its
+    /// first), and the other tracks to the same place. Returns when that sample is shown.
+    ///
+    /// Packets come next, without the tracks again.
+    ///
+    /// # Errors
+    /// [`Error::NoTrack`], and what reading the file may bring.
+    pub fn seek(&mut self, track: TrackId, time: Timestamp) -> Result<Timestamp> {
+        let Some(base) = self.traks.get(&track.0).and_then(|t| t.descriptions.first()).map(|t| t.time_base)
+        else {
+            return Err(Error::NoTrack { track: track.0 });
+        };
+        self.rewind()?;
+        self.state = State::Packets;
+        let found = match self.traks.get(&track.0) {
+            Some(trak) if trak.tables.count > 0 => seek_tables(trak, time.ticks())?,
+            _ => self.seek_fragments(track.0, time.ticks())?,
+        };
+        let Some((dts, pts)) = found else {
+            return Ok(time);
+        };
+        for (id, lane) in &mut self.lanes {
+            let Some(trak) = self.traks.get(id) else { continue };
+            let Some(other) = trak.descriptions.first() else { continue };
+            if *id == track.0 {
+                lane.from = dts;
+                continue;
+            }
+            let there = Timestamp::new(pts).rescale(base, other.time_base).ticks();
+            lane.from = there.saturating_sub(trak.edit.shift);
+            if other.kind() == TrackKind::Video
+                && let Some((dts, _)) = seek_tables(trak, there)?
+            {
+                lane.from = dts;
+            }
+        }
+        Ok(Timestamp::new(pts))
+    }
+
+    /// Scans fragments for the place of [`seek`](Self::seek), and goes to the one to begin with.
+    fn seek_fragments(&mut self, track: u32, time: i64) -> Result<Option<(i64, i64)>> {
+        let shift = self.traks.get(&track).map_or(0, |t| t.edit.shift);
+        let mut found: Option<(i64, i64)> = None;
+        // The last moof of each track that begins at or before the place.
+        let mut begin: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut resume: Option<u64> = None;
+        loop {
+            let at = self.next_box;
+            let next_dts = self.next_dts.clone();
+            if !self.next_fragments()? {
+                break;
+            }
+            let mut beyond = false;
+            let mut here = false;
+            for mut fragment in std::mem::take(&mut self.fragments) {
+                if fragment.track == track {
+                    while let Some(sample) = fragment.next() {
+                        let pts = sample.dts.saturating_add(i64::from(sample.shift)).saturating_add(shift);
+                        if sample.key && (pts <= time || found.is_none()) {
+                            found = Some((sample.dts, pts));
+                            here = true;
+                        }
+                        beyond = pts > time && sample.key;
+                        if beyond {
+                            break;
+                        }
+                    }
+                } else {
+                    while fragment.next().is_some() {}
+                }
+                self.next_dts.insert(fragment.track, fragment.end_dts());
+                if let (Some(at), false) = (at, begin.contains_key(&fragment.track) && beyond) {
+                    begin.insert(fragment.track, at);
+                }
+            }
+            if here {
+                // Other tracks may lie before this moof: go back to the last of each.
+                resume = begin.values().copied().min().or(at);
+                self.next_dts = next_dts;
+            }
+            if beyond {
+                break;
+            }
+        }
+        self.fragments.clear();
+        self.next_box = resume.or(self.first_moof);
+        if resume.is_none() || resume == self.first_moof {
+            self.next_dts.clear();
+        }
+        Ok(found)
+    }
+
+    /// Back to the start of all tracks.
+    fn rewind(&mut self) -> Result<()> {
+        self.fragments.clear();
+        self.next_box = self.first_moof;
+        self.next_dts.clear();
+        self.samples_left = self.limits.samples;
+        self.lanes.clear();
+        for (id, trak) in &self.traks {
+            let mut lane =
+                Lane { auxiliary: trak.auxiliary.clone(), from: i64::MIN, description: 1, ..Lane::default() };
+            lane.from = first_needed(trak)?;
+            self.lanes.insert(*id, lane);
+        }
+        Ok(())
+    }
+
+    fn next_ready(&mut self) -> Result<Option<Item>> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Ok(Some(item));
+            }
+            match self.state {
+                State::Tracks => {
+                    self.ready.extend(self.tracks.iter().map(|track| Item::Track(Arc::clone(track))));
+                    self.state = State::Packets;
+                }
+                State::Packets => {
+                    if !self.step_tables()? && !self.step_fragments()? {
+                        self.ready.extend(self.tracks.iter().map(|track| Item::End(track.id)));
+                        self.state = State::Finished;
+                    }
+                }
+                State::Finished => return Ok(None),
+            }
+        }
+    }
+
+    /// The next packet out of sample tables; false when there is none left.
+    fn step_tables(&mut self) -> Result<bool> {
+        let mut earliest: Option<(u32, Timestamp)> = None;
+        for (id, lane) in &mut self.lanes {
+            let Some(trak) = self.traks.get(id) else { continue };
+            if lane.next.is_none() && !lane.finished {
+                lane.next = lane.cursor.next(&trak.tables)?;
+                lane.finished = lane.next.is_none();
+            }
+            if let (Some(sample), Some(track)) = (lane.next, trak.descriptions.first()) {
+                let shown = Timestamp::new(sample.dts.saturating_add(trak.edit.shift));
+                let at = shown.rescale(track.time_base, TimeBase::NANOS);
+                if earliest.is_none_or(|(_, best)| at < best) {
+                    earliest = Some((*id, at));
+                }
+            }
+        }
+        let Some((id, _)) = earliest else {
+            return Ok(false);
+        };
+        let (Some(lane), Some(trak)) = (self.lanes.get_mut(&id), self.traks.get(&id)) else {
+            return Ok(false);
+        };
+        let Some(sample) = lane.next.take() else {
+            return Ok(false);
+        };
+        self.next_dts.insert(id, sample.dts.saturating_add(i64::from(sample.duration)));
+        let mut auxiliary = lane.auxiliary.take();
+        let result = emit(trak, lane, sample, &mut auxiliary, &mut self.windows, &mut self.ready);
+        lane.auxiliary = auxiliary;
+        result.map(|()| true)
+    }
+
+    /// The next packet out of fragments; false when there is none left.
+    fn step_fragments(&mut self) -> Result<bool> {
+        loop {
+            let mut earliest: Option<(usize, Timestamp)> = None;
+            for (index, fragment) in self.fragments.iter().enumerate() {
+                let Some(trak) = self.traks.get(&fragment.track) else { continue };
+                let (Some(dts), Some(track)) = (fragment.peek_dts(), trak.descriptions.first()) else {
+                    continue;
+                };
+                let shown = Timestamp::new(dts.saturating_add(trak.edit.shift));
+                let at = shown.rescale(track.time_base, TimeBase::NANOS);
+                if earliest.is_none_or(|(_, best)| at < best) {
+                    earliest = Some((index, at));
+                }
+            }
+            let Some((index, _)) = earliest else {
+                if self.next_fragments()? {
+                    continue;
+                }
+                return Ok(false);
+            };
+            let Some(fragment) = self.fragments.get_mut(index) else {
+                return Ok(false);
+            };
+            let id = fragment.track;
+            let (Some(lane), Some(trak)) = (self.lanes.get_mut(&id), self.traks.get(&id)) else {
+                return Ok(false);
+            };
+            let Some(sample) = fragment.next() else {
+                continue;
+            };
+            self.next_dts.insert(id, fragment.end_dts());
+            self.samples_left = self.samples_left.saturating_sub(1);
+            lane.finished = lane.finished && trak.tables.count > 0;
+            emit(trak, lane, sample, &mut fragment.auxiliary, &mut self.windows, &mut self.ready)?;
+            return Ok(true);
+        }
+    }
+
+    /// Reads the next `moof`; false at the end of the file.
+    fn next_fragments(&mut self) -> Result<bool> {
+        for _ in 0..MAX_IDLE_BOXES {
+            let Some(start) = self.next_box else {
+                return Ok(false);
+            };
+            let Some(header) = Header::read(self.windows.source(), start)? else {
+                self.next_box = None;
+                return Ok(false);
+            };
+            self.next_box = Some(header.end);
+            if &header.kind == b"moof" {
+                let atom = header.load(self.windows.source(), self.limits.structure_bytes)?;
+                self.fragments = moof::parse(
+                    &atom,
+                    start,
+                    &self.defaults,
+                    &self.traks,
+                    &self.next_dts,
+                    self.limits.samples.min(self.samples_left),
+                )?;
+                return Ok(true);
+            }
+        }
+        let limit = u64_of(MAX_IDLE_BOXES);
+        let offset = self.next_box.unwrap_or(0);
+        Err(Error::LimitExceeded { what: "the number of boxes without samples", offset, limit })
+    }
+}
+
+impl Source for Demuxer {
+    type Error = Error;
+
+    fn next_item(&mut self) -> Result<Option<Item>> {
+        let result = self.next_ready();
+        if result.is_err() {
+            self.state = State::Finished;
+            self.ready.clear();
+        }
+        result
+    }
+}
+
+/// Makes a packet of a sample, and announces a new description before it.
+fn emit(
+    trak: &Trak,
+    lane: &mut Lane,
+    sample: Sample,
+    auxiliary: &mut Option<super::crypt::Auxiliary>,
+    windows: &mut Windows,
+    ready: &mut VecDeque<Item>,
+) -> Result<()> {
+    let index = usize_of(sample.description.saturating_sub(1));
+    let Some(track) = trak.descriptions.get(index).or(trak.descriptions.first()) else {
+        return Ok(());
+    };
+    let protection = match (&track.protection, auxiliary) {
+        (Some(protection), Some(auxiliary)) => {
+            if sample.first_in_chunk {
+                auxiliary.enter_chunk();
+            }
+            auxiliary.next(sample.size, protection, windows)?
+        }
+        _ => None,
+    };
+    let pts = sample.dts.saturating_add(i64::from(sample.shift)).saturating_add(trak.edit.shift);
+    let past_end = trak.edit.end.is_some_and(|end| pts >= end);
+    if past_end && sample.key {
+        // Behind a sync sample that is no longer shown, nothing is.
+        lane.from = i64::MAX;
+    }
+    if sample.dts < lane.from {
+        return Ok(());
+    }
+    if sample.description != lane.description {
+        lane.description = sample.description;
+        ready.push_back(Item::Track(Arc::clone(track)));
+    }
+    let data = windows.get(sample.offset, usize_of(sample.size), || {
+        format!("sample {} of track {}", sample.number.saturating_add(1), track.id.0)
+    })?;
+    let packet = Packet {
+        track: track.id,
+        pts: Timestamp::new(pts),
+        dts: Timestamp::new(sample.dts.saturating_add(trak.edit.shift)),
+        duration: Duration::new(u64::from(sample.duration)),
+        key: sample.key || track.kind() == TrackKind::Audio,
+        data,
+        protection,
+    };
+    if track.codec == Codec::WebVtt {
+        let cues = text::cues(&packet.data);
+        ready.extend(cues.into_iter().map(|data| Item::Packet(Packet { data, ..packet.clone() })));
+    } else {
+        ready.push_back(Item::Packet(packet));
+    }
+    Ok(())
+}
+
+/// The decoding time of the first sample that is needed to show what the edit list shows.
+fn first_needed(trak: &Trak) -> Result<i64> {
+    let Some(track) = trak.descriptions.first() else {
+        return Ok(i64::MIN);
+    };
+    match track.kind() {
+        TrackKind::Video if trak.edit.start > 0 && trak.tables.count > 0 => {
+            // What is shown at the start of the edit, at `start + shift` on our timeline.
+            let shown = trak.edit.start.saturating_add(trak.edit.shift);
+            Ok(seek_tables(trak, shown)?.map_or(i64::MIN, |(dts, _)| dts))
+        }
+        _ => Ok(i64::MIN),
+    }
+}
+
+/// Media decoding time and presentation time of the last sync sample shown at or before `time`.
+fn seek_tables(trak: &Trak, time: i64) -> Result<Option<(i64, i64)>> {
+    let mut cursor = Cursor::default();
+    let mut found = None;
+    while let Some(sample) = cursor.next(&trak.tables)? {
+        let pts = sample.dts.saturating_add(i64::from(sample.shift)).saturating_add(trak.edit.shift);
+        if sample.key {
+            if pts > time && found.is_some() {
+                break;
+            }
+            found = Some((sample.dts, pts));
+        }
+    }
+    Ok(found)
+}
+
+/// Gives all descriptions of a track the same protection: those without one are the clear lead of
+/// a protected track, and their packets say so themselves.
+fn unify(trak: &mut Trak, pssh: &[Bytes]) {
+    let Some(protection) = trak.descriptions.iter().find_map(|d| d.protection.clone()) else {
+        return;
+    };
+    let with_systems = Protection { pssh: pssh.to_vec(), ..protection };
+    for description in &mut trak.descriptions {
+        let mut track = Track::clone(description);
+        if track.protection.is_some() {
+            track.protection = Some(with_systems.clone());
+        }
+        *description = Arc::new(track);
+    }
+}
+
+/// A `pssh` box with its header again: that is how key systems are handed on.
+fn whole_box(atom: &Atom) -> Bytes {
+    let size = u32::try_from(atom.body.len().saturating_add(8)).unwrap_or(0);
+    let mut out = Vec::with_capacity(usize_of(size));
+    out.extend_from_slice(&size.to_be_bytes());
+    out.extend_from_slice(&atom.kind);
+    out.extend_from_slice(&atom.body);
+    Bytes::from(out)
+}
+
+/// Where the parts of the file are.
+struct Layout {
+    brand: Option<[u8; 4]>,
+    moov: Atom,
+    first_moof: Option<u64>,
+}
+
+impl Layout {
+    fn scan(source: &dyn ReadAt, limits: &Limits) -> Result<Self> {
+        check_kind(source)?;
+        let (mut brand, mut moov) = (None, None);
+        let mut pos = 0;
+        for _ in 0..MAX_IDLE_BOXES {
+            let Some(header) = Header::read(source, pos)? else { break };
+            match &header.kind {
+                b"ftyp" => brand = header.load(source, 4096).ok().and_then(|a| a.body.first_chunk().copied()),
+                b"moov" if moov.is_none() => {
+                    let atom = header.load(source, limits.structure_bytes)?;
+                    if atom.child(b"mvex").is_none() {
+                        return Ok(Self { brand, moov: atom, first_moof: None });
+                    }
+                    moov = Some(atom);
+                }
+                b"moof" => {
+                    if let Some(moov) = moov {
+                        return Ok(Self { brand, moov, first_moof: Some(pos) });
+                    }
+                    return Err(Error::Unsupported {
+                        what: "a media segment without its initialisation segment".into(),
+                        hint: "put the initialisation segment in front of it",
+                    });
+                }
+                _ => {}
+            }
+            if header.end > source.size() && moov.is_none() {
+                let what = format!("{} in front of the moov box", name(header.kind));
+                return Err(Error::Truncated { what, needed: header.end, size: source.size() });
+            }
+            pos = header.end;
+        }
+        match moov {
+            Some(moov) => Ok(Self { brand, moov, first_moof: None }),
+            None => Err(Error::Malformed { path: "the file", offset: 0, problem: "it has no moov box" }),
+        }
+    }
+}
+
+/// Refuses early, and by name, what is no MP4 file at all.
+fn check_kind(source: &dyn ReadAt) -> Result<()> {
+    let mut head = vec![0; usize_of(source.size().min(4096))];
+    source.read_exact_at(0, &mut head).map_err(|e| Error::io(0, e))?;
+    match detect::detect(&head) {
+        Some(detect::Kind::Mp4) => Ok(()),
+        Some(other) => Err(Error::WrongKind { expected: "an MP4 file", found: other.name() }),
+        None if head.is_empty() => Err(Error::WrongKind { expected: "an MP4 file", found: "an empty file" }),
+        None => Err(Error::WrongKind { expected: "an MP4 file", found: "something unknown" }),
+    }
+}

@@ -1,0 +1,13 @@
+//! Reading: boxes, tables, fragments, and the demuxer over them.
+
+mod atom;
+mod crypt;
+mod demux;
+mod entry;
+mod moof;
+mod tables;
+mod text;
+mod trak;
+mod window;
+
+pub use demux::Demuxer;

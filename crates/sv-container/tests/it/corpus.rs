@@ -1,0 +1,101 @@
+//! Every file of the corpus: what we claim to read gives the packets that ffprobe gives, and
+//! nothing panics.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sv_container::mp4;
+use sv_core::{FileAt, Item, Limits, Packet, Source, Track};
+
+use crate::probe;
+
+/// All that a source gives, and how it ended.
+pub fn drain<S: Source>(mut source: S) -> (Vec<Arc<Track>>, Vec<Packet>, Option<S::Error>) {
+    let (mut tracks, mut packets) = (Vec::new(), Vec::new());
+    loop {
+        match source.next_item() {
+            Ok(Some(Item::Track(track))) => tracks.push(track),
+            Ok(Some(Item::Packet(packet))) => packets.push(packet),
+            Ok(Some(_)) => {}
+            Ok(None) => return (tracks, packets, None),
+            Err(error) => return (tracks, packets, Some(error)),
+        }
+    }
+}
+
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() { folders.push(path) } else { out.push(path) }
+        }
+    }
+    out.sort();
+    out
+}
+
+#[test]
+fn mp4_packets_are_those_of_ffprobe() {
+    let Some(corpus) = probe::corpus() else { return };
+    if !probe::have("ffprobe") {
+        return;
+    }
+    let mut problems = Vec::new();
+    let mut compared = 0;
+    for folder in ["shaka/inputs", "exoplayer/mp4", "clips"] {
+        for path in files(&corpus.join(folder)) {
+            let Ok(demuxer) = mp4::Demuxer::open(Arc::new(FileAt::open(&path).unwrap()), Limits::default())
+            else {
+                continue;
+            };
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let (tracks, packets, error) = drain(demuxer);
+            if let Some(error) = error {
+                problems.push(format!("{name}: {error}"));
+                continue;
+            }
+            let theirs = probe::packets(&path, &[]).unwrap();
+            let streams = probe::streams(&path);
+            let mut by_id: BTreeMap<u32, usize> = BTreeMap::new();
+            for (index, stream) in streams.iter().enumerate() {
+                let id = stream.values.get("id").map(String::as_str).unwrap_or_default();
+                by_id.insert(u32::from_str_radix(id.trim_start_matches("0x"), 16).unwrap(), index);
+            }
+            for track in tracks {
+                let Some(stream) = by_id.get(&track.id.0) else {
+                    problems.push(format!("{name}: ffprobe has no track {}", track.id.0));
+                    continue;
+                };
+                compared += 1;
+                let ours: Vec<_> = packets.iter().filter(|p| p.track == track.id).collect();
+                let theirs: Vec<_> = theirs.iter().filter(|p| p.stream == *stream).collect();
+                if ours.len() != theirs.len() {
+                    problems.push(format!(
+                        "{name} track {} ({}): {} packets, ffprobe has {}",
+                        track.id.0,
+                        track.codec,
+                        ours.len(),
+                        theirs.len()
+                    ));
+                }
+                let differs = ours.iter().zip(&theirs).position(|(a, b)| {
+                    (Some(a.pts.ticks()), Some(a.dts.ticks()), a.data.len(), a.key)
+                        != (b.pts, b.dts, b.size, b.key)
+                        || b.duration.is_some_and(|d| d as u64 != a.duration.ticks())
+                });
+                if let Some(at) = differs {
+                    problems.push(format!(
+                        "{name} track {} ({}), packet {at}: {:?}, ffprobe has {:?}",
+                        track.id.0, track.codec, ours[at], theirs[at]
+                    ));
+                }
+            }
+        }
+    }
+    eprintln!("{compared} tracks compared");
+    assert!(compared > 0);
+    assert!(problems.is_empty(), "{} of {compared} differ:\n{}", problems.len(), problems.join("\n"));
+}

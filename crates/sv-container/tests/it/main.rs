@@ -1,0 +1,5 @@
+//! The crate from outside, judged by programs and files that are not ours. One binary: it links
+//! once, and its tests run in parallel.
+
+mod corpus;
+mod probe;
