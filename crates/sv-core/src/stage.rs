@@ -42,6 +42,22 @@ pub trait Stage: Send {
     fn finish(&mut self) -> Result<(), Self::Error>;
 }
 
+impl<S: Stage + ?Sized> Stage for Box<S> {
+    type Error = S::Error;
+
+    fn push(&mut self, item: Item) -> Result<(), Self::Error> {
+        (**self).push(item)
+    }
+
+    fn pull(&mut self) -> Result<Option<Item>, Self::Error> {
+        (**self).pull()
+    }
+
+    fn finish(&mut self) -> Result<(), Self::Error> {
+        (**self).finish()
+    }
+}
+
 /// Where objects go.
 pub trait Sink: Send {
     /// Stores one object; when it returns, a [`Write::Whole`](crate::Write::Whole) object survives a crash.

@@ -1,0 +1,74 @@
+# `make run` and `make test` are all that a newcomer needs: each does its own set-up.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Outside the clone, so that a fresh clone builds warm.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/streamverse/target
+# Everything that this machine can have.
+PRODUCTION := streamverse/cli,streamverse/ffmpeg,reference-service/ffmpeg,make-sample/ffmpeg
+WEB := examples/reference-service/web
+E2E := examples/reference-service/e2e
+SAMPLE ?=
+LISTEN ?= 127.0.0.1:8080
+DATA ?= ./data
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: run
+run: setup-run web ## build everything, start the service on LISTEN, publish a first video
+	cargo build --release --locked -p reference-service -p make-sample --features reference-service/ffmpeg,make-sample/ffmpeg
+	mkdir -p $(DATA)
+	sample='$(SAMPLE)'; \
+	if [ -z "$$sample" ]; then \
+	  sample=$(DATA)/sample.mp4; \
+	  [ -s "$$sample" ] || "$$CARGO_TARGET_DIR/release/make-sample" "$$sample" 20; \
+	fi; \
+	SAMPLE="$$sample" exec "$$CARGO_TARGET_DIR/release/reference-service" --listen $(LISTEN) --data $(DATA)
+
+.PHONY: build
+build: setup-run ## leave the command `sv`, with every backend, at release/sv in the target folder
+	cargo build --release --locked -p streamverse --features cli,ffmpeg
+	@echo "built $$CARGO_TARGET_DIR/release/sv"
+
+.PHONY: test
+test: setup-test web lint ## everything that the gate needs
+	cargo test --locked --workspace --features $(PRODUCTION)
+	cargo test --locked -p sv-transcode -p streamverse --features streamverse/cli
+	$(MAKE) e2e
+
+.PHONY: lint
+lint: ## formatting, clippy, docs, dependency edges, generated files
+	cargo fmt --all --check
+	cargo run --locked -q -p xtask -- check
+	cargo clippy --locked --workspace --all-targets --features $(PRODUCTION) -- -D warnings
+	cargo clippy --locked -p streamverse --all-targets --features cli -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps --features $(PRODUCTION)
+
+.PHONY: e2e
+e2e: ## the service in a real browser
+	cargo build --locked -p reference-service -p make-sample --features reference-service/ffmpeg,make-sample/ffmpeg
+	cd $(E2E) && npm ci --no-audit --no-fund --loglevel=error && npm test
+
+.PHONY: web
+web: ## the page, built into the service
+	cd $(WEB) && if [ ! -d node_modules ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then \
+	  npm ci --no-audit --no-fund --loglevel=error; fi
+	cd $(WEB) && npm run --silent build
+
+.PHONY: fuzz
+fuzz: ## every parser for SECONDS each (default 180); needs nightly Rust and cargo-fuzz
+	fuzz/run.sh $${SECONDS_EACH:-180}
+
+.PHONY: bench-peers
+bench-peers: build ## our programs beside FFmpeg and shaka-packager; prints ratios
+	benches/peers/run.sh
+
+.PHONY: setup-run setup-test
+setup-run:
+	@scripts/setup.sh run
+setup-test:
+	@scripts/setup.sh test

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Installs the system packages that are missing: `setup.sh run` or `setup.sh test`.
+# Does nothing, quickly, when all are there.
+set -euo pipefail
+
+what=${1:-run}
+packages=(build-essential pkg-config clang libclang-dev nasm cmake
+  libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libswscale-dev libswresample-dev)
+if [ "$what" = test ]; then
+  # ffmpeg, xmllint and chromium judge what we make.
+  packages+=(ffmpeg libxml2-utils chromium fonts-dejavu-core)
+fi
+
+if ! command -v cargo >/dev/null 2>&1; then
+  echo "setup: Rust is needed: install it with rustup (https://rustup.rs), then run this again" >&2
+  exit 1
+fi
+
+node_is_new_enough() {
+  command -v npm >/dev/null 2>&1 && node -e 'process.exit(+process.versions.node.split(".")[0] >= 18 ? 0 : 1)' 2>/dev/null
+}
+node_is_new_enough || packages+=(nodejs npm)
+
+if ! command -v dpkg-query >/dev/null 2>&1; then
+  # Not Debian's family: trust pkg-config, and name what it misses.
+  for library in libavcodec libavformat libavutil libavfilter libswscale libswresample; do
+    if ! pkg-config --exists "$library" 2>/dev/null; then
+      echo "setup: this is not Debian or Ubuntu; install the equivalents of: ${packages[*]}" >&2
+      exit 1
+    fi
+  done
+  exit 0
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+echo "setup: installing ${missing[*]}"
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null 2>&1; then
+    echo "setup: run as root: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
