@@ -1,0 +1,169 @@
+//! Who does the work. The traits are private: adding a backend changes nothing for callers.
+
+#[cfg(feature = "ffmpeg")]
+pub(crate) mod ffmpeg;
+#[cfg(feature = "pure")]
+pub(crate) mod pure;
+
+use bytes::Bytes;
+use sv_core::{Codec, Frame, Packet, Track, TrackId, VideoFrame};
+
+use crate::{Error, decode, encode, filter};
+
+/// Who shall do the work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// The best that gives the same bytes for the same input everywhere: software.
+    #[default]
+    Auto,
+    /// A device of its own (GPU), or an error that says why none works.
+    Hardware,
+    /// The CPU.
+    Software,
+    /// An implementation by its own name, such as `libx264`, `h264_nvenc` or `openh264`; see
+    /// [`capabilities`](crate::capabilities).
+    Named(String),
+}
+
+/// Packets to frames. After each push, and after the end, frames are pulled until there are none.
+pub(crate) trait Decode: Send {
+    fn push(&mut self, packet: &Packet) -> Result<(), Error>;
+    fn finish(&mut self) -> Result<(), Error>;
+    fn pull(&mut self) -> Result<Option<Frame>, Error>;
+}
+
+/// Pictures to pictures.
+pub(crate) trait FilterVideo: Send {
+    fn push(&mut self, frame: &VideoFrame) -> Result<(), Error>;
+    fn finish(&mut self) -> Result<(), Error>;
+    fn pull(&mut self) -> Result<Option<VideoFrame>, Error>;
+    /// Whether it was built for pictures like this one.
+    fn accepts(&self, frame: &VideoFrame) -> bool;
+}
+
+/// What an encoder needs to know beside its configuration: found out from the first picture.
+#[derive(Clone, Debug)]
+pub(crate) struct Picture {
+    pub(crate) frame: VideoFrame,
+    pub(crate) frame_rate: sv_core::Ratio,
+    pub(crate) bit_depth: u8,
+}
+
+/// Pictures to packets.
+pub(crate) trait EncodeVideo: Send {
+    fn config(&self) -> Bytes;
+    /// `tick` is the picture's place in nominal frames; `key` asks for a key frame.
+    fn push(&mut self, frame: &VideoFrame, tick: i64, key: bool) -> Result<(), Error>;
+    fn finish(&mut self) -> Result<(), Error>;
+    fn pull(&mut self, id: TrackId) -> Result<Option<Packet>, Error>;
+}
+
+/// Sound to packets, whose times are in samples since the first pushed one, less the delay.
+pub(crate) trait EncodeAudio: Send {
+    fn config(&self) -> Bytes;
+    fn delay(&self) -> u32;
+    fn push(&mut self, samples: &[f32]) -> Result<(), Error>;
+    fn finish(&mut self) -> Result<(), Error>;
+    fn pull(&mut self, id: TrackId) -> Result<Option<Packet>, Error>;
+}
+
+/// What to switch on for a codec that nothing here can handle.
+fn hint(codec: Codec) -> String {
+    if cfg!(feature = "ffmpeg") {
+        return format!("the linked FFmpeg has nothing for {codec}: install a build of FFmpeg that has it");
+    }
+    "build with the feature `ffmpeg`".into()
+}
+
+pub(crate) fn no_encoder(codec: Codec) -> Error {
+    Error::Unsupported { task: "encode", codec, hint: hint(codec) }
+}
+
+pub(crate) fn decoder(track: &Track, options: &decode::Options) -> Result<Box<dyn Decode>, Error> {
+    #[cfg(feature = "ffmpeg")]
+    match ffmpeg::decoder(track, options) {
+        Ok(decoder) => return Ok(decoder),
+        Err(error) if error.kind() != sv_core::ErrorKind::Unsupported => return Err(error),
+        Err(_) => {}
+    }
+    #[cfg(feature = "pure")]
+    if let Some(decoder) = pure::decoder(track, options)? {
+        return Ok(decoder);
+    }
+    let _ = options;
+    Err(Error::Unsupported { task: "decode", codec: track.codec, hint: hint(track.codec) })
+}
+
+pub(crate) fn video_encoder(
+    config: &encode::Video,
+    picture: &Picture,
+) -> Result<Box<dyn EncodeVideo>, Error> {
+    #[cfg(feature = "ffmpeg")]
+    match ffmpeg::video_encoder(config, picture) {
+        Ok(encoder) => return Ok(encoder),
+        Err(error) if error.kind() != sv_core::ErrorKind::Unsupported => return Err(error),
+        Err(error) if config.backend == Backend::Hardware => return Err(error),
+        Err(_) => {}
+    }
+    #[cfg(feature = "pure")]
+    if let Some(encoder) = pure::video_encoder(config, picture)? {
+        return Ok(encoder);
+    }
+    let _ = picture;
+    Err(no_encoder(config.codec))
+}
+
+pub(crate) fn audio_encoder(
+    config: &encode::Audio,
+    sample_rate: u32,
+    channels: u16,
+) -> Result<Box<dyn EncodeAudio>, Error> {
+    #[cfg(feature = "ffmpeg")]
+    match ffmpeg::audio_encoder(config, sample_rate, channels) {
+        Ok(encoder) => return Ok(encoder),
+        Err(error) if error.kind() != sv_core::ErrorKind::Unsupported => return Err(error),
+        Err(_) => {}
+    }
+    #[cfg(feature = "pure")]
+    if let Some(encoder) = pure::audio_encoder(config, sample_rate, channels)? {
+        return Ok(encoder);
+    }
+    let _ = (sample_rate, channels);
+    Err(no_encoder(config.codec))
+}
+
+/// A filter that makes `plan` of pictures like `first`.
+pub(crate) fn video_filter(
+    plan: &filter::Plan,
+    first: &VideoFrame,
+    track: &Track,
+) -> Result<Box<dyn FilterVideo>, Error> {
+    #[cfg(feature = "ffmpeg")]
+    return ffmpeg::video_filter(plan, first, track);
+    #[cfg(all(feature = "pure", not(feature = "ffmpeg")))]
+    return pure::video_filter(plan, first, track);
+    #[cfg(not(any(feature = "pure", feature = "ffmpeg")))]
+    {
+        let _ = (plan, first, track);
+        Err(Error::Incapable {
+            what: "pictures can't be changed without a backend".into(),
+            hint: "build with the feature `pure` or `ffmpeg`".into(),
+        })
+    }
+}
+
+/// Whether this codec can be encoded here.
+pub(crate) fn can_encode(codec: Codec) -> bool {
+    let mut can = false;
+    #[cfg(feature = "ffmpeg")]
+    {
+        can |= ffmpeg::can_encode(codec);
+    }
+    #[cfg(feature = "pure")]
+    {
+        can |= pure::can_encode(codec);
+    }
+    let _ = codec;
+    can
+}

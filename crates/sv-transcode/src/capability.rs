@@ -1,0 +1,119 @@
+//! What works here.
+
+use serde::Serialize;
+
+/// One backend, and what it can do on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Capability {
+    /// Its name: `ffmpeg`, `pure`.
+    pub backend: String,
+    /// Whether it is compiled in.
+    pub enabled: bool,
+    /// What would switch it on, when it is not.
+    pub hint: Option<String>,
+    /// Its version, if it is a library with one.
+    pub version: Option<String>,
+    /// What its licence makes of the whole program.
+    pub license: Option<String>,
+    /// Encoders of codecs that streams are made of: name, codec, and whether a device does it.
+    pub encoders: Vec<Coder>,
+    /// Codecs that it decodes, by their short names.
+    pub decoders: Vec<String>,
+    /// Devices that it was built for, each with the reason if it can't be used here.
+    pub devices: Vec<Device>,
+}
+
+/// One encoder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Coder {
+    /// Its own name, as for [`Backend::Named`](crate::Backend::Named).
+    pub name: String,
+    /// The codec's short name.
+    pub codec: String,
+    /// Whether a device does it.
+    pub hardware: bool,
+}
+
+/// One kind of device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Device {
+    /// Its name: `cuda`, `vaapi`.
+    pub name: String,
+    /// Why it can't be used here, or nothing.
+    pub problem: Option<String>,
+}
+
+/// All backends, compiled in or not. Devices are tried, which may take a moment.
+#[must_use]
+pub fn capabilities() -> Vec<Capability> {
+    vec![ffmpeg(), pure()]
+}
+
+#[cfg(feature = "ffmpeg")]
+fn ffmpeg() -> Capability {
+    use sv_core::Codec;
+    use sv_ffmpeg::probe;
+    const STREAMED: [Codec; 9] = [
+        Codec::H264,
+        Codec::Hevc,
+        Codec::Av1,
+        Codec::Vp9,
+        Codec::Aac,
+        Codec::Opus,
+        Codec::Flac,
+        Codec::Ac3,
+        Codec::Eac3,
+    ];
+    let encoders = probe::encoders().into_iter().filter(|c| STREAMED.contains(&c.codec));
+    let encoders = encoders
+        .map(|c| Coder { name: c.name, codec: c.codec.name().into(), hardware: c.hardware })
+        .collect();
+    let mut decoders: Vec<String> =
+        probe::decoders().into_iter().map(|c| c.codec.name().to_owned()).collect();
+    decoders.sort();
+    decoders.dedup();
+    let devices = probe::devices().into_iter().map(|d| Device { name: d.name, problem: d.problem }).collect();
+    Capability {
+        backend: "ffmpeg".into(),
+        enabled: true,
+        hint: None,
+        version: Some(probe::version()),
+        license: Some(probe::license()),
+        encoders,
+        decoders,
+        devices,
+    }
+}
+
+#[cfg(not(feature = "ffmpeg"))]
+fn ffmpeg() -> Capability {
+    Capability {
+        backend: "ffmpeg".into(),
+        hint: Some(
+            "build with the feature `ffmpeg`; it needs the development files of FFmpeg 5.1 or later".into(),
+        ),
+        ..Capability::default()
+    }
+}
+
+#[cfg(feature = "pure")]
+fn pure() -> Capability {
+    let coder = |name: &str, codec: &str| Coder { name: name.into(), codec: codec.into(), hardware: false };
+    Capability {
+        backend: "pure".into(),
+        enabled: true,
+        license: Some("BSD-2-Clause, MPL-2.0 and BSD-3-Clause".into()),
+        encoders: vec![coder("openh264", "h264"), coder("opus", "opus")],
+        decoders: ["h264", "aac", "mp3", "flac", "opus"].map(String::from).to_vec(),
+        ..Capability::default()
+    }
+}
+
+#[cfg(not(feature = "pure"))]
+fn pure() -> Capability {
+    Capability {
+        backend: "pure".into(),
+        hint: Some("build with the feature `pure`; it needs a C++ compiler".into()),
+        ..Capability::default()
+    }
+}

@@ -1,0 +1,72 @@
+//! Which frames are key frames, in exact arithmetic.
+
+use std::time::Duration;
+
+use sv_core::{TimeBase, Timestamp};
+
+use super::{Grid, Video};
+
+/// Says for each frame in order whether it is to be a key frame.
+pub(super) struct Keys {
+    grid: Grid,
+    between: Option<Duration>,
+    base: TimeBase,
+    /// The cell of the grid, and the part of the cell, of the last frame.
+    last: Option<(i128, i128)>,
+}
+
+impl Keys {
+    pub(super) fn new(config: &Video, base: TimeBase) -> Self {
+        Self { grid: config.grid, between: config.key_interval, base, last: None }
+    }
+
+    pub(super) fn is_key(&mut self, pts: Timestamp) -> bool {
+        let at = self.place(pts);
+        let key = self.last.is_none_or(|last| at > last);
+        if key {
+            self.last = Some(at);
+        }
+        key
+    }
+
+    fn place(&self, pts: Timestamp) -> (i128, i128) {
+        // Everything over (nanoseconds * denominator), so that nothing is rounded: 64 bits of
+        // ticks, 32 of numerator and 30 of nanoseconds fit 128.
+        let den = i128::from(self.base.den());
+        let ticks = i128::from(pts.ticks()) - i128::from(self.grid.origin.ticks());
+        let at = ticks * i128::from(self.base.num()) * 1_000_000_000;
+        let cells = |length: Duration, at: i128| -> Option<(i128, i128)> {
+            let cell = i128::try_from(length.as_nanos()).ok()?.checked_mul(den).filter(|c| *c > 0)?;
+            Some((at.div_euclid(cell), at.rem_euclid(cell)))
+        };
+        let Some((cell, rest)) = cells(self.grid.interval, at) else { return (0, 0) };
+        let part = self.between.and_then(|length| cells(length, rest)).map_or(0, |(part, _)| part);
+        (cell, part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sv_core::Codec;
+
+    fn keys(config: &Video, base: TimeBase, times: impl Iterator<Item = i64>) -> Vec<i64> {
+        let mut keys = Keys::new(config, base);
+        times.filter(|&t| keys.is_key(Timestamp::new(t))).collect()
+    }
+
+    #[test]
+    fn the_first_frame_behind_each_line_is_key() {
+        let mut config = Video::new(Codec::H264);
+        let ntsc = TimeBase::new(1001, 30000).unwrap();
+        // Four seconds are 119.88 frames, eight are 239.76.
+        assert_eq!(keys(&config, ntsc, 0..300), [0, 120, 240]);
+        // A variable rate: nothing between 3.9 s and 9 s, so the line at 8 s has its frame late.
+        let times = [0, 3900, 9000, 9100, 12000];
+        assert_eq!(keys(&config, TimeBase::MILLIS, times.into_iter()), [0, 9000, 12000]);
+        config.key_interval = Some(Duration::from_secs(2));
+        assert_eq!(keys(&config, TimeBase::MILLIS, (0..9000).step_by(500)), [0, 2000, 4000, 6000, 8000]);
+        config.grid.origin = Timestamp::new(1400);
+        assert_eq!(keys(&config, TimeBase::MILLIS, (1400..6000).step_by(100)), [1400, 3400, 5400]);
+    }
+}

@@ -1,0 +1,271 @@
+//! Pictures to pictures.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use sv_core::{
+    ColorInfo, Frame, HdrMetadata, Item, Media, PixelFormat, Ratio, Track, TrackId, VideoFrame, VideoInfo,
+};
+
+use crate::backend::{self, FilterVideo};
+use crate::{Error, Stage};
+
+/// What to do about pictures that are two fields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deinterlace {
+    /// Make whole pictures of those that say they are two fields.
+    #[default]
+    Auto,
+    /// Leave them.
+    Never,
+}
+
+/// What to do about high dynamic range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DynamicRange {
+    /// Keep it, with its colours and metadata.
+    #[default]
+    Keep,
+    /// Map it to standard dynamic range, BT.709; pictures that are no HDR stay as they are.
+    Standard,
+}
+
+/// What pictures to make. The default only makes them upright, whole, square-sampled and 4:2:0.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Video {
+    /// Width and height to make, upright; both even. `None` keeps the display size, evened.
+    pub size: Option<(u32, u32)>,
+    /// 8 or 10 bits a sample; `None` keeps 8, and makes 10 of anything deeper.
+    pub bit_depth: Option<u8>,
+    /// What to do about high dynamic range.
+    pub dynamic_range: DynamicRange,
+    /// What to do about fields.
+    pub deinterlace: Deinterlace,
+}
+
+/// Everything that a backend has to do to pictures of one kind, found out from the first of them.
+/// What is `None` or false need not be done.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plan {
+    pub(crate) deinterlace: bool,
+    /// Before turning.
+    pub(crate) scale: Option<(u32, u32)>,
+    pub(crate) quarter_turns: u8,
+    pub(crate) tone_map: bool,
+    /// The format to make, always one of the two planar ones.
+    pub(crate) bit_depth: u8,
+    /// Colours of the input, as far as anybody knows.
+    pub(crate) color: ColorInfo,
+}
+
+/// A stage that makes pictures of `track` as `config` says: the track (as it is then), frames and
+/// its end. Times do not change. Where there is nothing to do, frames pass untouched.
+///
+/// Items of other tracks pass through.
+///
+/// # Errors
+/// [`Error::Invalid`] when `track` is no video or the size is odd or zero.
+pub fn video(track: &Track, config: &Video) -> Result<Stage, Error> {
+    let Some(info) = track.video() else {
+        return Err(Error::Invalid(format!("track {} is not video", track.id.0)));
+    };
+    if let Some((w, h)) = config.size
+        && (w == 0 || h == 0 || w % 2 != 0 || h % 2 != 0)
+    {
+        return Err(Error::Invalid(format!("a picture of {w}x{h} can't be made: both sides must be even")));
+    }
+    if !matches!(config.bit_depth, None | Some(8 | 10)) {
+        return Err(Error::Invalid("pictures have 8 or 10 bits a sample".into()));
+    }
+    Ok(Box::new(Filter {
+        info: info.clone(),
+        track: track.clone(),
+        config: config.clone(),
+        work: Work::Nothing,
+        announced: false,
+        ready: VecDeque::new(),
+        ended: false,
+    }))
+}
+
+enum Work {
+    /// No picture has come yet.
+    Nothing,
+    /// Pictures like this one need no work.
+    Pass(PixelFormat, u32, u32),
+    /// They do.
+    Filter(Box<dyn FilterVideo>),
+}
+
+struct Filter {
+    track: Track,
+    info: VideoInfo,
+    config: Video,
+    work: Work,
+    announced: bool,
+    ready: VecDeque<Item>,
+    ended: bool,
+}
+
+/// The display size of pictures, upright and with square samples, both sides even.
+pub(crate) fn display_size(info: &VideoInfo) -> (u32, u32) {
+    let (mut w, mut h) = (f64::from(info.width), f64::from(info.height));
+    // Enlarging the side that falls short keeps every sample.
+    match info.sample_aspect.to_f64() {
+        aspect if aspect > 1.0 => w *= aspect,
+        aspect => h /= aspect,
+    }
+    if info.quarter_turns % 2 == 1 {
+        (w, h) = (h, w);
+    }
+    (even(w), even(h))
+}
+
+/// The nearest even number that is at least 2. Sizes are far below 2^32, so the cast is exact.
+pub(crate) fn even(length: f64) -> u32 {
+    ((length / 2.0).round() as u32).max(1) * 2
+}
+
+impl Filter {
+    fn plan(&self, first: &VideoFrame) -> Plan {
+        let info = VideoInfo { width: first.width, height: first.height, ..self.info.clone() };
+        let (w, h) = self.config.size.unwrap_or_else(|| display_size(&info));
+        // Turning comes last, on fewer samples, so the scaler's sides are the other way round.
+        let target = if info.quarter_turns % 2 == 1 { (h, w) } else { (w, h) };
+        let hdr = first.color.is_pq() || first.color.is_hlg();
+        let depth = backend_depth(first).max(if hdr { 10 } else { 8 });
+        let tone_map = hdr && self.config.dynamic_range == DynamicRange::Standard;
+        let kept = if depth > 8 && !tone_map { 10 } else { 8 };
+        Plan {
+            deinterlace: self.config.deinterlace == Deinterlace::Auto
+                && (info.interlaced || is_interlaced(first)),
+            scale: (target != (first.width, first.height)).then_some(target),
+            quarter_turns: info.quarter_turns,
+            tone_map,
+            bit_depth: self.config.bit_depth.unwrap_or(kept),
+            color: first.color,
+        }
+    }
+
+    fn frame(&mut self, frame: VideoFrame) -> Result<(), Error> {
+        let fits = match &self.work {
+            Work::Nothing => false,
+            Work::Pass(format, w, h) => {
+                (*format, *w, *h) == (frame.picture.format(), frame.width, frame.height)
+            }
+            Work::Filter(filter) => filter.accepts(&frame),
+        };
+        if !fits {
+            self.drain()?;
+            self.work = self.prepare(&frame)?;
+        }
+        match &mut self.work {
+            Work::Filter(filter) => filter.push(&frame)?,
+            _ => self.emit(frame),
+        }
+        self.collect()
+    }
+
+    fn prepare(&self, first: &VideoFrame) -> Result<Work, Error> {
+        let plan = self.plan(first);
+        let wanted = if plan.bit_depth == 8 { PixelFormat::Yuv420p8 } else { PixelFormat::Yuv420p10 };
+        let idle = !plan.deinterlace && plan.scale.is_none() && plan.quarter_turns == 0 && !plan.tone_map;
+        if idle && first.picture.format() == wanted {
+            return Ok(Work::Pass(wanted, first.width, first.height));
+        }
+        tracing::debug!(track = self.track.id.0, ?plan, "filters");
+        backend::video_filter(&plan, first, &self.track).map(Work::Filter)
+    }
+
+    /// Takes what the old filter still holds, before another replaces it.
+    fn drain(&mut self) -> Result<(), Error> {
+        if let Work::Filter(filter) = &mut self.work {
+            filter.finish()?;
+        }
+        self.collect()
+    }
+
+    fn collect(&mut self) -> Result<(), Error> {
+        while let Work::Filter(filter) = &mut self.work {
+            let Some(frame) = filter.pull()? else { break };
+            self.emit(frame);
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, frame: VideoFrame) {
+        if !self.announced {
+            self.announce(&frame);
+        }
+        self.ready.push_back(Item::Frame(self.track.id, Frame::Video(frame)));
+    }
+
+    fn announce(&mut self, frame: &VideoFrame) {
+        self.announced = true;
+        let info = VideoInfo {
+            width: frame.width,
+            height: frame.height,
+            sample_aspect: Ratio::ONE,
+            frame_rate: self.info.frame_rate,
+            color: frame.color,
+            hdr: if frame.color.is_pq() || frame.color.is_hlg() { frame.hdr } else { HdrMetadata::default() },
+            quarter_turns: 0,
+            interlaced: false,
+            bit_depth: if frame.picture.format() == PixelFormat::Yuv420p10 { 10 } else { 8 },
+        };
+        let track = Track { media: Media::Video(info), ..self.track.clone() };
+        self.ready.push_back(Item::Track(Arc::new(track)));
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = true;
+        self.drain()?;
+        self.ready.push_back(Item::End(self.track.id));
+        Ok(())
+    }
+
+    fn id(&self) -> TrackId {
+        self.track.id
+    }
+}
+
+impl sv_core::Stage for Filter {
+    type Error = Error;
+
+    fn push(&mut self, item: Item) -> Result<(), Error> {
+        match item {
+            item if item.track() != Some(self.id()) => self.ready.push_back(item),
+            Item::Frame(_, Frame::Video(frame)) => self.frame(frame)?,
+            Item::End(_) => self.end()?,
+            // Our own description of the track follows from the first picture.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn pull(&mut self) -> Result<Option<Item>, Error> {
+        Ok(self.ready.pop_front())
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        self.end()
+    }
+}
+
+fn is_interlaced(_frame: &VideoFrame) -> bool {
+    #[cfg(feature = "ffmpeg")]
+    return sv_ffmpeg::filter::is_interlaced(_frame);
+    #[cfg(not(feature = "ffmpeg"))]
+    return false;
+}
+
+fn backend_depth(frame: &VideoFrame) -> u8 {
+    #[cfg(feature = "ffmpeg")]
+    return sv_ffmpeg::filter::bit_depth(frame);
+    #[cfg(not(feature = "ffmpeg"))]
+    return if frame.picture.format() == PixelFormat::Yuv420p10 { 10 } else { 8 };
+}
