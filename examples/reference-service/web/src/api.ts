@@ -1,0 +1,116 @@
+/** The service, as this page sees it. The shapes are those of `/v1/openapi.json`. */
+
+export type State = 'uploaded' | 'queued' | 'processing' | 'ready' | 'failed';
+export type Protect = 'none' | 'cenc' | 'cbcs';
+
+export interface Rung {
+  name: string;
+  percent: number;
+  speed: number;
+  left_ms: number | null;
+}
+
+export interface Progress {
+  percent: number;
+  left_ms: number | null;
+  rungs: Rung[];
+  reasons: string[];
+  resumed_segments: number;
+}
+
+export interface Rendition {
+  name: string;
+  kind: string;
+  codec: string;
+  width: number | null;
+  height: number | null;
+  frame_rate: number | null;
+  bandwidth: number;
+  average_bandwidth: number;
+  language: string | null;
+  bytes: number;
+}
+
+export interface Playback {
+  hls: string | null;
+  dash: string | null;
+  poster: string | null;
+  license: string | null;
+  expires_at: string;
+}
+
+export interface Options {
+  ladder: 'auto' | 'fixed';
+  codecs: string[];
+  segment_ms: number;
+  protect: Protect;
+}
+
+export interface Video {
+  id: string;
+  title: string;
+  filename: string;
+  size: number;
+  state: State;
+  created_at: string;
+  options: Options;
+  progress: Progress | null;
+  error: { code: string; detail: string } | null;
+  duration_ms: number | null;
+  renditions: Rendition[];
+  reasons: string[];
+  warnings: string[];
+  protection: string | null;
+  playback: Playback | null;
+}
+
+export type Happening =
+  | { type: 'video.uploaded' | 'video.transcoding.complete'; data: Video }
+  | { type: 'video.transcoding.progress'; data: Progress & { video_id: string } }
+  | { type: 'video.failed'; data: { video_id: string; error: { code: string; detail: string } } }
+  | { type: 'video.deleted'; data: { video_id: string } };
+
+/** What the service said no with: one sentence. */
+export class Refusal extends Error {
+  constructor(
+    sentence: string,
+    readonly code: string,
+  ) {
+    super(sentence);
+  }
+}
+
+async function call(path: string, init?: RequestInit): Promise<Response> {
+  let answer: Response;
+  try {
+    answer = await fetch(path, init);
+  } catch {
+    throw new Refusal('The service does not answer. Is it running?', 'unreachable');
+  }
+  if (answer.ok) return answer;
+  const problem = (await answer.json().catch(() => ({}))) as { detail?: string; code?: string };
+  throw new Refusal(sentence(problem.detail ?? `The service answered ${answer.status}`), problem.code ?? 'unknown');
+}
+
+/** Problems come in lower case and without a full stop, so that they can stand anywhere. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
+}
+
+export async function listVideos(before?: string): Promise<{ videos: Video[]; next: string | null }> {
+  return (await call(`/v1/videos${before ? `?before=${encodeURIComponent(before)}` : ''}`)).json();
+}
+
+export async function getVideo(id: string): Promise<Video> {
+  return (await call(`/v1/videos/${encodeURIComponent(id)}`)).json();
+}
+
+export async function deleteVideo(id: string): Promise<void> {
+  await call(`/v1/videos/${encodeURIComponent(id)}`, { method: 'DELETE' });
+}
+
+export async function transcode(id: string, options: Partial<Options>): Promise<Video> {
+  const body = JSON.stringify(options);
+  const headers = { 'content-type': 'application/json' };
+  return (await call(`/v1/videos/${encodeURIComponent(id)}/transcode`, { method: 'POST', headers, body })).json();
+}
