@@ -1,10 +1,11 @@
 //! FFmpeg's programs as judges.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The corpus of real media, or a line that says why a test does nothing.
-pub fn corpus() -> Option<PathBuf> {
+pub(crate) fn corpus() -> Option<PathBuf> {
     let found = std::env::var_os("STREAMVERSE_CORPUS").map(PathBuf::from).filter(|path| path.is_dir());
     if found.is_none() {
         eprintln!("skipped: STREAMVERSE_CORPUS does not name a folder of media");
@@ -13,7 +14,7 @@ pub fn corpus() -> Option<PathBuf> {
 }
 
 /// Whether a program can be run, or a line that says that it can't.
-pub fn have(program: &str) -> bool {
+pub(crate) fn have(program: &str) -> bool {
     let found = Command::new(program).arg("-version").output().is_ok();
     if !found {
         eprintln!("skipped: {program} is not installed");
@@ -23,27 +24,21 @@ pub fn have(program: &str) -> bool {
 
 /// One line of `ffprobe -show_packets`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbePacket {
-    pub stream: usize,
-    pub pts: Option<i64>,
-    pub dts: Option<i64>,
-    pub duration: Option<i64>,
-    pub size: usize,
-    pub key: bool,
-    pub discard: bool,
+pub(crate) struct ProbePacket {
+    pub(crate) stream: usize,
+    pub(crate) pts: Option<i64>,
+    pub(crate) dts: Option<i64>,
+    pub(crate) duration: Option<i64>,
+    pub(crate) size: usize,
+    pub(crate) key: bool,
+    pub(crate) discard: bool,
 }
 
-/// What ffprobe says about a stream.
-#[derive(Clone, Debug, Default)]
-pub struct ProbeStream {
-    pub codec: String,
-    pub kind: String,
-    pub time_base: String,
-    pub values: std::collections::BTreeMap<String, String>,
-}
+/// What ffprobe says about a stream: its own names for its own values.
+pub(crate) type ProbeStream = BTreeMap<String, String>;
 
 /// All packets as ffprobe sees them; `None` when it can't read the file at all.
-pub fn packets(path: &Path, extra: &[&str]) -> Option<Vec<ProbePacket>> {
+pub(crate) fn packets(path: &Path, extra: &[&str]) -> Option<Vec<ProbePacket>> {
     let output = Command::new("ffprobe")
         .args(["-v", "error"])
         .args(extra)
@@ -77,7 +72,7 @@ pub fn packets(path: &Path, extra: &[&str]) -> Option<Vec<ProbePacket>> {
 }
 
 /// All streams as ffprobe sees them.
-pub fn streams(path: &Path) -> Vec<ProbeStream> {
+pub(crate) fn streams(path: &Path) -> Vec<ProbeStream> {
     let output = Command::new("ffprobe")
         .args(["-v", "error", "-show_streams", "-of", "compact=p=0"])
         .arg(path)
@@ -87,18 +82,10 @@ pub fn streams(path: &Path) -> Vec<ProbeStream> {
         .lines()
         .filter(|line| line.contains("codec_type="))
         .map(|line| {
-            let values: std::collections::BTreeMap<String, String> = line
-                .split('|')
+            line.split('|')
                 .filter_map(|f| f.split_once('='))
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .collect();
-            let value = |name: &str| values.get(name).cloned().unwrap_or_default();
-            ProbeStream {
-                codec: value("codec_name"),
-                kind: value("codec_type"),
-                time_base: value("time_base"),
-                values,
-            }
+                .collect()
         })
         .collect()
 }

@@ -16,7 +16,7 @@ use super::text;
 use super::trak::{self, Parsed, Trak};
 use super::window::Windows;
 use crate::num::{u64_of, usize_of};
-use crate::{Error, Result, detect};
+use crate::{Error, Kind, Result, detect};
 
 /// Boxes in a row that hold nothing for us: a file of more is an attack, not a film.
 const MAX_IDLE_BOXES: usize = 1 << 16;
@@ -587,8 +587,8 @@ impl Layout {
 fn check_kind(source: &dyn ReadAt) -> Result<()> {
     let mut head = vec![0; usize_of(source.size().min(4096))];
     source.read_exact_at(0, &mut head).map_err(|e| Error::io(0, e))?;
-    match detect::detect(&head) {
-        Some(detect::Kind::Mp4) => Ok(()),
+    match detect(&head) {
+        Some(Kind::Mp4) => Ok(()),
         Some(other) => Err(Error::WrongKind { expected: "an MP4 file", found: other.name() }),
         None if head.is_empty() => Err(Error::WrongKind { expected: "an MP4 file", found: "an empty file" }),
         None => Err(Error::WrongKind { expected: "an MP4 file", found: "something unknown" }),

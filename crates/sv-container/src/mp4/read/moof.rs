@@ -113,7 +113,8 @@ pub(super) fn parse(
             dts: next_dts.get(&header.track).copied().unwrap_or(0),
             number: 0,
         };
-        let mut offset = header.base;
+        let mut offset = header.implicit.unwrap_or(header.base);
+        let size = u64_of(moof.body.len());
         for atom in traf.children(0) {
             let atom = atom?;
             match &atom.kind {
@@ -124,7 +125,7 @@ pub(super) fn parse(
                     fragment.dts = i64_of(time.map_err(atom.error())?);
                 }
                 b"trun" => {
-                    let run = fragment.read_run(&atom, header.base, &mut offset)?;
+                    let run = fragment.read_run(&atom, &header, size, &mut offset)?;
                     samples = samples.saturating_add(usize_of(run.left));
                     if samples > limit {
                         let limit = u64_of(limit);
@@ -151,7 +152,10 @@ pub(super) fn parse(
 /// `tfhd` (8.8.7).
 struct TrackFragment {
     track: u32,
+    /// Where offsets count from: a place that is named, or the `moof`.
     base: u64,
+    /// Where data goes on from the `traf` before, when no base is named.
+    implicit: Option<u64>,
     defaults: Defaults,
 }
 
@@ -162,10 +166,10 @@ impl TrackFragment {
             let (_, flags) = Atom::version_flags(&mut r)?;
             let track = r.u32()?;
             let mut values = defaults.get(&track).copied().unwrap_or_default();
-            let base = match flags {
-                f if f & 1 != 0 => r.u64()?,
-                f if f & 0x2_0000 != 0 => moof,
-                _ => implicit,
+            let (base, implicit) = match flags {
+                f if f & 1 != 0 => (r.u64()?, None),
+                f if f & 0x2_0000 != 0 => (moof, None),
+                _ => (moof, Some(implicit)),
             };
             for (flag, value) in [
                 (0x2, &mut values.description),
@@ -177,7 +181,7 @@ impl TrackFragment {
                     *value = r.u32()?;
                 }
             }
-            Ok(Self { track, base, defaults: values })
+            Ok(Self { track, base, implicit, defaults: values })
         };
         parse().map_err(atom.error())
     }
@@ -185,13 +189,19 @@ impl TrackFragment {
 
 impl Fragment {
     /// Reads a `trun` and moves `offset` behind its data.
-    fn read_run(&self, atom: &Atom, base: u64, offset: &mut u64) -> Result<Run> {
+    fn read_run(&self, atom: &Atom, header: &TrackFragment, moof_size: u64, offset: &mut u64) -> Result<Run> {
         let mut r = atom.reader("trun");
         let mut parse = || -> sv_codec::Result<Run> {
             let (_, flags) = Atom::version_flags(&mut r)?;
             let left = r.u32()?;
             if flags & 1 != 0 {
                 let delta = i64::from(r.i32()?);
+                // Without a named base, the offset counts from the data before; but writers exist
+                // that count from the moof. A small number can only be the former.
+                let base = match header.implicit {
+                    Some(implicit) if delta.unsigned_abs() < moof_size => implicit,
+                    _ => header.base,
+                };
                 *offset = base.saturating_add_signed(delta);
             }
             let first_flags = if flags & 4 != 0 { Some(r.u32()?) } else { None };

@@ -37,6 +37,13 @@ impl Entries {
         Some((self.u32(at)?, self.u32(at.checked_add(1)?)?))
     }
 
+    /// The largest negative second value of a pair, as a positive number.
+    fn lead(&self) -> i32 {
+        let offsets =
+            (0..self.words() / 2).filter_map(|i| self.pair(i)).map(|(_, value)| value.cast_signed());
+        offsets.min().unwrap_or(0).min(0).saturating_neg()
+    }
+
     pub(super) fn words(&self) -> usize {
         self.0.len() / 4
     }
@@ -90,6 +97,9 @@ pub(super) struct Tables {
     chunks: Entries,
     long_chunks: bool,
     sizes: Sizes,
+    /// How far decoding times must be moved ahead so that none is behind its presentation time:
+    /// the largest negative offset.
+    lead: i32,
     /// `stss`: numbers of sync samples from 1; without it all are.
     sync: Option<Entries>,
 }
@@ -102,7 +112,10 @@ impl Tables {
             let atom = atom?;
             match &atom.kind {
                 b"stts" => tables.durations = Entries::of(&atom, "stts", 8)?,
-                b"ctts" => tables.offsets = Entries::of(&atom, "ctts", 8)?,
+                b"ctts" => {
+                    tables.offsets = Entries::of(&atom, "ctts", 8)?;
+                    tables.lead = tables.offsets.lead();
+                }
                 b"stsc" => tables.chunk_runs = Entries::of(&atom, "stsc", 12)?,
                 b"stco" => tables.chunks = Entries::of(&atom, "stco", 4)?,
                 b"co64" => {
@@ -267,8 +280,8 @@ impl Cursor {
             number: self.sample,
             offset: self.offset,
             size,
-            dts: self.dts,
-            shift,
+            dts: self.dts.saturating_sub(i64::from(tables.lead)),
+            shift: shift.saturating_add(tables.lead),
             duration,
             key,
             description: self.description,
