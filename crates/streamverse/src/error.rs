@@ -36,7 +36,17 @@ impl Error {
     }
 
     pub(crate) fn wrap(kind: ErrorKind, source: impl StdError + Send + Sync + 'static) -> Self {
-        Self { kind, message: source.to_string(), source: Some(Box::new(source)) }
+        let mut message = source.to_string();
+        let mut cause = source.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Some errors repeat their cause in their own sentence.
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = error.source();
+        }
+        Self { kind, message, source: Some(Box::new(source)) }
     }
 }
 
@@ -66,3 +76,18 @@ impl From<std::io::Error> for Error {
         Self::wrap(ErrorKind::of_io(&error), error)
     }
 }
+
+macro_rules! from {
+    ($($error:ty),+ $(,)?) => {$(
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::wrap(error.kind(), error)
+            }
+        }
+    )+};
+}
+
+from!(sv_container::Error, sv_drm::Error, sv_package::Error, sv_transcode::Error);
+
+#[cfg(feature = "ffmpeg")]
+from!(sv_ffmpeg::Error);

@@ -1,13 +1,39 @@
 //! The streaming platform as a library.
 //!
 //! This crate re-exports the family behind features and holds the recipes that wire its members
-//! together; the members never call each other.
+//! together, because the members never call each other: [`vod`] turns a file into an adaptive
+//! stream, [`package_files`] packages what is encoded already, [`probe`] looks inside, [`doctor`]
+//! says what works on this machine.
+//!
+//! ```no_run
+//! use streamverse::vod::{self, Request};
+//!
+//! let (mut handle, driver) = vod::start(Request::new("talk.mp4", "talk"))?;
+//! let events = handle.events();
+//! std::thread::spawn(move || events.into_iter().for_each(|event| println!("{event:?}")));
+//! let report = driver.run()?;
+//! println!("open talk/{}", report.manifests[0]);
+//! # Ok::<(), streamverse::Error>(())
+//! ```
 #![forbid(unsafe_code)]
 
+mod doctor;
 mod error;
+mod finish;
+mod input;
+mod manifests;
+mod meter;
+mod names;
+pub mod package_files;
+mod probe;
+mod text;
 pub mod vod;
+mod webvtt;
+mod work;
 
+pub use doctor::{Doctor, doctor};
 pub use error::{Error, Result};
+pub use probe::{Picture, Probe, Sound, Stream, probe};
 pub use sv_codec as codec;
 pub use sv_container as container;
 pub use sv_core as core;

@@ -8,8 +8,14 @@
 //! there, the folder is renamed to `<output>`, so nobody ever sees half a presentation. A run that
 //! was killed goes on where its journal ends when the same request is started again.
 
+mod plan;
+mod run;
+
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use run::{Driver, discard, start};
+pub use sv_transcode::encode::Effort as Preset;
 
 use serde::{Deserialize, Serialize};
 use sv_core::{Codec, KeyId, Scheme};
@@ -71,21 +77,6 @@ pub enum LadderChoice {
     Fixed,
     /// Read from a TOML file.
     File(PathBuf),
-}
-
-/// How much work the encoders put in; each maps to the encoder's own scale.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// For previews and tests.
-    Fastest,
-    /// The default: about x264 `veryfast`.
-    #[default]
-    Fast,
-    /// About x264 `medium`.
-    Balanced,
-    /// About x264 `slow`.
-    Best,
 }
 
 /// Common Encryption of every rendition with one key.
@@ -155,6 +146,19 @@ pub struct Handle {
 }
 
 impl Handle {
+    pub(crate) fn new(
+        events: std::sync::mpsc::Receiver<sv_core::Event>,
+        cancel: sv_pipeline::Cancel,
+    ) -> Self {
+        Self { events: Some(events), cancel }
+    }
+
+    /// Cancels from another place, such as a signal handler.
+    #[must_use]
+    pub fn canceller(&self) -> sv_pipeline::Cancel {
+        self.cancel.clone()
+    }
+
     /// The stream of events; the first call takes it, later ones get an empty stream.
     ///
     /// The queue is bounded: a receiver that falls behind misses progress, never the end.

@@ -1,0 +1,222 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use streamverse::core::Codec;
+
+/// The streaming platform as a library: the command.
+#[derive(Parser)]
+#[command(name = "sv", version, about, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// Say more on standard error (repeat for still more; or set SV_LOG)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 the input can't be used, \
+4 the output can't be written or is taken, 5 a key is missing or wrong, 130 interrupted.";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Say what a media file is made of
+    Probe(Probe),
+    /// Transcode a file into an adaptive stream (HLS and DASH)
+    Vod(Vod),
+    /// Package files as they are, without encoding anything anew
+    Package(Package),
+    /// Serve a packaged folder, with a test player
+    Serve(Serve),
+    /// Show what works on this machine and what would switch on the rest
+    Doctor(Doctor),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Probe {
+    /// The file
+    pub(crate) input: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Vod {
+    /// The file: anything that the enabled backends read
+    pub(crate) input: PathBuf,
+    /// The folder to make
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// auto, fixed, or a TOML file
+    #[arg(long, default_value = "auto")]
+    pub(crate) ladder: String,
+    /// Video codecs, separated by commas: each gets the whole ladder
+    #[arg(long, default_value = "h264", value_delimiter = ',')]
+    pub(crate) codec: Vec<CodecName>,
+    /// How hard the encoders work
+    #[arg(long, default_value = "fast")]
+    pub(crate) preset: PresetName,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Package {
+    /// The files: MP4 and whatever else the enabled backends read; WebVTT for subtitles
+    #[arg(required = true)]
+    pub(crate) input: Vec<PathBuf>,
+    /// The folder to make
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Output {
+    /// Length of a segment, such as 4s or 2500ms
+    #[arg(long, default_value = "4s", value_parser = duration)]
+    pub(crate) segment: Duration,
+    /// Encrypt; the key comes from --keys or the environment variable SV_KEYS
+    #[arg(long)]
+    pub(crate) encrypt: Option<SchemeName>,
+    /// A file with a line KID:KEY, both of 32 hexadecimal digits
+    #[arg(long)]
+    pub(crate) keys: Option<PathBuf>,
+    /// Where players get a ClearKey licence; written into the DASH manifest
+    #[arg(long)]
+    pub(crate) license_url: Option<String>,
+    /// Write HLS (with neither --hls nor --dash: both)
+    #[arg(long)]
+    pub(crate) hls: bool,
+    /// Write DASH (with neither --hls nor --dash: both)
+    #[arg(long)]
+    pub(crate) dash: bool,
+    /// One file per rendition, and byte ranges
+    #[arg(long)]
+    pub(crate) single_file: bool,
+    /// Print events as JSON lines on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// Which manifests: naming none means both.
+    pub(crate) fn manifests(&self) -> (bool, bool) {
+        if self.hls || self.dash { (self.hls, self.dash) } else { (true, true) }
+    }
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Serve {
+    /// The folder
+    pub(crate) dir: PathBuf,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Doctor {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum CodecName {
+    H264,
+    Hevc,
+    Av1,
+    Vp9,
+}
+
+impl From<CodecName> for Codec {
+    fn from(name: CodecName) -> Self {
+        match name {
+            CodecName::H264 => Self::H264,
+            CodecName::Hevc => Self::Hevc,
+            CodecName::Av1 => Self::Av1,
+            CodecName::Vp9 => Self::Vp9,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum SchemeName {
+    Cenc,
+    Cbcs,
+}
+
+impl From<SchemeName> for streamverse::core::Scheme {
+    fn from(name: SchemeName) -> Self {
+        match name {
+            SchemeName::Cenc => Self::Cenc,
+            SchemeName::Cbcs => Self::Cbcs,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum PresetName {
+    Fastest,
+    Fast,
+    Balanced,
+    Best,
+}
+
+impl From<PresetName> for streamverse::vod::Preset {
+    fn from(name: PresetName) -> Self {
+        match name {
+            PresetName::Fastest => Self::Fastest,
+            PresetName::Fast => Self::Fast,
+            PresetName::Balanced => Self::Balanced,
+            PresetName::Best => Self::Best,
+        }
+    }
+}
+
+/// `4s`, `2.5s`, `2500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit_ms) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1.0),
+        None => (text.strip_suffix('s').unwrap_or(text), 1000.0),
+    };
+    match number.parse::<f64>() {
+        Ok(n) if (100.0..=60_000.0).contains(&(n * unit_ms)) => {
+            Ok(Duration::from_millis((n * unit_ms).round() as u64))
+        }
+        _ => Err("a length between 100ms and 60s is wanted, such as 4s".into()),
+    }
+}
+
+pub(crate) fn completions(shell: clap_complete::Shell) {
+    clap_complete::generate(shell, &mut Args::command(), "sv", &mut std::io::stdout());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn lengths() {
+        assert_eq!(duration("4s"), Ok(Duration::from_secs(4)));
+        assert_eq!(duration("2.5s"), Ok(Duration::from_millis(2500)));
+        assert_eq!(duration("2500ms"), Ok(Duration::from_millis(2500)));
+        assert!(duration("0s").is_err() && duration("x").is_err() && duration("-1s").is_err());
+    }
+}

@@ -1,0 +1,31 @@
+//! Keys come from a file or the environment, never from the command line.
+
+use streamverse::core::ErrorKind;
+use streamverse::{Error, Result, drm, vod};
+
+use crate::args::Output;
+
+/// The encryption that the arguments ask for.
+pub(crate) fn encryption(output: &Output) -> Result<Option<vod::Encryption>> {
+    let Some(scheme) = output.encrypt else {
+        if output.keys.is_some() {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "--keys is of no use without --encrypt cenc or --encrypt cbcs",
+            ));
+        }
+        return Ok(None);
+    };
+    let text = match &output.keys {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|e| Error::from(e).context(format!("the key file {}", path.display())))?,
+        None => std::env::var("SV_KEYS").map_err(|_| {
+            Error::new(
+                ErrorKind::InvalidInput,
+                "--encrypt needs a key: give a file with a line KID:KEY by --keys, or set SV_KEYS",
+            )
+        })?,
+    };
+    let (kid, key) = drm::keyfile::parse(&text)?.swap_remove(0);
+    Ok(Some(vod::Encryption { scheme: scheme.into(), kid, key }))
+}

@@ -1,0 +1,18 @@
+//! `sv package`.
+
+use streamverse::package_files::{self, Request};
+
+use crate::args::Package;
+use crate::{At, Failure, keys, vod};
+
+pub(crate) fn run(args: &Package) -> Result<(), Failure> {
+    let mut request = Request::new(args.input.clone(), &args.out);
+    request.segment = args.output.segment;
+    request.encryption = keys::encryption(&args.output).map_err(Failure::at(At::Keys))?;
+    (request.hls, request.dash) = args.output.manifests();
+    request.single_file = args.output.single_file;
+    request.license_url = args.output.license_url.clone();
+    let (handle, driver) = package_files::start(request)?;
+    vod::drive(handle, args.output.json, || driver.run())?;
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! `sv vod`.
+
+use std::path::PathBuf;
+
+use streamverse::vod::{self, LadderChoice, Request};
+
+use crate::args::Vod;
+use crate::{At, Failure, keys, progress};
+
+pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
+    let mut request = Request::new(&args.input, &args.out);
+    request.ladder = match args.ladder.as_str() {
+        "auto" => LadderChoice::Auto,
+        "fixed" => LadderChoice::Fixed,
+        file => LadderChoice::File(PathBuf::from(file)),
+    };
+    request.codecs = args.codec.iter().map(|c| (*c).into()).collect();
+    request.segment = args.output.segment;
+    request.encryption = keys::encryption(&args.output).map_err(Failure::at(At::Keys))?;
+    (request.hls, request.dash) = args.output.manifests();
+    request.single_file = args.output.single_file;
+    request.preset = args.preset.into();
+    request.license_url = args.output.license_url.clone();
+    let (handle, driver) = vod::start(request)?;
+    drive(handle, args.output.json, || driver.run())?;
+    Ok(())
+}
+
+/// Shows events while `work` runs, and lets Ctrl-C cancel it.
+pub(crate) fn drive<T: Send>(
+    mut handle: vod::Handle,
+    json: bool,
+    work: impl FnOnce() -> streamverse::Result<T> + Send,
+) -> streamverse::Result<T> {
+    let events = handle.events();
+    // The second Ctrl-C finds the default action again only if the handler can't be set at all.
+    let canceller = handle.canceller();
+    let _ = ctrlc::set_handler(move || canceller.cancel());
+    std::thread::scope(|scope| {
+        let shown = scope.spawn(move || progress::show(events, json));
+        let result = work();
+        let _ = shown.join();
+        drop(handle);
+        result
+    })
+}

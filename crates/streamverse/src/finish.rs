@@ -1,0 +1,183 @@
+//! What every rendition goes through at its end: encrypted, cut, named, stored, noted.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sv_core::{Codec, Item, Object, Stage as _, TimeBase, Timestamp};
+use sv_drm::cenc;
+use sv_package::{Layout, Packager, Rendition, Segmenter};
+
+use crate::meter::Meter;
+use crate::vod::Encryption;
+use crate::work::Work;
+use crate::{Error, Result};
+
+/// The work folder, shared by the threads of all renditions.
+pub(crate) type Shared = Arc<Mutex<Work>>;
+
+/// What renditions have in common.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) segment: Duration,
+    pub(crate) layout: Layout,
+    pub(crate) encryption: Option<Encryption>,
+    pub(crate) duration: Option<Duration>,
+}
+
+impl Common {
+    /// How many segments to expect at most.
+    fn segments(&self) -> u32 {
+        let Some(duration) = self.duration else { return 1024 };
+        let count = duration.as_millis() / self.segment.as_millis().max(1);
+        // Key frames may stand closer than the grid only by a source's own choice; room costs 12 bytes.
+        u32::try_from(count).unwrap_or(u32::MAX / 4).saturating_mul(2).saturating_add(16)
+    }
+}
+
+/// The end of one rendition.
+pub(crate) struct Finish {
+    name: String,
+    encryptor: Option<cenc::Encryptor>,
+    segmenter: Segmenter,
+    packager: Packager,
+    /// Packets before this moment, in nanoseconds, were stored by an earlier run.
+    from: Option<Timestamp>,
+    base: Option<TimeBase>,
+    work: Shared,
+    meter: Meter,
+}
+
+impl Finish {
+    /// For rendition `name`, going on where an earlier run ended.
+    pub(crate) fn new(
+        name: &str,
+        common: &Common,
+        trick_play_of: Option<&str>,
+        work: &Shared,
+        meter: Meter,
+    ) -> Result<Self> {
+        let mut shared = work.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = shared.earlier(name).cloned();
+        let samples = earlier.as_ref().map_or(0, Rendition::packets);
+        let number = earlier.as_ref().map_or(0, |r| r.segments.len() as u64);
+        let from = earlier.as_ref().and_then(resume_point);
+        let encryptor = match &common.encryption {
+            Some(encryption) => Some(cenc::Encryptor::new(cenc::Config {
+                scheme: encryption.scheme,
+                kid: encryption.kid,
+                key: encryption.key.clone(),
+                iv: shared.iv(name)?,
+                first_sample: samples,
+                pssh: vec![sv_drm::pssh::Pssh::common(&[encryption.kid]).to_bytes()],
+            })),
+            None => None,
+        };
+        drop(shared);
+        let mut packager = match earlier {
+            Some(rendition) => Packager::resume(rendition, common.segments()),
+            None => Packager::new(name, common.layout, common.segments()),
+        };
+        if let Some(main) = trick_play_of {
+            packager = packager.trick_play_of(main);
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            encryptor,
+            segmenter: Segmenter::new(common.segment, number),
+            packager,
+            from,
+            base: None,
+            work: Arc::clone(work),
+            meter,
+        })
+    }
+
+    /// Takes an item of the rendition.
+    pub(crate) fn item(&mut self, item: Item) -> Result<()> {
+        match &item {
+            Item::Track(track) => self.base = Some(track.time_base),
+            Item::Packet(packet) => {
+                let base = self.base.unwrap_or(TimeBase::NANOS);
+                if self.from.is_some_and(|from| packet.pts.rescale(base, TimeBase::NANOS) < from) {
+                    return Ok(());
+                }
+                let end = packet.pts.saturating_add(packet.duration);
+                self.meter.at(&self.name, end.rescale(base, TimeBase::MILLIS));
+            }
+            _ => {}
+        }
+        let Some(encryptor) = &mut self.encryptor else { return self.cut(item) };
+        encryptor.push(item)?;
+        while let Some(item) = self.encryptor.as_mut().map(|e| e.pull()).transpose()?.flatten() {
+            self.cut(item)?;
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, item: Item) -> Result<()> {
+        self.segmenter.push(item)?;
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        while let Some(item) = self.segmenter.pull()? {
+            let number = match &item {
+                Item::Segment(segment) => Some(segment.number),
+                _ => None,
+            };
+            let Some(object) = self.packager.push(item)? else { continue };
+            self.store(number, object)?;
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, number: Option<u64>, object: Object) -> Result<()> {
+        let bytes = object.data.iter().map(|b| b.len() as u64).sum();
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        work.put(object)?;
+        let Some(rendition) = self.packager.rendition() else { return Ok(()) };
+        match (number, rendition.segments.last()) {
+            (Some(number), Some(record)) => {
+                work.stored(&self.name, *record)?;
+                drop(work);
+                self.meter.stored(&self.name, number, bytes);
+            }
+            _ => work.began(rendition)?,
+        }
+        Ok(())
+    }
+
+    /// No more items come.
+    pub(crate) fn end(mut self) -> Result<()> {
+        self.segmenter.finish()?;
+        self.drain()?;
+        let (rendition, index) = self.packager.finish()?;
+        if rendition.segments.is_empty() {
+            return Ok(());
+        }
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = index {
+            work.put(index)?;
+        }
+        work.complete(rendition)?;
+        drop(work);
+        self.meter.complete(&self.name);
+        Ok(())
+    }
+}
+
+/// The end of the last stored segment, in nanoseconds.
+pub(crate) fn resume_point(rendition: &Rendition) -> Option<Timestamp> {
+    let last = rendition.segments.last()?;
+    let end = i64::try_from(last.start.saturating_add(last.duration)).ok()?;
+    Some(Timestamp::new(end).rescale(rendition.info.time_base(), TimeBase::NANOS))
+}
+
+/// Refuses at once what would fail after hours of work.
+pub(crate) fn check_encryption(encryption: Option<&Encryption>, codec: Codec) -> Result<()> {
+    if encryption.is_some() && !cenc::supports(codec) {
+        let message = format!("{codec} can't be encrypted yet; choose h264, or leave --encrypt out");
+        return Err(Error::new(sv_core::ErrorKind::Unsupported, message));
+    }
+    Ok(())
+}

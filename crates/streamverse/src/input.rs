@@ -1,0 +1,212 @@
+//! Opens a source with whichever demuxer reads it.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sv_container::mp4;
+use sv_core::{
+    ErrorKind, FileAt, Item, Limits, ReadAt, Source, TimeBase, Timestamp, Track, TrackId, TrackKind,
+};
+
+use crate::{Error, Result};
+
+/// An open source.
+pub(crate) struct Input {
+    /// What the container is called.
+    pub(crate) container: String,
+    /// How long the whole is, if the container says.
+    pub(crate) duration: Option<Duration>,
+    /// Its tracks, in the order of the file.
+    pub(crate) tracks: Vec<Arc<Track>>,
+    demuxer: Demuxer,
+    /// Tracks to give; empty for all.
+    only: Vec<TrackId>,
+    /// Goes out before anything else: the tracks again, after going to another place.
+    pending: VecDeque<Item>,
+    /// Subtracted from every time, so that the presentation begins at zero.
+    start: Timestamp,
+}
+
+/// Which demuxer to try first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prefer {
+    /// Ours: exact about boxes and encryption, for packaging.
+    Own,
+    /// FFmpeg's where it is linked: forgiving, for transcoding.
+    #[cfg_attr(not(feature = "ffmpeg"), allow(dead_code))]
+    Backend,
+}
+
+enum Demuxer {
+    Mp4(Box<mp4::Demuxer>),
+    #[cfg(feature = "ffmpeg")]
+    Ffmpeg(Box<sv_ffmpeg::Demuxer>),
+}
+
+impl Input {
+    /// Opens a file and reads its tracks.
+    pub(crate) fn open(path: &Path, prefer: Prefer) -> Result<Self> {
+        let what = || format!("{} can't be used", path.display());
+        let reader = FileAt::open(path).map_err(|e| Error::from(e).context(what()))?;
+        if reader.size() == 0 {
+            return Err(Error::new(ErrorKind::Malformed, "the file is empty").context(what()));
+        }
+        let reader: Arc<dyn ReadAt> = Arc::new(reader);
+        let input = open(path, reader, prefer).map_err(|e| e.context(what()))?;
+        if input.tracks.iter().all(|t| t.kind() == TrackKind::Text) {
+            let message = "there is neither video nor audio in it";
+            return Err(Error::new(ErrorKind::Unsupported, message).context(what()));
+        }
+        Ok(input)
+    }
+
+    /// Gives these tracks' items only.
+    pub(crate) fn select(&mut self, tracks: &[TrackId]) {
+        self.only = tracks.to_vec();
+        #[cfg(feature = "ffmpeg")]
+        if let Demuxer::Ffmpeg(demuxer) = &mut self.demuxer {
+            demuxer.select(tracks);
+        }
+    }
+
+    /// Subtracts `start`, in nanoseconds of the source's own timeline, from every time.
+    pub(crate) fn rebase(&mut self, start: Timestamp) {
+        self.start = start;
+    }
+
+    /// Goes to the key frame at or before `at` of the presentation.
+    pub(crate) fn seek(&mut self, at: Duration) -> Result<()> {
+        let start = self.start.ticks();
+        let nanos = i64::try_from(at.as_nanos()).unwrap_or(i64::MAX).saturating_add(start);
+        let at = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+        match &mut self.demuxer {
+            Demuxer::Mp4(demuxer) => {
+                let video = self.tracks.iter().find(|t| self.only.contains(&t.id));
+                if let Some(track) = video {
+                    self.pending.extend(self.tracks.iter().cloned().map(Item::Track));
+                    let at = sv_core::Duration::from_std(at, track.time_base).ticks();
+                    demuxer.seek(track.id, Timestamp::new(i64::try_from(at).unwrap_or(i64::MAX)))?;
+                }
+            }
+            #[cfg(feature = "ffmpeg")]
+            Demuxer::Ffmpeg(demuxer) => demuxer.seek(at)?,
+        }
+        Ok(())
+    }
+
+    /// When the presentation begins on the source's own timeline, in nanoseconds: the first moment
+    /// of any of the chosen tracks. Reads from the front, so ask a source that is thrown away.
+    pub(crate) fn find_start(mut self) -> Result<Timestamp> {
+        // Tracks begin near each other; a hole larger than this is the presentation's business.
+        const ENOUGH_PACKETS: usize = 4096;
+        let mut missing: Vec<TrackId> = self.only.clone();
+        let mut start: Option<Timestamp> = None;
+        for _ in 0..ENOUGH_PACKETS {
+            if missing.is_empty() {
+                break;
+            }
+            let Some(item) = self.raw_item()? else { break };
+            let Item::Packet(packet) = item else { continue };
+            let Some(at) = missing.iter().position(|id| *id == packet.track) else { continue };
+            missing.swap_remove(at);
+            let Some(track) = self.tracks.iter().find(|t| t.id == packet.track) else { continue };
+            let delay = track.audio().map_or(0, |a| i64::from(a.delay));
+            let mut at = packet.pts.rescale(track.time_base, TimeBase::NANOS);
+            if let Some(rate) = track.audio().and_then(|a| TimeBase::new(1, a.sample_rate)) {
+                at = at.offset(Timestamp::new(delay).rescale(rate, TimeBase::NANOS).ticks());
+            }
+            start = Some(start.map_or(at, |s| s.min(at)));
+        }
+        Ok(start.unwrap_or(Timestamp::ZERO))
+    }
+
+    fn raw_item(&mut self) -> Result<Option<Item>> {
+        if let Some(item) = self.pending.pop_front() {
+            return Ok(Some(item));
+        }
+        Ok(match &mut self.demuxer {
+            Demuxer::Mp4(demuxer) => demuxer.next_item()?,
+            #[cfg(feature = "ffmpeg")]
+            Demuxer::Ffmpeg(demuxer) => demuxer.next_item()?,
+        })
+    }
+
+    fn rebased(&self, mut item: Item) -> Item {
+        if let Item::Packet(packet) = &mut item
+            && self.start != Timestamp::ZERO
+            && let Some(track) = self.tracks.iter().find(|t| t.id == packet.track)
+        {
+            let by = self.start.rescale(TimeBase::NANOS, track.time_base).ticks();
+            packet.pts = packet.pts.offset(by.saturating_neg());
+            packet.dts = packet.dts.offset(by.saturating_neg());
+        }
+        item
+    }
+}
+
+impl Source for Input {
+    type Error = Error;
+
+    fn next_item(&mut self) -> Result<Option<Item>> {
+        loop {
+            let Some(item) = self.raw_item()? else { return Ok(None) };
+            let wanted = self.only.is_empty() || item.track().is_none_or(|id| self.only.contains(&id));
+            if wanted {
+                return Ok(Some(self.rebased(item)));
+            }
+        }
+    }
+}
+
+fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
+    let mut head = vec![0; 4096];
+    let n = reader.read_at(0, &mut head)?;
+    head.truncate(n);
+    let kind = sv_container::detect(&head);
+
+    #[cfg(feature = "ffmpeg")]
+    {
+        let own = prefer == Prefer::Own && matches!(kind, Some(sv_container::Kind::Mp4));
+        if !own {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let demuxer = sv_ffmpeg::Demuxer::open(reader, &name, Limits::default())?;
+            let info = demuxer.info();
+            return Ok(Input {
+                container: info.container,
+                duration: info.duration,
+                tracks: demuxer.tracks().iter().cloned().map(Arc::new).collect(),
+                demuxer: Demuxer::Ffmpeg(Box::new(demuxer)),
+                only: Vec::new(),
+                pending: VecDeque::new(),
+                start: Timestamp::ZERO,
+            });
+        }
+    }
+    let _ = (path, prefer);
+    let (container, demuxer, tracks) = match kind {
+        Some(sv_container::Kind::Mp4) => {
+            let demuxer = mp4::Demuxer::open(reader, Limits::default())?;
+            let tracks = demuxer.tracks().to_vec();
+            ("mp4", Demuxer::Mp4(Box::new(demuxer)), tracks)
+        }
+        Some(other) => {
+            let message = format!(
+                "this is {other:?}, which only the feature \"ffmpeg\" reads; build with it switched on"
+            );
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        None => return Err(Error::new(ErrorKind::Malformed, "this is not a media file that we know")),
+    };
+    let longest = tracks.iter().filter_map(|t| t.duration.map(|d| d.to_std(t.time_base))).max();
+    Ok(Input {
+        container: container.into(),
+        duration: longest,
+        tracks,
+        demuxer,
+        only: Vec::new(),
+        pending: VecDeque::new(),
+        start: Timestamp::ZERO,
+    })
+}

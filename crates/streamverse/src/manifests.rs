@@ -1,0 +1,32 @@
+//! Writes the manifests that were asked for.
+
+use sv_package::{Rendition, dash, hls};
+
+use crate::Result;
+use crate::work::Work;
+
+/// Which manifests.
+#[derive(Clone)]
+pub(crate) struct Wanted {
+    pub(crate) hls: bool,
+    pub(crate) dash: bool,
+    pub(crate) license_url: Option<String>,
+}
+
+/// Stores every manifest, and says what to open.
+pub(crate) fn write(work: &mut Work, renditions: &[Rendition], wanted: &Wanted) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    if wanted.hls {
+        for playlist in hls::playlists(renditions, &hls::Options::default())? {
+            work.put(playlist)?;
+        }
+        names.push("master.m3u8".to_owned());
+    }
+    if wanted.dash {
+        let mut options = dash::Options::default();
+        options.license_url.clone_from(&wanted.license_url);
+        work.put(dash::object(renditions, &options)?)?;
+        names.push("manifest.mpd".to_owned());
+    }
+    Ok(names)
+}

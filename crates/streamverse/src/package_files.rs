@@ -1,0 +1,232 @@
+//! Packages files as they are: HLS and DASH without encoding anything anew.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sv_core::{ErrorKind, Event, Item, Track, TrackKind};
+use sv_package::{Layout, Rendition, TrickPlay};
+use sv_pipeline::Cancel;
+use sv_pipeline::graph::{Failure, Graph};
+
+use crate::finish::{Common, Finish, check_encryption};
+use crate::input::{Input, Prefer};
+use crate::manifests::{self, Wanted};
+use crate::meter::Meter;
+use crate::names::Names;
+use crate::vod::{Encryption, Handle};
+use crate::work::Work;
+use crate::{Error, Result, text};
+
+/// Packets that wait between reader and writer, in bytes, for each track.
+const QUEUE: usize = 2 << 20;
+
+/// What to package.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Request {
+    /// Files whose tracks become renditions of one presentation; their timelines begin together.
+    pub inputs: Vec<PathBuf>,
+    /// The folder to make. It must not exist yet.
+    pub output: PathBuf,
+    /// Segments end at the first key frame at or behind each multiple of this.
+    pub segment: Duration,
+    /// Whether and how to encrypt.
+    pub encryption: Option<Encryption>,
+    /// Write HLS playlists.
+    pub hls: bool,
+    /// Write a DASH manifest.
+    pub dash: bool,
+    /// One file per rendition and byte ranges, instead of one file per segment.
+    pub single_file: bool,
+    /// Where a ClearKey licence is to be had; written into the DASH manifest.
+    pub license_url: Option<String>,
+}
+
+impl Request {
+    /// 4-second segments, HLS and DASH, clear.
+    #[must_use]
+    pub fn new(inputs: Vec<PathBuf>, output: impl Into<PathBuf>) -> Self {
+        Self {
+            inputs,
+            output: output.into(),
+            segment: Duration::from_secs(4),
+            encryption: None,
+            hls: true,
+            dash: true,
+            single_file: false,
+            license_url: None,
+        }
+    }
+}
+
+/// Does the work of one request.
+pub struct Driver {
+    request: Request,
+    sources: Vec<(Input, Vec<(Arc<Track>, String)>)>,
+    texts: Vec<(String, String)>,
+    meter: Meter,
+    cancel: Cancel,
+}
+
+/// Opens the inputs and checks that they can be packaged; nothing is written yet.
+///
+/// # Errors
+/// When an input can't be read, has nothing to package, or the output is there already.
+pub fn start(request: Request) -> Result<(Handle, Driver)> {
+    Work::check(&request.output)?;
+    let mut names = Names::default();
+    let mut sources = Vec::new();
+    let mut texts = Vec::new();
+    for path in &request.inputs {
+        if is_text(path) {
+            texts.push((names.unique(&text_name(path)), text::read(path)?));
+            continue;
+        }
+        let mut input = Input::open(path, Prefer::Own)?;
+        let mut tracks = Vec::new();
+        for track in input.tracks.clone().iter().filter(|t| t.kind() != TrackKind::Text) {
+            if sv_codec::rfc6381::string(track).is_none() {
+                let message = format!(
+                    "{} holds {} that no player of HLS or DASH knows; transcode it with sv vod",
+                    path.display(),
+                    track.codec
+                );
+                return Err(Error::new(ErrorKind::Unsupported, message));
+            }
+            if track.protection.is_none() {
+                check_encryption(request.encryption.as_ref(), track.codec)?;
+            }
+            tracks.push((Arc::clone(track), names.for_track(track)));
+        }
+        input.select(&tracks.iter().map(|(t, _)| t.id).collect::<Vec<_>>());
+        let mut scout = Input::open(path, Prefer::Own)?;
+        scout.select(&tracks.iter().map(|(t, _)| t.id).collect::<Vec<_>>());
+        input.rebase(scout.find_start()?);
+        sources.push((input, tracks));
+    }
+    let (meter, events) = Meter::new();
+    let cancel = Cancel::default();
+    let driver = Driver { request, sources, texts, meter, cancel: cancel.clone() };
+    Ok((Handle::new(events, cancel), driver))
+}
+
+impl Driver {
+    /// Packages everything, on this thread and some that end with it.
+    ///
+    /// # Errors
+    /// When an input breaks off or the output can't be written; nothing is left behind then.
+    pub fn run(self) -> Result<Vec<Rendition>> {
+        let output = self.request.output.clone();
+        let result = self.package();
+        if result.is_err() {
+            crate::vod::discard(&output)?;
+        }
+        result
+    }
+
+    fn package(self) -> Result<Vec<Rendition>> {
+        let Self { request, sources, texts, meter, cancel } = self;
+        let duration = sources.iter().filter_map(|(i, _)| i.duration).max();
+        let common = Common {
+            segment: request.segment,
+            layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
+            encryption: request.encryption.clone(),
+            duration,
+        };
+        let work = Arc::new(Mutex::new(Work::plain(&request.output)?));
+        let mut order: Vec<String> =
+            sources.iter().flat_map(|(_, tracks)| tracks.iter().map(|(_, name)| name.clone())).collect();
+        meter.begin(duration);
+        meter.tell(Event::Planned {
+            renditions: order.clone(),
+            duration_ms: duration.map(|d| d.as_millis() as u64),
+            reasons: Vec::new(),
+        });
+
+        // The smallest picture is the one to show in fast motion.
+        let fast = sources
+            .iter()
+            .flat_map(|(_, tracks)| tracks)
+            .filter_map(|(t, name)| t.video().map(|v| (v.width * v.height, name.clone())))
+            .min();
+        let mut ends = Vec::new();
+        for (index, (_, tracks)) in sources.iter().enumerate() {
+            for (track, name) in tracks {
+                // What is encrypted already stays as it is.
+                let mut common = common.clone();
+                common.encryption = common.encryption.filter(|_| track.protection.is_none());
+                ends.push((index, track.id, Finish::new(name, &common, None, &work, meter.clone())?, None));
+                if request.dash && fast.as_ref().is_some_and(|(_, f)| f == name) && track.protection.is_none()
+                {
+                    let trick = format!("{name}-trick");
+                    let end = Finish::new(&trick, &common, Some(name), &work, meter.clone())?;
+                    ends.push((index, track.id, end, Some(TrickPlay::default())));
+                    order.push(trick);
+                }
+            }
+        }
+
+        let mut graph = Graph::<Error>::new(QUEUE, &cancel);
+        let nodes: Vec<_> = sources.into_iter().map(|(input, _)| graph.source("reader", input)).collect();
+        for (index, id, end, trick) in &mut ends {
+            let from = nodes[*index];
+            match trick.take() {
+                Some(trick) => {
+                    let keys = graph.stage("key frames", from, Some(*id), trick);
+                    graph.sink("writer", keys, None, |item: Item| end.item(item));
+                }
+                None => graph.sink("writer", from, Some(*id), |item: Item| end.item(item)),
+            }
+        }
+        graph.run().map_err(failure)?;
+        for (_, _, end, _) in ends {
+            end.end()?;
+        }
+
+        let mut work = Arc::into_inner(work)
+            .and_then(|w| w.into_inner().ok())
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer is still at work"))?;
+        let mut renditions = work.take(&order);
+        let length = renditions.iter().map(Rendition::duration).max().unwrap_or_default();
+        for (name, text) in texts {
+            let language = name.strip_prefix("text-").map(str::to_owned);
+            renditions.push(text::store(&mut work, &name, language, text, length)?);
+        }
+        let wanted = Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url };
+        let manifests = manifests::write(&mut work, &renditions, &wanted)?;
+        work.publish()?;
+        meter.tell(Event::Finished { manifests, elapsed_ms: meter.elapsed().as_millis() as u64 });
+        Ok(renditions)
+    }
+}
+
+/// A graph's failure as an error of ours.
+pub(crate) fn failure(failure: Failure<Error>) -> Error {
+    match failure {
+        Failure::Node { error, .. } => error,
+        Failure::Cancelled => Error::new(ErrorKind::Cancelled, "the run was cancelled"),
+        Failure::Panicked { name } => {
+            Error::new(ErrorKind::Internal, format!("the thread \"{name}\" panicked; this is a bug of ours"))
+        }
+    }
+}
+
+fn is_text(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("vtt") || e.eq_ignore_ascii_case("srt"))
+}
+
+/// `film.en.vtt` is English.
+fn text_name(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    match stem.rsplit_once('.') {
+        Some((_, language)) if (2..=11).contains(&language.len()) => format!("text-{language}"),
+        _ => "text".to_owned(),
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("request", &self.request).finish_non_exhaustive()
+    }
+}

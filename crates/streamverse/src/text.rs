@@ -1,0 +1,55 @@
+//! Subtitles: whatever they come as, they leave as one WebVTT file that HLS and DASH both name.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::webvtt;
+use sv_core::{Bytes, Codec, ErrorKind, Media, TextInfo, TimeBase, Track, TrackId};
+use sv_package::{Info, Packager, Rendition};
+
+use crate::work::Work;
+use crate::{Error, Result};
+
+/// Largest subtitle file that is read.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// Reads a WebVTT or SubRip file as WebVTT.
+pub(crate) fn read(path: &Path) -> Result<String> {
+    let what = || format!("{} can't be used", path.display());
+    let bytes = std::fs::metadata(path).map_err(|e| Error::from(e).context(what()))?.len();
+    if bytes > MOST_BYTES {
+        let message = format!("its {bytes} bytes are more than subtitles have ({MOST_BYTES} at most)");
+        return Err(Error::new(ErrorKind::LimitExceeded, message).context(what()));
+    }
+    let raw = std::fs::read(path).map_err(|e| Error::from(e).context(what()))?;
+    let text = String::from_utf8_lossy(&raw);
+    let document = webvtt::parse_any(&text).map_err(|e| Error::from(e).context(what()))?;
+    Ok(document.to_string())
+}
+
+/// Stores subtitles as one file.
+pub(crate) fn store(
+    work: &mut Work,
+    name: &str,
+    language: Option<String>,
+    text: String,
+    length: Duration,
+) -> Result<Rendition> {
+    let track = Track {
+        id: TrackId(1),
+        codec: Codec::WebVtt,
+        time_base: TimeBase::MILLIS,
+        config: Bytes::from_static(b"WEBVTT"),
+        media: Media::Text(TextInfo::default()),
+        language,
+        label: None,
+        default: false,
+        duration: None,
+        bitrate: None,
+        protection: None,
+    };
+    let (rendition, object) = Packager::sidecar(name, Info::of(&track)?, text, length);
+    work.put(object)?;
+    work.complete(rendition.clone())?;
+    Ok(rendition)
+}

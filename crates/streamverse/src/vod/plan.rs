@@ -1,0 +1,289 @@
+//! Decides what to make of a source before anything is made.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::webvtt;
+use serde_json::json;
+use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, TimeBase, Timestamp, Track, TrackId, TrackKind};
+use sv_transcode::{Ladder, Rung, audio, decode, encode, filter, poster};
+
+use super::{LadderChoice, Request};
+use crate::finish::check_encryption;
+use crate::input::{Input, Prefer};
+use crate::names::Names;
+use crate::{Error, Result};
+
+/// What will be made.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) video: Option<Video>,
+    pub(super) sounds: Vec<Sound>,
+    pub(super) texts: Vec<Subtitles>,
+    pub(super) duration: Option<Duration>,
+    /// When the source's timeline begins, in nanoseconds.
+    pub(super) start: Timestamp,
+    pub(super) reasons: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    /// Decides whether an earlier run's work can be used.
+    pub(super) fingerprint: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Video {
+    pub(super) track: Arc<Track>,
+    pub(super) rungs: Vec<Picture>,
+}
+
+/// One video rendition.
+#[derive(Debug)]
+pub(super) struct Picture {
+    pub(super) name: String,
+    pub(super) rung: Rung,
+    /// The name of its fast motion, if it is the one that has such a rendition.
+    pub(super) trick_name: Option<String>,
+}
+
+/// One audio rendition.
+#[derive(Debug)]
+pub(super) struct Sound {
+    pub(super) name: String,
+    pub(super) track: Arc<Track>,
+    pub(super) rendition: audio::Rendition,
+}
+
+/// One subtitle rendition.
+#[derive(Debug)]
+pub(super) struct Subtitles {
+    pub(super) name: String,
+    pub(super) track: Arc<Track>,
+}
+
+impl Plan {
+    pub(super) fn of(request: &Request) -> Result<Self> {
+        let input = Input::open(&request.input, Prefer::Backend)?;
+        let duration = input.duration;
+        let tracks = input.tracks.clone();
+        if let Some(track) = tracks.iter().find(|t| t.protection.is_some()) {
+            let message = format!("track {} is encrypted; decrypt the source first", track.id.0);
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let mut names = Names::default();
+        let mut reasons = Vec::new();
+        let mut warnings = Vec::new();
+        let video = tracks.iter().find(|t| t.kind() == TrackKind::Video);
+        let video = video.map(|t| pictures(t, request, &input, &mut names, &mut reasons)).transpose()?;
+        let sounds = sounds(&tracks, request, &mut names, &mut warnings)?;
+        if video.is_none() {
+            reasons.push("there are no pictures in the source, so only sound is made".into());
+        }
+        if sounds.is_empty() {
+            reasons.push("there is no sound in the source, so none is made".into());
+        }
+        let texts = tracks
+            .iter()
+            .filter(|t| t.codec == Codec::WebVtt)
+            .map(|track| Subtitles { name: names.for_track(track), track: Arc::clone(track) });
+        let texts = texts.collect();
+
+        let wanted: Vec<TrackId> =
+            video.iter().map(|v| v.track.id).chain(sounds.iter().map(|s| s.track.id)).collect();
+        let mut scout = input;
+        scout.select(&wanted);
+        let start = scout.find_start()?;
+        let mut plan =
+            Self { video, sounds, texts, duration, start, reasons, warnings, fingerprint: String::new() };
+        plan.fingerprint = plan.fingerprint(request)?;
+        Ok(plan)
+    }
+
+    /// Every rendition that is encoded, in order of falling quality; subtitles come later.
+    pub(super) fn names(&self) -> Vec<String> {
+        let pictures = self.video.iter().flat_map(|v| &v.rungs);
+        let tricks = self.video.iter().flat_map(|v| &v.rungs).filter_map(|r| r.trick_name.clone());
+        pictures
+            .map(|r| r.name.clone())
+            .chain(self.sounds.iter().map(|s| s.name.clone()))
+            .chain(tricks)
+            .collect()
+    }
+
+    fn fingerprint(&self, request: &Request) -> Result<String> {
+        let meta = std::fs::metadata(&request.input)?;
+        let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        let rungs: Vec<_> = self.video.iter().flat_map(|v| &v.rungs).map(|r| (&r.name, &r.rung)).collect();
+        let sounds: Vec<_> = self.sounds.iter().map(|s| (&s.name, s.track.id, &s.rendition)).collect();
+        let encryption = request.encryption.as_ref().map(|e| (e.scheme, e.kid));
+        let all = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "input": [request.input.canonicalize()?.to_string_lossy().into_owned()],
+            "bytes": meta.len(),
+            "modified": modified.map(|m| m.as_nanos().to_string()),
+            "rungs": rungs,
+            "sounds": sounds,
+            "segment": request.segment.as_millis().to_string(),
+            "encryption": encryption,
+            "single_file": request.single_file,
+            "preset": request.preset,
+        });
+        Ok(all.to_string())
+    }
+}
+
+fn pictures(
+    track: &Arc<Track>,
+    request: &Request,
+    input: &Input,
+    names: &mut Names,
+    reasons: &mut Vec<String>,
+) -> Result<Video> {
+    let Some(info) = track.video() else {
+        return Err(Error::new(ErrorKind::Internal, "a video track without picture properties"));
+    };
+    // Fails here, and not after the output folder has been made.
+    decode::open(track, &decode::Options::default())?;
+    let bitrate = track.bitrate.or_else(|| {
+        let seconds = input.duration?.as_secs_f64();
+        let bytes = std::fs::metadata(&request.input).ok()?.len();
+        (seconds > 0.0).then(|| (bytes as f64 * 8.0 / seconds) as u64)
+    });
+    let ladder = match &request.ladder {
+        LadderChoice::Auto => Ladder::auto(info, bitrate, &request.codecs),
+        LadderChoice::Fixed => Ladder::fixed(info, &request.codecs),
+        LadderChoice::File(path) => {
+            let what = || format!("the ladder {} can't be used", path.display());
+            let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).context(what()))?;
+            let ladder: Ladder = toml::from_str(&text)
+                .map_err(|e| Error::new(ErrorKind::InvalidInput, e.message().to_owned()).context(what()))?;
+            ladder.check(info).map_err(|e| Error::from(e).context(what()))?;
+            ladder
+        }
+    };
+    if ladder.rungs.is_empty() {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            "no rendition is left of the ladder for this source",
+        ));
+    }
+    reasons.extend(ladder.reasons.iter().cloned());
+    let mut rungs = Vec::new();
+    for mut rung in ladder.rungs {
+        let codec = rung.codec()?;
+        if !encode::is_supported(codec) {
+            // The encoder's own error says what would switch it on.
+            encode::video(&rung.encode()?, track.id)?;
+        }
+        check_encryption(request.encryption.as_ref(), codec)?;
+        if !matches!(request.ladder, LadderChoice::File(_)) {
+            rung.effort = request.preset;
+        }
+        rungs.push(Picture { name: names.unique(&rung.id()), rung, trick_name: None });
+    }
+    if request.dash {
+        // One fast motion for each codec, made of its smallest rung.
+        for codec in &request.codecs {
+            let smallest = rungs
+                .iter_mut()
+                .filter(|r| r.rung.codec == codec.name())
+                .min_by_key(|r| u64::from(r.rung.width) * u64::from(r.rung.height));
+            if let Some(picture) = smallest {
+                picture.trick_name = Some(names.unique(&format!("{}-trick", picture.name)));
+            }
+        }
+    }
+    Ok(Video { track: Arc::clone(track), rungs })
+}
+
+fn sounds(
+    tracks: &[Arc<Track>],
+    request: &Request,
+    names: &mut Names,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Sound>> {
+    let codec = if encode::is_supported(Codec::Aac) { Codec::Aac } else { Codec::Opus };
+    check_encryption(request.encryption.as_ref(), codec)?;
+    let mut sounds: Vec<Sound> = Vec::new();
+    for track in tracks.iter().filter(|t| t.kind() == TrackKind::Audio) {
+        let Some(info) = track.audio() else { continue };
+        // A second track in a language that nothing here decodes is no reason to refuse the film.
+        if let Err(error) = decode::open(track, &decode::Options::default()) {
+            warnings.push(format!("sound track {} is left out: {error}", track.id.0));
+            continue;
+        }
+        for rendition in audio::plan(info, codec) {
+            let language = track.language.as_deref().filter(|l| *l != "und");
+            let language = language.map(|l| format!("-{l}")).unwrap_or_default();
+            let name = names.unique(&format!("audio-{}-{}ch{language}", rendition.codec, rendition.channels));
+            sounds.push(Sound { name, track: Arc::clone(track), rendition });
+        }
+    }
+    Ok(sounds)
+}
+
+impl Subtitles {
+    /// Reads the whole track as one WebVTT text.
+    pub(super) fn read(&self, request: &Request, start: Timestamp) -> Result<String> {
+        let mut input = Input::open(&request.input, Prefer::Backend)?;
+        input.select(&[self.track.id]);
+        input.rebase(start);
+        let mut document = webvtt::Document::default();
+        while let Some(item) = input.next_item()? {
+            let Item::Packet(packet) = item else { continue };
+            let at = packet.pts.rescale(self.track.time_base, TimeBase::MILLIS).ticks();
+            let length = packet.duration.rescale(self.track.time_base, TimeBase::MILLIS).ticks();
+            let Ok(from) = u64::try_from(at) else { continue };
+            document.cues.push(webvtt::Cue {
+                start: Duration::from_millis(from),
+                end: Duration::from_millis(from.saturating_add(length)),
+                text: String::from_utf8_lossy(&packet.data).into_owned(),
+                ..webvtt::Cue::default()
+            });
+        }
+        Ok(document.to_string())
+    }
+}
+
+/// A JPEG of a picture near the beginning.
+pub(super) fn make_poster(request: &Request, video: &Video, plan: &Plan) -> Result<Vec<u8>> {
+    const WIDTH: u32 = 640;
+    // Many films begin in black: a tenth of the way in, and no more than ten seconds.
+    let at = plan.duration.map_or(Duration::ZERO, |d| (d / 10).min(Duration::from_secs(10)));
+    let mut input = Input::open(&request.input, Prefer::Backend)?;
+    input.select(&[video.track.id]);
+    input.rebase(plan.start);
+    input.seek(at)?;
+    let mut config = filter::Video::default();
+    config.bit_depth = Some(8);
+    config.dynamic_range = filter::DynamicRange::Standard;
+    let mut stages =
+        [decode::open(&video.track, &decode::Options::default())?, filter::video(&video.track, &config)?];
+    loop {
+        let item = input.next_item()?;
+        let ended = item.is_none();
+        let mut items: Vec<Item> = item.into_iter().collect();
+        for stage in &mut stages {
+            let mut out = Vec::new();
+            for item in items {
+                stage.push(item)?;
+                while let Some(item) = stage.pull()? {
+                    out.push(item);
+                }
+            }
+            if ended {
+                stage.finish()?;
+                while let Some(item) = stage.pull()? {
+                    out.push(item);
+                }
+            }
+            items = out;
+        }
+        for item in items {
+            if let Item::Frame(_, Frame::Video(frame)) = item {
+                return Ok(poster::jpeg(&frame, WIDTH)?);
+            }
+        }
+        if ended {
+            return Err(Error::new(ErrorKind::Malformed, "the source gives no picture"));
+        }
+    }
+}

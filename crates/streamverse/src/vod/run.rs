@@ -1,0 +1,375 @@
+//! Wires the graph of one run: source, decoder, filters, encoders, and the end of each rendition.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sv_core::{ErrorKind, Event, Frame, Item, Stage, TimeBase, Timestamp, Track, TrackId};
+use sv_package::{Layout, Rendition as Record, TrickPlay};
+use sv_pipeline::Cancel;
+use sv_pipeline::graph::{Graph, Node};
+use sv_transcode::{Rung, decode, encode, filter};
+
+use super::plan::{Plan, Sound, Video};
+use super::{Handle, Rendition, Report, Request};
+use crate::finish::{Common, Finish, Shared, resume_point};
+use crate::input::{Input, Prefer};
+use crate::manifests::{self, Wanted};
+use crate::meter::Meter;
+use crate::package_files::failure;
+use crate::work::{self, Work};
+use crate::{Error, Result, text};
+
+/// Bytes that wait between two threads: some pictures of 720p, one of 4K and a little more.
+const QUEUE: usize = 6 << 20;
+
+/// Does the work of one request.
+#[derive(Debug)]
+pub struct Driver {
+    request: Request,
+    plan: Plan,
+    meter: Meter,
+    cancel: Cancel,
+}
+
+/// Opens the source and decides what to make of it; nothing is written yet.
+///
+/// # Errors
+/// When the source can't be read, nothing here can decode or encode it (the message names the
+/// feature that would help), the ladder file is wrong, or the output is there already.
+pub fn start(request: Request) -> Result<(Handle, Driver)> {
+    Work::check(&request.output)?;
+    let plan = Plan::of(&request)?;
+    let (meter, events) = Meter::new();
+    let cancel = Cancel::default();
+    let driver = Driver { request, plan, meter, cancel: cancel.clone() };
+    Ok((Handle::new(events, cancel), driver))
+}
+
+/// Removes what an unfinished run for `output` left; does nothing if there is none.
+///
+/// # Errors
+/// What the operating system says.
+pub fn discard(output: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(work::partial(output)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+impl Driver {
+    /// Transcodes and packages, on this thread and others that end with it.
+    ///
+    /// # Errors
+    /// When the source breaks off, the output can't be written, or the run is cancelled. What is
+    /// finished stays in `<output>.partial`: start the same request again to go on, or
+    /// [`discard`] it.
+    pub fn run(self) -> Result<Report> {
+        let Self { request, plan, meter, cancel } = self;
+        let work = Work::journaled(&request.output, &plan.fingerprint)?;
+        let resumed = work.resumed();
+        let work: Shared = Arc::new(Mutex::new(work));
+        let names = plan.names();
+        meter.begin(plan.duration);
+        meter.tell(Event::Planned {
+            renditions: names.clone(),
+            duration_ms: plan.duration.map(|d| d.as_millis() as u64),
+            reasons: plan.reasons.clone(),
+        });
+        if resumed > 0 {
+            meter.tell(Event::Resumed { segments: resumed });
+        }
+        let poster = poster(&request, &plan, &work, &meter);
+
+        let common = Common {
+            segment: request.segment,
+            layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
+            encryption: request.encryption.clone(),
+            duration: plan.duration,
+        };
+        let build = Build { request: &request, plan: &plan, common, work: &work, meter: &meter };
+        let mut lanes = Vec::new();
+        let mut graph = Graph::<Error>::new(QUEUE, &cancel);
+        build.lanes(&mut graph, &mut lanes)?;
+        for Lane { node, end } in &mut lanes {
+            graph.sink("writer", *node, None, |item| end.item(item));
+        }
+        graph.run().map_err(failure)?;
+        for lane in lanes {
+            lane.end.end()?;
+        }
+        publish(&request, &plan, work, &meter, poster, resumed)
+    }
+}
+
+/// One rendition's end, and the node that feeds it.
+struct Lane {
+    node: Node,
+    end: Finish,
+}
+
+struct Build<'a> {
+    request: &'a Request,
+    plan: &'a Plan,
+    common: Common,
+    work: &'a Shared,
+    meter: &'a Meter,
+}
+
+impl Build<'_> {
+    fn lanes(&self, graph: &mut Graph<'_, Error>, lanes: &mut Vec<Lane>) -> Result<()> {
+        if let Some(video) = &self.plan.video {
+            self.video(graph, video, lanes)?;
+        }
+        self.sounds(graph, lanes)
+    }
+
+    fn finished(&self, name: &str) -> bool {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner).finished(name)
+    }
+
+    /// Where rendition `name` goes on: `None` from the beginning.
+    fn resume(&self, name: &str) -> Option<Timestamp> {
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        work.earlier(name).and_then(resume_point)
+    }
+
+    fn source(&self, tracks: &[TrackId], from: Option<Timestamp>) -> Result<Input> {
+        let mut input = Input::open(&self.request.input, Prefer::Backend)?;
+        input.select(tracks);
+        input.rebase(self.plan.start);
+        if let Some(from) = from.filter(|f| f.ticks() > 0) {
+            input.seek(Duration::from_nanos(from.ticks().unsigned_abs()))?;
+        }
+        Ok(input)
+    }
+
+    /// One decoder; for each kind of picture a row of filters, each fed by the next larger one; an
+    /// encoder for each rung.
+    fn video(&self, graph: &mut Graph<'_, Error>, video: &Video, lanes: &mut Vec<Lane>) -> Result<()> {
+        let mut todo = Vec::new();
+        for one in &video.rungs {
+            let trick = one.trick_name.as_ref().filter(|name| !self.finished(name));
+            let main = (!self.finished(&one.name)).then_some(&one.name);
+            let from = [main, trick].into_iter().flatten().map(|n| self.resume(n)).min();
+            if let Some(from) = from {
+                todo.push((one, main, trick, from));
+            }
+        }
+        let Some(first) = todo.iter().map(|(.., from)| *from).min() else { return Ok(()) };
+        let track = &video.track;
+        let reader = graph.source("reader", self.source(&[track.id], first)?);
+        let decoder = decode::open(track, &decode::Options::default())?;
+        let decoded = graph.stage("decoder", reader, Some(track.id), decoder);
+
+        // Rungs of other codecs share a row where what they keep is what the others make.
+        let deep = track.video().is_some_and(|v| v.bit_depth > 8 || v.color.is_pq() || v.color.is_hlg());
+        let mut rows: BTreeMap<bool, Vec<_>> = BTreeMap::new();
+        for one in todo {
+            let plain = one.0.rung.filter().bit_depth == Some(8);
+            rows.entry(deep && !plain).or_default().push(one);
+        }
+        for mut row in rows.into_values() {
+            row.sort_by_key(|(one, ..)| std::cmp::Reverse(area(&one.rung)));
+            let mut above: Option<(Node, Arc<Track>)> = None;
+            for (one, main, trick, from) in row {
+                let (source, shown) = above.unwrap_or_else(|| (decoded, Arc::clone(track)));
+                let stage = filter::video(&shown, &one.rung.filter())?;
+                let node = graph.stage(format!("filter {}", one.name), source, None, stage);
+                above = Some((node, Arc::new(filtered(&shown, &one.rung))));
+
+                let node = match from {
+                    Some(from) => graph.stage("resume", node, None, Skip::to(from)),
+                    None => node,
+                };
+                let mut config = one.rung.encode()?;
+                config.grid = encode::Grid::every(self.request.segment);
+                let encoder = encode::video(&config, track.id)?;
+                let encoded = graph.stage(format!("encoder {}", one.name), node, None, encoder);
+                if let Some(name) = main {
+                    lanes.push(self.lane(name, None, encoded)?);
+                }
+                if let Some(name) = trick {
+                    let keys = graph.stage("key frames", encoded, None, TrickPlay::default());
+                    lanes.push(self.lane(name, Some(&one.name), keys)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sound is encoded from its beginning even when a run goes on, because an encoder that starts
+    /// in the middle gives other bytes; finished segments are not stored again.
+    fn sounds(&self, graph: &mut Graph<'_, Error>, lanes: &mut Vec<Lane>) -> Result<()> {
+        let todo: Vec<&Sound> = self.plan.sounds.iter().filter(|s| !self.finished(&s.name)).collect();
+        if todo.is_empty() {
+            return Ok(());
+        }
+        let tracks: Vec<TrackId> = todo.iter().map(|s| s.track.id).collect();
+        let reader = graph.source("sound reader", self.source(&tracks, None)?);
+        let mut decoders: BTreeMap<TrackId, Node> = BTreeMap::new();
+        for sound in todo {
+            let id = sound.track.id;
+            let decoded = match decoders.get(&id) {
+                Some(node) => *node,
+                None => {
+                    let decoder = decode::open(&sound.track, &decode::Options::default())?;
+                    let node = graph.stage("sound decoder", reader, Some(id), decoder);
+                    decoders.insert(id, node);
+                    node
+                }
+            };
+            let stage = filter::audio(&sound.track, &sound.rendition.filter())?;
+            let shaped = graph.stage("sound filter", decoded, None, stage);
+            let encoder = encode::audio(&sound.rendition.encode(), id)?;
+            let encoded = graph.stage(format!("encoder {}", sound.name), shaped, None, encoder);
+            lanes.push(self.lane(&sound.name, None, encoded)?);
+        }
+        Ok(())
+    }
+
+    fn lane(&self, name: &str, trick_play_of: Option<&str>, node: Node) -> Result<Lane> {
+        let end = Finish::new(name, &self.common, trick_play_of, self.work, self.meter.clone())?;
+        Ok(Lane { node, end })
+    }
+}
+
+fn area(rung: &Rung) -> u64 {
+    u64::from(rung.width) * u64::from(rung.height)
+}
+
+/// The track as a rung's filter leaves it: turned, whole, with square samples.
+fn filtered(track: &Track, rung: &Rung) -> Track {
+    let mut track = track.clone();
+    if let sv_core::Media::Video(video) = &mut track.media {
+        video.width = rung.width;
+        video.height = rung.height;
+        video.sample_aspect = sv_core::Ratio::ONE;
+        video.quarter_turns = 0;
+        video.interlaced = false;
+    }
+    track
+}
+
+/// Lets nothing through that is shown before a moment.
+struct Skip {
+    from: Timestamp,
+    base: TimeBase,
+    ready: Option<Item>,
+}
+
+impl Skip {
+    fn to(from: Timestamp) -> Self {
+        Self { from, base: TimeBase::NANOS, ready: None }
+    }
+}
+
+impl Stage for Skip {
+    type Error = Error;
+
+    fn push(&mut self, item: Item) -> Result<()> {
+        if let Item::Track(track) = &item {
+            self.base = track.time_base;
+        }
+        let early = match &item {
+            Item::Frame(_, Frame::Video(frame)) => frame.pts.rescale(self.base, TimeBase::NANOS) < self.from,
+            _ => false,
+        };
+        self.ready = (!early).then_some(item);
+        Ok(())
+    }
+
+    fn pull(&mut self) -> Result<Option<Item>> {
+        Ok(self.ready.take())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A picture of the beginning. A source that gives none is no reason to fail.
+fn poster(request: &Request, plan: &Plan, work: &Shared, meter: &Meter) -> Option<String> {
+    const NAME: &str = "poster.jpg";
+    let video = plan.video.as_ref()?;
+    let made = super::plan::make_poster(request, video, plan).and_then(|jpeg| {
+        let object = sv_core::Object::whole(NAME, "image/jpeg", jpeg);
+        work.lock().unwrap_or_else(PoisonError::into_inner).put(object)
+    });
+    match made {
+        Ok(()) => Some(NAME.to_owned()),
+        Err(error) => {
+            meter.tell(Event::Warning { message: format!("no poster could be made: {error}") });
+            None
+        }
+    }
+}
+
+fn publish(
+    request: &Request,
+    plan: &Plan,
+    work: Shared,
+    meter: &Meter,
+    poster: Option<String>,
+    resumed_segments: u64,
+) -> Result<Report> {
+    let mut work = Arc::into_inner(work)
+        .and_then(|w| w.into_inner().ok())
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer is still at work"))?;
+    let mut records = work.take(&plan.names());
+    let length = records.iter().map(Record::duration).max().unwrap_or_default();
+    let mut warnings = plan.warnings.clone();
+    for subtitles in &plan.texts {
+        match subtitles.read(request, plan.start) {
+            Ok(vtt) => {
+                let language = subtitles.track.language.clone();
+                records.push(text::store(&mut work, &subtitles.name, language, vtt, length)?);
+            }
+            Err(error) => warnings.push(format!("subtitles {} are left out: {error}", subtitles.name)),
+        }
+    }
+    let wanted = Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url.clone() };
+    let manifests = manifests::write(&mut work, &records, &wanted)?;
+    let elapsed_ms = meter.elapsed().as_millis() as u64;
+    let report = Report {
+        renditions: records.iter().map(describe).collect(),
+        reasons: plan.reasons.clone(),
+        manifests: manifests.clone(),
+        duration_ms: length.as_millis() as u64,
+        poster,
+        warnings,
+        resumed_segments,
+        elapsed_ms,
+    };
+    let json = serde_json::to_vec_pretty(&report)
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("the report can't be written: {e}")))?;
+    work.put(sv_core::Object::whole("report.json", "application/json", json))?;
+    work.publish()?;
+    for message in &report.warnings {
+        meter.tell(Event::Warning { message: message.clone() });
+    }
+    meter.tell(Event::Finished { manifests, elapsed_ms });
+    Ok(report)
+}
+
+fn describe(record: &Record) -> Rendition {
+    let rate = record.bandwidth();
+    Rendition {
+        name: record.name.clone(),
+        kind: match record.info.kind {
+            sv_core::TrackKind::Video if record.trick_play_of.is_some() => "trick".into(),
+            sv_core::TrackKind::Video => "video".into(),
+            sv_core::TrackKind::Audio => "audio".into(),
+            sv_core::TrackKind::Text => "text".into(),
+        },
+        codec: record.info.codec.clone(),
+        width: record.info.size.map(|s| s.0),
+        height: record.info.size.map(|s| s.1),
+        frame_rate: record.frame_rate(),
+        average_bandwidth: rate.average,
+        bandwidth: rate.peak,
+        language: record.info.language.clone(),
+        bytes: record.bytes(),
+    }
+}
