@@ -59,10 +59,12 @@ pub struct Encoder {
 enum Clock {
     /// Pictures: the encoder counts nominal frames, the caller has any time base.
     Video {
-        /// In presentation order, not yet used up for decoding times.
-        times: VecDeque<i64>,
-        /// Waiting for their packets: tick, time, duration.
-        pending: VecDeque<(i64, i64, u64)>,
+        /// Ticks and times in presentation order, not yet used up for decoding times.
+        times: VecDeque<(i64, i64)>,
+        /// Waiting for their packets: tick, time, duration, and whether a key frame was asked for.
+        pending: VecDeque<(i64, i64, u64, bool)>,
+        /// Whether the encoder's decoding times count (else they are the presentation times).
+        reorders: bool,
         /// By how many frames decoding runs ahead of presentation.
         delay: usize,
         /// Packets out so far.
@@ -126,15 +128,13 @@ impl Encoder {
         let Some(config) = config else {
             return Err(Error::Invalid(format!("{} gave no parameter sets", settings.encoder)));
         };
-        let delay = match codec {
-            // Pictures that are shown later travel inside the packets of earlier ones.
-            Codec::Av1 | Codec::Vp9 => 0,
-            _ => usize::try_from(context.inner().has_b_frames).unwrap_or(0),
-        };
+        // Pictures that are shown later travel inside the packets of earlier ones in these two.
+        let reorders = !matches!(codec, Codec::Av1 | Codec::Vp9);
         let clock = Clock::Video {
             times: VecDeque::new(),
             pending: VecDeque::new(),
-            delay,
+            reorders,
+            delay: 0,
             packets: 0,
             lead: 0,
             last_tick: None,
@@ -215,8 +215,8 @@ impl Encoder {
         };
         let tick = last_tick.map_or(tick, |last| tick.max(last + 1));
         *last_tick = Some(tick);
-        times.push_back(video.pts.ticks());
-        pending.push_back((tick, video.pts.ticks(), video.duration.ticks()));
+        times.push_back((tick, video.pts.ticks()));
+        pending.push_back((tick, video.pts.ticks(), video.duration.ticks(), key));
         let mut frame = Frame::of_video(video)?;
         let inner = frame.inner_mut();
         inner.pts = tick;
@@ -341,13 +341,19 @@ impl Encoder {
                 code if code == -EAGAIN => return Ok(None),
                 code => check(code, || format!("encode {}", self.codec))?,
             };
-            let tick = raw.inner().pts;
+            let (tick, decode_tick) = (raw.inner().pts, raw.inner().dts);
             let key = raw.inner().flags & ff::AV_PKT_FLAG_KEY != 0;
             // A new configuration without samples (FLAC's at the end) is no packet.
             if raw.data().is_empty() {
                 continue;
             }
-            let Some((pts, dts, duration)) = self.clock.times_of(tick) else { continue };
+            let Some(times) = self.clock.times_of(tick, decode_tick) else { continue };
+            if times.key && !key {
+                return Err(Error::Invalid(format!(
+                    "this encoder for {} makes key frames where it likes, not where they are asked for: choose another",
+                    self.codec
+                )));
+            }
             let data = match self.codec {
                 Codec::H264 | Codec::Hevc if nal::is_annex_b(raw.data()) => {
                     nal::encoded_to_lengths(raw.data(), self.codec == Codec::Hevc).into()
@@ -357,9 +363,9 @@ impl Encoder {
             };
             return Ok(Some(Packet {
                 track: id,
-                pts: Timestamp::new(pts),
-                dts: Timestamp::new(dts),
-                duration: Duration::new(duration),
+                pts: Timestamp::new(times.pts),
+                dts: Timestamp::new(times.dts),
+                duration: Duration::new(times.duration),
                 key,
                 data,
                 protection: None,
@@ -368,29 +374,37 @@ impl Encoder {
     }
 }
 
+struct Times {
+    pts: i64,
+    dts: i64,
+    duration: u64,
+    key: bool,
+}
+
 impl Clock {
-    /// Presentation time, decoding time and duration of the next packet, or `None` when it holds
+    /// Times of the next packet on the caller's clock, or `None` when it holds
     /// nothing that is heard.
-    fn times_of(&mut self, tick: i64) -> Option<(i64, i64, u64)> {
+    fn times_of(&mut self, tick: i64, decode_tick: i64) -> Option<Times> {
         match self {
-            Self::Video { times, pending, delay, packets, lead, last_dts, .. } => {
+            Self::Video { times, pending, reorders, delay, packets, lead, last_dts, .. } => {
                 let at = pending.iter().position(|(t, ..)| *t == tick).unwrap_or(0);
-                let (_, pts, duration) = pending.remove(at)?;
-                if *packets == 0 {
-                    // Decoding begins early enough for as many pictures as the encoder reorders.
-                    let (first, last) = (*times.front()?, *times.back()?);
-                    let missing = (*delay + 1).saturating_sub(times.len()) as i64;
-                    let beyond = last.saturating_add(missing.saturating_mul(duration.max(1) as i64));
-                    *lead = times.get(*delay).copied().unwrap_or(beyond) - first;
+                let (_, pts, duration, key) = pending.remove(at)?;
+                if *packets == 0 && *reorders && decode_tick < tick {
+                    // The first picture is decoded as long before it is shown as the encoder
+                    // reorders; on our clock that is a number of pictures.
+                    let (first, ticks) = (*times.front()?, tick - decode_tick);
+                    *delay = times.iter().take_while(|(t, _)| t - first.0 < ticks).count();
+                    let nominal = ticks.saturating_mul(duration.max(1) as i64);
+                    *lead = times.get(*delay).map_or(nominal, |(_, t)| t - first.1);
                 }
                 let dts = match *packets < *delay {
-                    true => times.get(*packets).copied().unwrap_or(pts) - *lead,
-                    false => times.pop_front().unwrap_or(pts),
+                    true => times.get(*packets).map_or(pts, |(_, t)| *t) - *lead,
+                    false => times.pop_front().map_or(pts, |(_, t)| t),
                 };
                 *packets += 1;
                 let dts = last_dts.map_or(dts, |last| dts.max(last)).min(pts);
                 *last_dts = Some(dts);
-                Some((pts, dts, duration))
+                Some(Times { pts, dts, duration, key })
             }
             Self::Audio { frame, taken, given, delay, ended, .. } => {
                 // Before the end, everything given is behind what was taken.
@@ -398,7 +412,12 @@ impl Clock {
                 let duration = left.min(*frame as i64);
                 let pts = *given - *delay;
                 *given += duration.max(0);
-                (duration > 0).then_some((pts, pts, duration.unsigned_abs()))
+                (duration > 0).then_some(Times {
+                    pts,
+                    dts: pts,
+                    duration: duration.unsigned_abs(),
+                    key: false,
+                })
             }
         }
     }

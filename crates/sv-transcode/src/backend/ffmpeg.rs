@@ -1,5 +1,7 @@
 //! FFmpeg's codecs and filters.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use sv_core::{Codec, Frame, Packet, PixelFormat, Track, TrackId, VideoFrame};
 use sv_ffmpeg::{decode as ffdecode, encode as ffencode, probe};
@@ -90,6 +92,9 @@ pub(crate) fn video_encoder(
             options: video_options(name, config, picture),
         };
         match sv_ffmpeg::Encoder::video(&settings) {
+            Ok(encoder) if starts_over(name, config) => {
+                return Ok(Box::new(Restarting { settings, encoder, pushed: false, done: VecDeque::new() }));
+            }
             Ok(encoder) => return Ok(Box::new(Encoder { encoder })),
             Err(error) => {
                 tracing::debug!("{name}: {error}");
@@ -190,6 +195,12 @@ fn video_options(name: &str, config: &encode::Video, picture: &Picture) -> Vec<(
     options
 }
 
+/// Whether the encoder can't be told in this mode where to make key frames. SVT-AV1 takes requests
+/// only with a constant rate factor.
+fn starts_over(name: &str, config: &encode::Video) -> bool {
+    name == "libsvtav1" && matches!(config.rate, Rate::Average { .. })
+}
+
 fn x265_parameters(config: &encode::Video, picture: &Picture) -> String {
     let mut p =
         String::from("log-level=none:info=0:scenecut=0:open-gop=0:keyint=-1:min-keyint=1:repeat-headers=0");
@@ -213,7 +224,10 @@ fn x265_parameters(config: &encode::Video, picture: &Picture) -> String {
 }
 
 fn svt_parameters(config: &encode::Video, picture: &Picture) -> String {
-    let mut p = format!("lp={}:scd=0:keyint=-1", config.threads.max(1));
+    let mut p = format!("lp={}:scd=0", config.threads.max(1));
+    if !starts_over("libsvtav1", config) {
+        p.push_str(":keyint=-1:enable-force-key-frames=1");
+    }
     if let Some(m) = picture.frame.hdr.mastering {
         let xy =
             |[x, y]: [u16; 2]| format!("({:.5},{:.5})", f64::from(x) / 50_000.0, f64::from(y) / 50_000.0);
@@ -253,6 +267,45 @@ impl EncodeVideo for Encoder {
     }
 
     fn pull(&mut self, id: TrackId) -> Result<Option<Packet>, Error> {
+        Ok(self.encoder.packet(id)?)
+    }
+}
+
+/// Begins anew at each key frame. It costs what the encoder would have learnt from the frames
+/// before.
+struct Restarting {
+    settings: ffencode::Video,
+    encoder: sv_ffmpeg::Encoder,
+    pushed: bool,
+    done: VecDeque<sv_ffmpeg::Encoder>,
+}
+
+impl EncodeVideo for Restarting {
+    fn config(&self) -> Bytes {
+        self.encoder.config().clone()
+    }
+
+    fn push(&mut self, frame: &VideoFrame, tick: i64, key: bool) -> Result<(), Error> {
+        if key && self.pushed {
+            self.encoder.finish()?;
+            let fresh = sv_ffmpeg::Encoder::video(&self.settings)?;
+            self.done.push_back(std::mem::replace(&mut self.encoder, fresh));
+        }
+        self.pushed = true;
+        Ok(self.encoder.push(frame, tick, key)?)
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        Ok(self.encoder.finish()?)
+    }
+
+    fn pull(&mut self, id: TrackId) -> Result<Option<Packet>, Error> {
+        while let Some(old) = self.done.front_mut() {
+            if let Some(packet) = old.packet(id)? {
+                return Ok(Some(packet));
+            }
+            self.done.pop_front();
+        }
         Ok(self.encoder.packet(id)?)
     }
 }

@@ -84,6 +84,7 @@ impl Encoder {
             quarter_turns: info.map_or(0, |i| i.quarter_turns),
             interlaced: false,
             bit_depth,
+            ..VideoInfo::new(frame.width, frame.height)
         };
         let track = Track {
             id: self.id,

@@ -213,6 +213,7 @@ impl Filter {
             quarter_turns: 0,
             interlaced: false,
             bit_depth: if frame.picture.format() == PixelFormat::Yuv420p10 { 10 } else { 8 },
+            ..VideoInfo::new(frame.width, frame.height)
         };
         let track = Track { media: Media::Video(info), ..self.track.clone() };
         self.ready.push_back(Item::Track(Arc::new(track)));
