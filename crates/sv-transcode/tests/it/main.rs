@@ -1,0 +1,9 @@
+//! Frames and packets through the stages, judged by programs that we did not write.
+//!
+//! Pictures carry their number and sound its channel (see `sv-testkit`), so that every test can
+//! tell what came out from what went in.
+
+#[cfg(feature = "ffmpeg")]
+mod corpus;
+mod kit;
+mod pattern;
