@@ -9,6 +9,9 @@ pub(crate) fn text() -> String {
 }
 
 pub(super) fn finish(mut document: OpenApi) -> OpenApi {
+    // The router's sign for "the rest of the path" means nothing in OpenAPI.
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     document.info = InfoBuilder::new()
         .title("StreamVerse reference service")
         .description(Some("Upload, transcode, protect and play video."))

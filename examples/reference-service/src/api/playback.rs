@@ -14,7 +14,7 @@ use crate::time::now_seconds;
 /// Serves a manifest, a segment or a picture of a video.
 ///
 /// The token stands in the path, so that relative links in manifests carry it along.
-#[utoipa::path(get, path = "/v1/videos/{id}/play/{token}/{path}", tag = "playback", operation_id = "play",
+#[utoipa::path(get, path = "/v1/videos/{id}/play/{token}/{*path}", tag = "playback", operation_id = "play",
     params(("id" = String, Path, description = "The video"),
            ("token" = String, Path, description = "From a link of the video's `playback`"),
            ("path" = String, Path, description = "The file, with slashes")),
