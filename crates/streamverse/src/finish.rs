@@ -59,7 +59,10 @@ impl Finish {
         let mut shared = work.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier = shared.earlier(name).cloned();
         let samples = earlier.as_ref().map_or(0, Rendition::packets);
-        let number = earlier.as_ref().map_or(0, |r| r.segments.len() as u64);
+        let mut segmenter = Segmenter::new(common.segment);
+        if let Some(earlier) = &earlier {
+            segmenter = segmenter.resume(earlier);
+        }
         let from = earlier.as_ref().and_then(resume_point);
         let encryptor = match &common.encryption {
             Some(encryption) => Some(cenc::Encryptor::new(cenc::Config {
@@ -83,7 +86,7 @@ impl Finish {
         Ok(Self {
             name: name.to_owned(),
             encryptor,
-            segmenter: Segmenter::new(common.segment, number),
+            segmenter,
             packager,
             from,
             base: None,

@@ -56,6 +56,8 @@ pub struct Info {
     pub codec: String,
     /// Ticks per second of its segments.
     pub timescale: u32,
+    /// Ticks that its media timeline runs ahead of the presentation, for reordered pictures.
+    pub reorder: u64,
     /// Width and height in samples.
     pub size: Option<(u32, u32)>,
     /// Width of a sample over its height, where it is not 1.
@@ -127,6 +129,7 @@ impl Info {
             kind: track.kind(),
             codec,
             timescale: track.time_base.den(),
+            reorder: video.map_or(0, |v| v.reorder.ticks()),
             size: video.map(|v| (v.width, v.height)),
             sample_aspect: video.map(|v| v.sample_aspect).filter(|a| *a != Ratio::ONE),
             frame_rate: video.and_then(|v| v.frame_rate),

@@ -5,9 +5,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use sv_container::mp4;
-use sv_core::{Duration, Item, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackKind};
+use sv_core::{
+    Duration, Item, Media, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackId, TrackKind,
+};
 
-use crate::Error;
+use crate::{Error, Rendition};
 
 /// Takes one track's items and gives its [`Segment`]s.
 ///
@@ -18,13 +20,17 @@ use crate::Error;
 ///
 /// Times leave in a time base of one over a whole number, which is what MP4 can store. Decode times
 /// are made anew: the n-th packet of a segment is decoded at the n-th smallest presentation time of
-/// the segment, and negative composition offsets do the rest (ISO/IEC 23000-19, section 7.5.17). So
-/// a segment's decode time is its presentation time, whatever encoder it comes from.
+/// the segment, so a segment's decode time is its presentation time, whatever encoder it comes
+/// from. The media timeline runs ahead by as much as the first segment's pictures are reordered
+/// ([`VideoInfo::reorder`](sv_core::VideoInfo::reorder)), and an edit list takes that back: the form
+/// of ISO/IEC 23000-19, section 7.5.13, that every reader agrees on.
 #[derive(Debug)]
 pub struct Segmenter {
     target_ns: i128,
     track: Option<Shape>,
     number: u64,
+    /// From an earlier run, in outgoing ticks.
+    reorder: Option<u64>,
     pending: Vec<Packet>,
     ready: VecDeque<Item>,
 }
@@ -36,20 +42,32 @@ struct Shape {
     factor: i64,
     /// Encoder delay in outgoing ticks: media time is presentation time plus this.
     delay: i64,
+    announced: bool,
 }
 
 impl Segmenter {
-    /// Cuts at multiples of `target`, numbering from `first` on (0, or where an earlier run ended).
+    /// Cuts at multiples of `target`, numbering from 0.
     #[must_use]
-    pub fn new(target: std::time::Duration, first: u64) -> Self {
+    pub fn new(target: std::time::Duration) -> Self {
         let target_ns = i128::try_from(target.as_nanos().max(1)).unwrap_or(i128::MAX);
-        Self { target_ns, track: None, number: first, pending: Vec::new(), ready: VecDeque::new() }
+        let (pending, ready) = (Vec::new(), VecDeque::new());
+        Self { target_ns, track: None, number: 0, reorder: None, pending, ready }
     }
 
-    /// The track as segments describe it: its time base is one over a whole number.
+    /// Goes on behind the segments of `earlier`.
+    #[must_use]
+    pub fn resume(mut self, earlier: &Rendition) -> Self {
+        self.number = u64::try_from(earlier.segments.len()).unwrap_or(u64::MAX);
+        self.reorder = Some(earlier.info.reorder);
+        self
+    }
+
+    /// The track as segments describe it: its time base is one over a whole number, and its number
+    /// is 1, because every rendition is a file of one track.
     #[must_use]
     pub fn outgoing(track: &Track) -> Track {
         let mut out = track.clone();
+        out.id = TrackId(1);
         let den = NonZeroU32::new(track.time_base.den()).unwrap_or(NonZeroU32::MIN);
         out.time_base = TimeBase::per_second(den);
         out.duration =
@@ -63,15 +81,19 @@ impl Segmenter {
             TimeBase::new(1, audio.sample_rate)
                 .map_or(0, |rate| Timestamp::new(i64::from(audio.delay)).rescale(rate, out.time_base).ticks())
         });
-        let out = Arc::new(out);
-        self.ready.push_back(Item::Track(Arc::clone(&out)));
-        self.track = Some(Shape { track: out, factor: i64::from(track.time_base.num()), delay });
+        self.track = Some(Shape {
+            track: Arc::new(out),
+            factor: i64::from(track.time_base.num()),
+            delay,
+            announced: false,
+        });
     }
 
     fn packet(&mut self, mut packet: Packet) -> Result<(), Error> {
         let Some(shape) = &self.track else {
             return Err(Error::Order { track: packet.track, what: "a packet came before the track" });
         };
+        packet.track = shape.track.id;
         packet.pts = Timestamp::new(packet.pts.ticks().saturating_mul(shape.factor));
         packet.duration = Duration::new(packet.duration.ticks().saturating_mul(shape.factor.unsigned_abs()));
         let base = shape.track.time_base;
@@ -89,11 +111,12 @@ impl Segmenter {
     fn grid(&self, at: Timestamp, base: TimeBase) -> i128 {
         let ns = i128::from(at.ticks()).saturating_mul(1_000_000_000).saturating_mul(i128::from(base.num()));
         let cell = i128::from(base.den()).saturating_mul(self.target_ns);
-        ns.checked_div_euclid(cell).unwrap_or(0)
+        // What an encoder's delay puts before the origin belongs to the first cell.
+        ns.checked_div_euclid(cell).unwrap_or(0).max(0)
     }
 
     fn flush(&mut self, next: Option<Timestamp>) -> Result<(), Error> {
-        let Some(shape) = &self.track else { return Ok(()) };
+        let Some(shape) = &mut self.track else { return Ok(()) };
         let mut packets = std::mem::take(&mut self.pending);
         let Some(first) = packets.first() else { return Ok(()) };
         let key = first.key;
@@ -109,10 +132,22 @@ impl Segmenter {
             next.and_then(|n| n.since(last)).unwrap_or_default()
         };
         let end = last.saturating_add(last_duration);
+        if !shape.announced {
+            let late = packets.iter().zip(&times).filter_map(|(p, (at, _))| at.since(p.pts)).max();
+            let reorder = self.reorder.map_or(late.unwrap_or_default(), Duration::new);
+            let mut track = Track::clone(&shape.track);
+            if let Media::Video(video) = &mut track.media {
+                video.reorder = reorder;
+            }
+            shape.track = Arc::new(track);
+            shape.announced = true;
+            self.ready.push_back(Item::Track(Arc::clone(&shape.track)));
+        }
+        let reorder = shape.track.video().map_or(0, |v| i64::try_from(v.reorder.ticks()).unwrap_or(0));
         let shown = times.iter().skip(1).map(|t| t.0).chain([end]);
         for ((packet, (at, _)), until) in packets.iter_mut().zip(&times).zip(shown) {
             packet.dts = at.offset(shape.delay);
-            packet.pts = packet.pts.offset(shape.delay);
+            packet.pts = packet.pts.offset(shape.delay).offset(reorder);
             packet.duration = until.since(*at).unwrap_or_default();
         }
 

@@ -211,17 +211,23 @@ fn matrix(w: &mut Boxes, quarter_turns: u8, width: u32, height: u32) {
     }
 }
 
-/// `edts` where players must drop samples at the start (ISO/IEC 14496-12, 8.6.6).
+/// `edts` where the media timeline begins before the presentation (ISO/IEC 14496-12, 8.6.6): sound
+/// that players must drop, pictures that are shown later than they are decoded.
 fn edit_list(w: &mut Boxes, track: &Track, duration: u64) {
-    let Some(audio) = track.audio().filter(|a| a.delay > 0) else {
+    let Some(base) = TimeBase::new(1, track.time_base.den()) else {
         return;
     };
-    let (Some(samples), Some(base)) =
-        (TimeBase::new(1, audio.sample_rate), TimeBase::new(1, track.time_base.den()))
-    else {
+    let skipped = match (track.audio(), track.video()) {
+        (Some(audio), _) => TimeBase::new(1, audio.sample_rate)
+            .map(|samples| Timestamp::new(i64::from(audio.delay)).rescale(samples, base)),
+        (_, Some(video)) => {
+            i64::try_from(timescale_length(track, video.reorder)).ok().map(Timestamp::new)
+        }
+        _ => None,
+    };
+    let Some(skipped) = skipped.filter(|s| s.ticks() > 0) else {
         return;
     };
-    let skipped = Timestamp::new(i64::from(audio.delay)).rescale(samples, base);
     w.boxed(b"edts", |w| {
         w.full(b"elst", 1, 0, |w| {
             w.u32(1);
