@@ -2,4 +2,5 @@
 //! once, and its tests run in parallel.
 
 mod corpus;
+mod fragments;
 mod probe;
