@@ -226,7 +226,7 @@ fn x265_parameters(config: &encode::Video, picture: &Picture) -> String {
 fn svt_parameters(config: &encode::Video, picture: &Picture) -> String {
     let mut p = format!("lp={}:scd=0", config.threads.max(1));
     if !starts_over("libsvtav1", config) {
-        p.push_str(":keyint=-1:enable-force-key-frames=1");
+        p.push_str(":enable-force-key-frames=1");
     }
     if let Some(m) = picture.frame.hdr.mastering {
         let xy =

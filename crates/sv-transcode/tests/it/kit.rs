@@ -13,7 +13,7 @@ use sv_testkit::video::Pattern;
 use sv_transcode::{Error, Stage};
 
 /// Pushes items through stages in a row, as a runner would, and gives what comes out.
-pub fn run(mut stages: Vec<Stage>, items: impl IntoIterator<Item = Item>) -> Result<Vec<Item>, Error> {
+pub(crate) fn run(mut stages: Vec<Stage>, items: impl IntoIterator<Item = Item>) -> Result<Vec<Item>, Error> {
     let mut out = Vec::new();
     for item in items {
         feed(&mut stages, item, &mut out)?;
@@ -40,14 +40,14 @@ fn feed(stages: &mut [Stage], item: Item, out: &mut Vec<Item>) -> Result<(), Err
 }
 
 /// One encoded track.
-pub struct Encoded {
-    pub track: Track,
-    pub packets: Vec<Packet>,
+pub(crate) struct Encoded {
+    pub(crate) track: Track,
+    pub(crate) packets: Vec<Packet>,
 }
 
 impl Encoded {
     /// Checks the order that every stage owes: track, packets, end.
-    pub fn of(items: Vec<Item>) -> Self {
+    pub(crate) fn of(items: Vec<Item>) -> Self {
         let mut items = items.into_iter();
         let Some(Item::Track(track)) = items.next() else { panic!("no track first") };
         let mut packets = Vec::new();
@@ -72,18 +72,18 @@ impl Encoded {
     }
 
     /// Presentation times in order of presentation.
-    pub fn times(&self) -> Vec<i64> {
+    pub(crate) fn times(&self) -> Vec<i64> {
         let mut times: Vec<i64> = self.packets.iter().map(|p| p.pts.ticks()).collect();
         times.sort_unstable();
         times
     }
 
-    pub fn key_times(&self) -> Vec<i64> {
+    pub(crate) fn key_times(&self) -> Vec<i64> {
         self.packets.iter().filter(|p| p.key).map(|p| p.pts.ticks()).collect()
     }
 
     /// A fragmented MP4 of the track, which begins at zero.
-    pub fn mp4(&self) -> Vec<u8> {
+    pub(crate) fn mp4(&self) -> Vec<u8> {
         let mut track = self.track.clone();
         track.id = sv_core::TrackId(1);
         let mut out = mp4::init_segment(&[&track]).unwrap().to_vec();
@@ -106,7 +106,7 @@ impl Encoded {
 }
 
 /// A pattern's frames as items: the track, `count` frames from `from` on, the end.
-pub fn frames(pattern: &Pattern, from: u32, count: u32) -> impl Iterator<Item = Item> + use<> {
+pub(crate) fn frames(pattern: &Pattern, from: u32, count: u32) -> impl Iterator<Item = Item> + use<> {
     let (pattern, track) = (*pattern, Arc::new(pattern.track(7)));
     let id = track.id;
     std::iter::once(Item::Track(track))
@@ -114,20 +114,20 @@ pub fn frames(pattern: &Pattern, from: u32, count: u32) -> impl Iterator<Item = 
         .chain(std::iter::once(Item::End(id)))
 }
 
-pub fn ratio(num: u32, den: u32) -> Ratio {
+pub(crate) fn ratio(num: u32, den: u32) -> Ratio {
     Ratio::new(num, den).unwrap()
 }
 
-pub fn ffprobe() -> Option<std::path::PathBuf> {
+pub(crate) fn ffprobe() -> Option<std::path::PathBuf> {
     sv_testkit::tool("ffprobe")
 }
 
-pub fn ffmpeg() -> Option<std::path::PathBuf> {
+pub(crate) fn ffmpeg() -> Option<std::path::PathBuf> {
     sv_testkit::tool("ffmpeg")
 }
 
 /// What ffprobe says of the first stream, as `key=value` lines; it must not complain.
-pub fn probe(file: &Path, entries: &str) -> Vec<String> {
+pub(crate) fn probe(file: &Path, entries: &str) -> Vec<String> {
     let out = Command::new("ffprobe")
         .args(["-v", "error", "-show_entries", entries, "-of", "default=nokey=0:noprint_wrappers=1"])
         .arg(file)
@@ -138,13 +138,13 @@ pub fn probe(file: &Path, entries: &str) -> Vec<String> {
     String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-pub fn value(lines: &[String], key: &str) -> String {
+pub(crate) fn value(lines: &[String], key: &str) -> String {
     let found = lines.iter().find_map(|l| l.strip_prefix(key)?.strip_prefix('='));
     found.unwrap_or_else(|| panic!("no {key} in {lines:?}")).to_owned()
 }
 
 /// Times of decoded frames by ffprobe, in ticks of the stream.
-pub fn frame_times(file: &Path, stream: &str) -> Vec<i64> {
+pub(crate) fn frame_times(file: &Path, stream: &str) -> Vec<i64> {
     let out = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", stream, "-show_entries", "frame=best_effort_timestamp"])
         .args(["-of", "csv=p=0"])
@@ -156,7 +156,7 @@ pub fn frame_times(file: &Path, stream: &str) -> Vec<i64> {
 }
 
 /// The pictures of a file, decoded by the ffmpeg program.
-pub fn decoded(file: &Path, width: u32, height: u32) -> Vec<VideoFrame> {
+pub(crate) fn decoded(file: &Path, width: u32, height: u32) -> Vec<VideoFrame> {
     let out = Command::new("ffmpeg")
         .args(["-v", "error", "-xerror", "-i"])
         .arg(file)
@@ -188,12 +188,12 @@ pub fn decoded(file: &Path, width: u32, height: u32) -> Vec<VideoFrame> {
 }
 
 /// The numbers that the pictures carry.
-pub fn codes(frames: &[VideoFrame]) -> Vec<Option<u32>> {
+pub(crate) fn codes(frames: &[VideoFrame]) -> Vec<Option<u32>> {
     frames.iter().map(sv_testkit::video::read_code).collect()
 }
 
 /// Interleaved samples of a file, decoded by the ffmpeg program.
-pub fn decoded_sound(file: &Path) -> Vec<f32> {
+pub(crate) fn decoded_sound(file: &Path) -> Vec<f32> {
     let out = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(file)
@@ -204,7 +204,7 @@ pub fn decoded_sound(file: &Path) -> Vec<f32> {
     out.stdout.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-pub fn write(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> std::path::PathBuf {
+pub(crate) fn write(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> std::path::PathBuf {
     let path = dir.path().join(name);
     std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
     path
