@@ -11,7 +11,7 @@ use sv_transcode::{decode, encode, filter};
 use crate::kit::{Encoded, ffprobe, frame_times, run, write};
 
 /// The first track of a kind, and its items.
-fn items(file: &Path, video: bool) -> (Track, Vec<Item>) {
+pub(crate) fn items(file: &Path, video: bool) -> (Track, Vec<Item>) {
     let reader = Arc::new(FileAt::open(file).unwrap());
     let mut demuxer = Demuxer::open(reader, "input", Limits::default()).unwrap();
     let track = demuxer.tracks().iter().find(|t| t.video().is_some() == video).unwrap().clone();
@@ -23,7 +23,7 @@ fn items(file: &Path, video: bool) -> (Track, Vec<Item>) {
     (track, items)
 }
 
-fn transcode(file: &Path, target: filter::Video, codec: Codec) -> (Track, Encoded) {
+pub(crate) fn transcode(file: &Path, target: filter::Video, codec: Codec) -> (Track, Encoded) {
     let (track, items) = items(file, true);
     let mut config = encode::Video::new(codec);
     config.effort = encode::Effort::Fastest;

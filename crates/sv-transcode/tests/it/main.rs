@@ -6,4 +6,7 @@
 #[cfg(feature = "ffmpeg")]
 mod corpus;
 mod kit;
+#[cfg(feature = "ffmpeg")]
+mod made;
 mod pattern;
+mod sound;
