@@ -36,6 +36,7 @@ mod describe;
 pub mod error;
 pub mod h264;
 mod h273;
+pub mod hevc;
 pub mod nal;
 pub mod read;
 pub mod rfc6381;
