@@ -31,15 +31,21 @@
 )]
 
 pub mod aac;
+pub mod ac3;
+pub mod av1;
 pub mod bits;
 mod describe;
 pub mod error;
+pub mod flac;
 pub mod h264;
 mod h273;
 pub mod hevc;
+pub mod mpa;
 pub mod nal;
+pub mod opus;
 pub mod read;
 pub mod rfc6381;
+pub mod vp9;
 
 pub use bits::BitReader;
 pub use describe::describe;
