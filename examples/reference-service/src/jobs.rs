@@ -132,8 +132,9 @@ impl App {
             }
             Err(error) => {
                 // A full disk or a broken one may be better in a while; a broken file stays broken.
+                let detail = self.discreet(&row, &error);
                 let again = error.kind().is_retryable() || error.kind() == ErrorKind::Io;
-                if let Failed::AgainAt(_) = self.queue.fail(lease, &error.to_string(), again, now())? {
+                if let Failed::AgainAt(_) = self.queue.fail(lease, &detail, again, now())? {
                     tracing::warn!(video = id, %error, "a transcode is tried again later");
                     self.store.set_state(id, State::Queued)?;
                     return Ok(());
@@ -146,6 +147,14 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// What an error says, with the names that its reader knows: clients need not learn where files lie.
+    fn discreet(&self, row: &VideoRow, error: &Error) -> String {
+        let path = self.files.upload(&row.upload).display().to_string();
+        let root = self.files.root().display().to_string();
+        let text = error.to_string().replace(&path, &row.filename).replace(&row.upload, &row.filename);
+        text.replace(&root, "the data folder")
     }
 
     /// Ends the job of a video that was deleted, and removes what is left of it.

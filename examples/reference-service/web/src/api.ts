@@ -92,9 +92,10 @@ async function call(path: string, init?: RequestInit): Promise<Response> {
   throw new Refusal(sentence(problem.detail ?? `The service answered ${answer.status}`), problem.code ?? 'unknown');
 }
 
-/** Problems come in lower case and without a full stop, so that they can stand anywhere. */
+/** Problems come in lower case and without a full stop, so that they can stand anywhere. A name at the beginning stays as it is. */
 export function sentence(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
+  const first = /^[a-z']+(?=[\s,])/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+  return first + (/[.!?]$/.test(text) ? '' : '.');
 }
 
 export async function listVideos(before?: string): Promise<{ videos: Video[]; next: string | null }> {

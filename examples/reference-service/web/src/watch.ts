@@ -197,7 +197,7 @@ function actions(video: Video): HTMLElement {
     h(
       'div',
       { class: 'row' },
-      h('button', { class: 'quiet', autofocus: true, onclick: () => sure.close() }, 'Keep it'),
+      h('button', { class: 'quiet', onclick: () => sure.close() }, 'Keep it'),
       h(
         'button',
         {
