@@ -1,4 +1,8 @@
 //! Who does the work. The traits are private: adding a backend changes nothing for callers.
+#![cfg_attr(
+    not(any(feature = "pure", feature = "ffmpeg")),
+    allow(dead_code, unused_mut, reason = "a build without backends can plan, but not work")
+)]
 
 #[cfg(feature = "ffmpeg")]
 pub(crate) mod ffmpeg;
@@ -140,12 +144,19 @@ pub(crate) fn video_filter(
     track: &Track,
 ) -> Result<Box<dyn FilterVideo>, Error> {
     #[cfg(feature = "ffmpeg")]
-    return ffmpeg::video_filter(plan, first, track);
-    #[cfg(all(feature = "pure", not(feature = "ffmpeg")))]
-    return pure::video_filter(plan, first, track);
-    #[cfg(not(any(feature = "pure", feature = "ffmpeg")))]
+    match ffmpeg::video_filter(plan, first, track) {
+        // An FFmpeg without the filters that it takes: ours may do.
+        Err(error) if cfg!(feature = "pure") && error.kind() == sv_core::ErrorKind::Unsupported => {
+            tracing::debug!("filters: {error}");
+        }
+        result => return result,
+    }
+    let _ = track;
+    #[cfg(feature = "pure")]
+    return pure::video_filter(plan, first);
+    #[cfg(not(feature = "pure"))]
     {
-        let _ = (plan, first, track);
+        let _ = (plan, first);
         Err(Error::Incapable {
             what: "pictures can't be changed without a backend".into(),
             hint: "build with the feature `pure` or `ffmpeg`".into(),
