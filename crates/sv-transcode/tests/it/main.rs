@@ -3,6 +3,8 @@
 //! Pictures carry their number and sound its channel (see `sv-testkit`), so that every test can
 //! tell what came out from what went in.
 
+#[cfg(feature = "pure")]
+mod builtin;
 #[cfg(feature = "ffmpeg")]
 mod corpus;
 mod kit;
