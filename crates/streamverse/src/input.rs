@@ -112,11 +112,8 @@ impl Input {
             let Some(at) = missing.iter().position(|id| *id == packet.track) else { continue };
             missing.swap_remove(at);
             let Some(track) = self.tracks.iter().find(|t| t.id == packet.track) else { continue };
-            let delay = track.audio().map_or(0, |a| i64::from(a.delay));
-            let mut at = packet.pts.rescale(track.time_base, TimeBase::NANOS);
-            if let Some(rate) = track.audio().and_then(|a| TimeBase::new(1, a.sample_rate)) {
-                at = at.offset(Timestamp::new(delay).rescale(rate, TimeBase::NANOS).ticks());
-            }
+            // What lies before the origin of the source's timeline is not presented at all.
+            let at = packet.pts.rescale(track.time_base, TimeBase::NANOS).max(Timestamp::ZERO);
             start = Some(start.map_or(at, |s| s.min(at)));
         }
         Ok(start.unwrap_or(Timestamp::ZERO))

@@ -98,6 +98,7 @@ impl ErrorKind {
             Io::NotFound => Self::NotFound,
             Io::PermissionDenied => Self::PermissionDenied,
             Io::AlreadyExists | Io::AddrInUse => Self::AlreadyExists,
+            Io::InvalidInput | Io::IsADirectory | Io::NotADirectory => Self::InvalidInput,
             Io::UnexpectedEof | Io::InvalidData => Self::Malformed,
             Io::TimedOut => Self::Timeout,
             _ => Self::Io,

@@ -52,10 +52,11 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
 /// # Errors
 /// What the operating system says.
 pub fn discard(output: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(work::partial(output)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
+    let partial = work::partial(output);
+    if !partial.is_dir() {
+        return Ok(());
     }
+    Ok(std::fs::remove_dir_all(partial)?)
 }
 
 impl Driver {

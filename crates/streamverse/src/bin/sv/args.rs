@@ -65,6 +65,9 @@ pub(crate) struct Vod {
     /// How hard the encoders work
     #[arg(long, default_value = "fast")]
     pub(crate) preset: PresetName,
+    /// After a failure or Ctrl-C, keep OUT.partial: the same command goes on with it
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }

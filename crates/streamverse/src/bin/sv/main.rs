@@ -79,7 +79,11 @@ impl Failure {
             (_, ErrorKind::Cancelled) => 130,
             (At::Keys, _) => 5,
             (At::Output, _) => 4,
-            (At::Input, _) | (_, ErrorKind::Malformed | ErrorKind::Unsupported | ErrorKind::NotFound) => 3,
+            (At::Input, _)
+            | (
+                _,
+                ErrorKind::Malformed | ErrorKind::Unsupported | ErrorKind::NotFound | ErrorKind::InvalidInput,
+            ) => 3,
             (_, ErrorKind::AlreadyExists | ErrorKind::Io | ErrorKind::PermissionDenied) => 4,
             _ => 1,
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use streamverse::core::ErrorKind;
 use streamverse::vod::{self, LadderChoice, Request};
 
 use crate::args::Vod;
@@ -22,7 +23,14 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     request.preset = args.preset.into();
     request.license_url = args.output.license_url.clone();
     let (handle, driver) = vod::start(request)?;
-    drive(handle, args.output.json, || driver.run())?;
+    let result = drive(handle, args.output.json, || driver.run());
+    if let Err(error) = &result
+        && error.kind() != ErrorKind::AlreadyExists
+        && !args.keep_partial
+    {
+        vod::discard(&args.out)?;
+    }
+    result?;
     Ok(())
 }
 

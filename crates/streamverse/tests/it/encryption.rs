@@ -1,0 +1,91 @@
+//! Encrypted output, decrypted by FFmpeg and shaka-packager to the very pictures of the source.
+
+use std::path::Path;
+
+use streamverse::core::{KeyId, Scheme};
+use streamverse::drm::ContentKey;
+use streamverse::package_files::{self, Request};
+use streamverse::vod::Encryption;
+use sv_testkit::tool;
+
+use crate::kit;
+
+const KID: &str = "31323334353637383930313233343536";
+const KEY: &str = "32333435363738393021323334353637";
+
+fn package(input: &Path, output: &Path, scheme: Option<Scheme>, single_file: bool) {
+    let mut request = Request::new(vec![input.to_owned()], output);
+    request.single_file = single_file;
+    request.encryption = scheme.map(|scheme| Encryption {
+        scheme,
+        kid: KeyId::from_hex(KID).unwrap(),
+        key: ContentKey::from_hex(KEY).unwrap(),
+    });
+    package_files::start(request).unwrap().1.run().unwrap();
+}
+
+#[test]
+fn ffmpeg_decrypts_what_we_encrypt() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 5) else { return };
+    let wanted = kit::picture_hashes(&source, None);
+    assert_eq!(wanted.len(), 125);
+    for scheme in [Scheme::Cenc, Scheme::Cbcs] {
+        for single_file in [false, true] {
+            let output = dir.path().join(format!("{}-{single_file}", scheme.as_str()));
+            package(&source, &output, Some(scheme), single_file);
+            let file = output.join("360p-h264.mp4");
+            let got = if single_file {
+                kit::picture_hashes(&file, Some(KEY))
+            } else {
+                kit::segment_hashes(&output, "360p-h264", KEY)
+            };
+            kit::same(&got, &wanted, scheme.as_str());
+            if !single_file {
+                continue;
+            }
+            let wrong = KEY.replace('3', "4");
+            assert_ne!(kit::picture_hashes_or_none(&file, &wrong), wanted, "the wrong key decrypts");
+        }
+    }
+}
+
+#[test]
+fn shaka_packager_decrypts_what_we_encrypt() {
+    let dir = tempfile::tempdir().unwrap();
+    let (Some(source), Some(packager)) = (kit::source(dir.path(), 5), tool("packager-linux-x64")) else {
+        return;
+    };
+    let wanted = kit::picture_hashes(&source, None);
+    for scheme in [Scheme::Cenc, Scheme::Cbcs] {
+        let output = dir.path().join(scheme.as_str());
+        package(&source, &output, Some(scheme), true);
+        for (name, stream) in [("360p-h264", "video"), ("audio-aac-6ch", "audio")] {
+            let clear = dir.path().join(format!("{name}-{}.mp4", scheme.as_str()));
+            let descriptor = format!(
+                "in={},stream={stream},out={}",
+                output.join(format!("{name}.mp4")).display(),
+                clear.display()
+            );
+            let keys = format!("label=:key_id={KID}:key={KEY}");
+            kit::run(&packager, &[&descriptor, "--enable_raw_key_decryption", "--keys", &keys]);
+            if stream == "video" {
+                kit::same(&kit::picture_hashes(&clear, None), &wanted, scheme.as_str());
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_written_holds_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 3) else { return };
+    let output = dir.path().join("out");
+    package(&source, &output, Some(Scheme::Cbcs), true);
+    let key = ContentKey::from_hex(KEY).unwrap();
+    for entry in std::fs::read_dir(&output).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(16).any(|w| w == key.expose()), "the key in the clear");
+        assert!(!bytes.windows(32).any(|w| w.eq_ignore_ascii_case(KEY.as_bytes())), "the key in hexadecimal");
+    }
+}

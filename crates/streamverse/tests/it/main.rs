@@ -1,0 +1,15 @@
+//! The recipes and the command, on files that FFmpeg makes, judged by programs that are not ours.
+
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod bad_input;
+#[cfg(feature = "ffmpeg")]
+mod encryption;
+mod kit;
+#[cfg(feature = "ffmpeg")]
+mod manifests;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod resume;
+#[cfg(feature = "cli")]
+mod serve;
+#[cfg(feature = "ffmpeg")]
+mod vod;
