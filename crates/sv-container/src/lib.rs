@@ -22,6 +22,7 @@
 
 pub mod detect;
 pub mod error;
+mod language;
 pub mod mp4;
 mod num;
 pub mod ts;

@@ -4,7 +4,6 @@
 //! Writing is for streaming first: [`init_segment`] and [`fragment`] make CMAF headers and chunks
 //! whose payloads are never copied.
 
-mod language;
 mod read;
 mod write;
 

@@ -1,4 +1,16 @@
-//! MPEG-2 transport streams ([ISO/IEC 13818-1](https://www.iso.org/standard/83239.html)).
+//! MPEG-2 transport streams ([ISO/IEC 13818-1](https://www.iso.org/standard/83239.html)), read
+//! from a file ([`Demuxer`]) or as they come in ([`Parser`]).
+
+mod demux;
+mod frames;
+mod packet;
+mod parser;
+mod pes;
+mod psi;
+mod units;
+
+pub use demux::Demuxer;
+pub use parser::Parser;
 
 /// How far apart the packets of a stream begin that starts with `head`: 188 bytes, 192 with the
 /// time stamps of m2ts, 204 with error correction. `None` when it does not look like one.

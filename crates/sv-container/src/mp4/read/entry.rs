@@ -94,6 +94,9 @@ fn visual(atom: &Atom) -> Result<Option<Entry>> {
         Some(Media::Video(video)) => video,
         _ => VideoInfo::new(u32::from(width), u32::from(height)),
     };
+    if let (Codec::Vp9, Ok(vp9)) = (codec, sv_codec::vp9::Config::parse(&config)) {
+        (video.bit_depth, video.color) = (vp9.bit_depth, vp9.color);
+    }
     video.color = color.unwrap_or(video.color);
     video.sample_aspect = aspect.unwrap_or(video.sample_aspect);
     video.hdr.mastering = hdr.mastering.or(video.hdr.mastering);

@@ -8,7 +8,7 @@ use super::atom::{Atom, Kind};
 use super::crypt::Auxiliary;
 use super::entry::{self, Entry};
 use super::tables::Tables;
-use crate::mp4::language;
+use crate::language;
 use crate::num::{i64_of, u32_of, u64_of};
 use crate::{Error, Result};
 

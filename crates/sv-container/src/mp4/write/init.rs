@@ -5,7 +5,7 @@ use sv_core::{Codec, Duration, Media, TimeBase, Timestamp, Track, TrackKind};
 
 use super::boxes::Boxes;
 use super::sample_entry;
-use crate::mp4::language;
+use crate::language;
 use crate::num::u32_of;
 use crate::{Error, Result};
 
@@ -220,9 +220,7 @@ fn edit_list(w: &mut Boxes, track: &Track, duration: u64) {
     let skipped = match (track.audio(), track.video()) {
         (Some(audio), _) => TimeBase::new(1, audio.sample_rate)
             .map(|samples| Timestamp::new(i64::from(audio.delay)).rescale(samples, base)),
-        (_, Some(video)) => {
-            i64::try_from(timescale_length(track, video.reorder)).ok().map(Timestamp::new)
-        }
+        (_, Some(video)) => i64::try_from(timescale_length(track, video.reorder)).ok().map(Timestamp::new),
         _ => None,
     };
     let Some(skipped) = skipped.filter(|s| s.ticks() > 0) else {

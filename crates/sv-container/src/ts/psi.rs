@@ -1,0 +1,114 @@
+//! Program specific information (2.4.4): which streams there are.
+
+use sv_codec::Reader;
+
+/// Collects the sections of one packet identifier.
+#[derive(Debug, Default)]
+pub(super) struct Sections {
+    buffer: Vec<u8>,
+}
+
+impl Sections {
+    /// Takes a payload in, and gives a section when one is complete and undamaged.
+    pub(super) fn push(&mut self, payload: &[u8], start: bool) -> Option<Vec<u8>> {
+        let mut payload = payload;
+        if start {
+            let (pointer, rest) = payload.split_first()?;
+            self.buffer.clear();
+            payload = rest.get(usize::from(*pointer)..)?;
+        } else if self.buffer.is_empty() {
+            return None;
+        }
+        self.buffer.extend_from_slice(payload);
+        let [_, high, low, ..] = *self.buffer.as_slice() else {
+            return None;
+        };
+        let length = usize::from(u16::from_be_bytes([high & 15, low])).saturating_add(3);
+        if self.buffer.len() < length {
+            return None;
+        }
+        let mut section = std::mem::take(&mut self.buffer);
+        section.truncate(length);
+        (crc(&section) == 0).then_some(section)
+    }
+}
+
+/// The checksum of annex A: zero over a section that is whole.
+fn crc(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte).wrapping_shl(24), |crc, _| {
+            let next = crc.wrapping_shl(1);
+            if crc & 0x8000_0000 == 0 { next } else { next ^ 0x04C1_1DB7 }
+        })
+    })
+}
+
+/// Packet identifiers of the program map tables (2.4.4.3).
+pub(super) fn program_association(section: &[u8]) -> Vec<u16> {
+    let mut r = Reader::new("the program association table", section);
+    let mut out = Vec::new();
+    if r.u8().ok() != Some(0) || r.skip(7).is_err() {
+        return out;
+    }
+    while r.remaining() >= 8 {
+        let (Ok(program), Ok(pid)) = (r.u16(), r.u16()) else { break };
+        // Program 0 is the network.
+        if program != 0 {
+            out.push(pid & 0x1FFF);
+        }
+    }
+    out
+}
+
+/// One entry of a program map table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Stream {
+    pub(super) pid: u16,
+    /// `stream_type` (table 2-34).
+    pub(super) kind: u8,
+    /// ISO 639-2 code.
+    pub(super) language: Option<String>,
+    /// `format_identifier` of a registration descriptor.
+    pub(super) registration: Option<[u8; 4]>,
+    /// Tags of all descriptors.
+    pub(super) tags: Vec<u8>,
+}
+
+/// The streams of a program (2.4.4.9).
+pub(super) fn program_map(section: &[u8]) -> Vec<Stream> {
+    let mut out = Vec::new();
+    let mut r = Reader::new("the program map table", section);
+    let mut parse = || -> sv_codec::Result<()> {
+        if r.u8()? != 2 {
+            return Ok(());
+        }
+        r.skip(9)?;
+        let info = r.u16()? & 0x0FFF;
+        r.skip(usize::from(info))?;
+        while r.remaining() >= 9 {
+            let kind = r.u8()?;
+            let pid = r.u16()? & 0x1FFF;
+            let length = r.u16()? & 0x0FFF;
+            let mut stream = Stream { pid, kind, ..Stream::default() };
+            let mut d = Reader::new("the descriptor", r.take(usize::from(length))?);
+            while d.remaining() >= 2 {
+                let (tag, length) = (d.u8()?, d.u8()?);
+                let body = d.take(usize::from(length))?;
+                stream.tags.push(tag);
+                match tag {
+                    0x05 => stream.registration = body.first_chunk().copied(),
+                    0x0A => {
+                        stream.language =
+                            body.get(..3).and_then(|code| std::str::from_utf8(code).ok()).map(str::to_owned);
+                    }
+                    _ => {}
+                }
+            }
+            out.push(stream);
+        }
+        Ok(())
+    };
+    // What was read before a break still counts.
+    let _ = parse();
+    out
+}

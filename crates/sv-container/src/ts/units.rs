@@ -1,0 +1,119 @@
+//! Elementary streams of NAL units: H.264 and HEVC, whose parameter sets go from the stream into
+//! the track's configuration.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use sv_codec::{h264, hevc, nal};
+use sv_core::Codec;
+
+/// Parameter sets by type and number, as last seen.
+#[derive(Debug, Default)]
+pub(super) struct ParameterSets {
+    sets: BTreeMap<(u8, u8), Bytes>,
+}
+
+/// An access unit in the form of MP4.
+pub(super) struct AccessUnit {
+    pub(super) data: Bytes,
+    pub(super) key: bool,
+    /// The track's new configuration, if this unit changes it.
+    pub(super) config: Option<Bytes>,
+}
+
+/// Splits the payload of a PES packet where access unit delimiters stand: it may hold several
+/// pictures. The first part is what comes before any delimiter but the first.
+pub(super) fn pictures(codec: Codec, payload: &[u8]) -> Vec<&[u8]> {
+    let delimiter = |unit: &[u8]| match codec {
+        Codec::H264 => h264::unit_type(unit) == h264::AUD,
+        _ => hevc::unit_type(unit) == hevc::AUD,
+    };
+    let mut cuts: Vec<usize> = nal::annex_b(payload)
+        .filter(|unit| delimiter(unit.data))
+        .map(|unit| unit.offset.saturating_sub(3))
+        .skip(1)
+        .collect();
+    cuts.push(payload.len());
+    let mut from = 0;
+    cuts.into_iter().filter_map(|to| payload.get(std::mem::replace(&mut from, to)..to)).collect()
+}
+
+impl ParameterSets {
+    /// Turns a picture of a byte stream into an access unit; `None` when it holds no picture data.
+    pub(super) fn convert(&mut self, codec: Codec, picture: &[u8]) -> Option<AccessUnit> {
+        let mut kept = Vec::new();
+        let (mut changed, mut key, mut coded) = (false, false, false);
+        for unit in nal::annex_b(picture) {
+            let unit = unit.data;
+            let drop = match codec {
+                Codec::H264 => {
+                    key |= h264::unit_type(unit) == h264::IDR || h264::is_recovery_point(unit);
+                    coded |= h264::is_slice(unit);
+                    match h264::unit_type(unit) {
+                        h264::SPS => self.insert(
+                            h264::SPS,
+                            h264::Sps::parse(unit).ok().map(|s| s.id),
+                            unit,
+                            &mut changed,
+                        ),
+                        h264::PPS => self.insert(
+                            h264::PPS,
+                            h264::Pps::parse(unit).ok().map(|p| p.id),
+                            unit,
+                            &mut changed,
+                        ),
+                        kind => matches!(kind, h264::AUD | h264::FILLER),
+                    }
+                }
+                _ => {
+                    key |= hevc::is_irap(unit);
+                    coded |= hevc::is_slice(unit);
+                    match hevc::unit_type(unit) {
+                        hevc::VPS => self.insert(hevc::VPS, unit.get(2).map(|b| b >> 4), unit, &mut changed),
+                        hevc::SPS => self.insert(
+                            hevc::SPS,
+                            hevc::Sps::parse(unit).ok().map(|s| s.id),
+                            unit,
+                            &mut changed,
+                        ),
+                        hevc::PPS => self.insert(
+                            hevc::PPS,
+                            hevc::Pps::parse(unit).ok().map(|p| p.id),
+                            unit,
+                            &mut changed,
+                        ),
+                        kind => matches!(kind, hevc::AUD | hevc::FILLER),
+                    }
+                }
+            };
+            if !drop {
+                kept.push(unit);
+            }
+        }
+        let config = if changed { self.config(codec) } else { None };
+        coded.then(|| AccessUnit { data: nal::length_prefixed(kept.iter().copied()), key, config })
+    }
+
+    /// Notes a set; a broken one goes nowhere. Says that the unit need not stay in its packet.
+    fn insert(&mut self, kind: u8, id: Option<u8>, unit: &[u8], changed: &mut bool) -> bool {
+        if let Some(id) = id
+            && self.sets.get(&(kind, id)).is_none_or(|known| *known != unit)
+        {
+            self.sets.insert((kind, id), Bytes::copy_from_slice(unit));
+            *changed = true;
+        }
+        true
+    }
+
+    fn config(&self, codec: Codec) -> Option<Bytes> {
+        let of = |kind: u8| self.sets.iter().filter(move |(k, _)| k.0 == kind).map(|(_, set)| set.clone());
+        if codec == Codec::H264 {
+            let config =
+                h264::Config::from_parameter_sets(of(h264::SPS).collect(), of(h264::PPS).collect()).ok()?;
+            return (!config.pps.is_empty()).then(|| config.build());
+        }
+        let config = hevc::Config::from_units(self.sets.values().cloned()).ok()?;
+        config.units_of(hevc::PPS).next()?;
+        Some(config.build())
+    }
+}
