@@ -1,6 +1,6 @@
 //! Which bytes of a sample are protected: ISO/IEC 23001-7, section 9.5, and the rules of each codec.
 
-use sv_codec::{h264, nal};
+use sv_codec::{h264, hevc, nal};
 use sv_core::{Codec, Scheme, Subsample, Track};
 
 use crate::Error;
@@ -8,34 +8,63 @@ use crate::Error;
 /// Finds protected ranges in the samples of one track.
 pub(super) enum Ranges {
     /// NAL units with length prefixes: headers stay clear so that players can parse them.
-    H264 {
+    Units {
         /// Bytes of each length.
         length_size: u8,
         /// Knows where slice headers end.
-        slices: Box<h264::Slices>,
+        slices: Slices,
     },
     /// Sound: whole samples, no subsamples.
     Whole,
 }
 
+/// The parameter sets that say how long a slice's header is.
+pub(super) enum Slices {
+    H264(Box<h264::Slices>),
+    Hevc(Box<hevc::Slices>),
+}
+
+impl Slices {
+    /// Bytes of a slice's header, or `None` for a unit that is no slice; parameter sets are taken in.
+    fn header_len(&mut self, unit: &[u8]) -> Result<Option<usize>, sv_codec::Error> {
+        match self {
+            Self::H264(slices) if h264::is_slice(unit) => slices.header_len(unit).map(Some),
+            Self::Hevc(slices) if hevc::is_slice(unit) => slices.header_len(unit).map(Some),
+            Self::H264(slices) => slices.parameter_set(unit).map(|()| None),
+            Self::Hevc(slices) => slices.parameter_set(unit).map(|()| None),
+        }
+    }
+}
+
 pub(super) fn supports(codec: Codec) -> bool {
     matches!(
         codec,
-        Codec::H264 | Codec::Aac | Codec::Opus | Codec::Ac3 | Codec::Eac3 | Codec::Flac | Codec::Mp3
+        Codec::H264
+            | Codec::Hevc
+            | Codec::Aac
+            | Codec::Opus
+            | Codec::Ac3
+            | Codec::Eac3
+            | Codec::Flac
+            | Codec::Mp3
     )
 }
 
 impl Ranges {
     pub(super) fn new(track: &Track) -> Result<Self, Error> {
+        let bad = |reason| Error::Bitstream { track: track.id, dts: 0, reason };
         match track.codec {
             Codec::H264 => {
-                let config = h264::Config::parse(&track.config).map_err(|_| Error::Bitstream {
-                    track: track.id,
-                    dts: 0,
-                    reason: "the track's avcC is not valid",
-                })?;
-                let slices = Box::new(h264::Slices::new(&config));
-                Ok(Self::H264 { length_size: config.length_size, slices })
+                let config =
+                    h264::Config::parse(&track.config).map_err(|_| bad("the track's avcC is not valid"))?;
+                let slices = Slices::H264(Box::new(h264::Slices::new(&config)));
+                Ok(Self::Units { length_size: config.length_size, slices })
+            }
+            Codec::Hevc => {
+                let config =
+                    hevc::Config::parse(&track.config).map_err(|_| bad("the track's hvcC is not valid"))?;
+                let slices = Slices::Hevc(Box::new(hevc::Slices::new(&config)));
+                Ok(Self::Units { length_size: config.length_size, slices })
             }
             codec if supports(codec) => Ok(Self::Whole),
             codec => Err(Error::Codec { track: track.id, codec }),
@@ -44,18 +73,17 @@ impl Ranges {
 
     /// The clear and protected runs of `sample`; none when it is protected as a whole.
     pub(super) fn map(&mut self, sample: &[u8], scheme: Scheme) -> Result<Vec<Subsample>, &'static str> {
-        let Self::H264 { length_size, slices } = self else { return Ok(Vec::new()) };
+        let Self::Units { length_size, slices } = self else { return Ok(Vec::new()) };
         let mut runs = Runs::default();
         for unit in nal::units(sample, *length_size) {
             let unit = unit.map_err(|_| "its NAL units do not fill it")?.data;
             let whole = unit.len().saturating_add(usize::from(*length_size));
-            if !h264::is_slice(unit) {
-                // Parameter sets between slices change what the next header means.
-                let _ = slices.parameter_set(unit);
+            let header =
+                slices.header_len(unit).map_err(|_| "a slice header or parameter set in it is not valid")?;
+            let Some(header) = header else {
                 runs.push(whole, 0);
                 continue;
-            }
-            let header = slices.header_len(unit).map_err(|_| "a slice header in it is not valid")?;
+            };
             let body = unit.len().saturating_sub(header);
             // Counter mode protects whole blocks only, and chained mode leaves a rest clear itself.
             let protected = match scheme {

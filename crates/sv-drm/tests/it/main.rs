@@ -1,0 +1,3 @@
+//! Encryption against files that shaka-packager encrypted, and against itself.
+
+mod cenc;
