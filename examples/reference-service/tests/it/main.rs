@@ -1,0 +1,10 @@
+//! The service from outside: the real program, a real socket, clients that know nothing of it.
+
+mod crash;
+mod events;
+mod library;
+mod openapi;
+mod playback;
+mod service;
+mod start;
+mod uploads;
