@@ -140,11 +140,12 @@ def memory(work, clip, runs):
 def package(work, clip, runs):
     big = work / "big.mp4"
     ffmpeg = shutil.which("ffmpeg")
-    loops = max(1, int(320e6 / clip.stat().st_size))
-    subprocess.run(
-        [ffmpeg, "-v", "error", "-y", "-stream_loop", str(loops), "-i", clip, "-map", "0:v:0", "-map", "0:a:0", "-c", "copy", big],
-        check=True,
-    )
+    # Not every packager takes every sound codec: AAC for all.
+    base = work / "base.mp4"
+    maps = ["-map", "0:v:0", "-map", "0:a:0", "-c:v", "copy"]
+    subprocess.run([ffmpeg, "-v", "error", "-y", "-i", clip, *maps, "-c:a", "aac", "-ac", "2", base], check=True)
+    loops = max(1, int(320e6 / base.stat().st_size))
+    subprocess.run([ffmpeg, "-v", "error", "-y", "-stream_loop", str(loops), "-i", base, "-c", "copy", big], check=True)
     size = big.stat().st_size / 1e6
     keys = work / "keys"
     keys.write_text(":".join(KEYS))

@@ -44,6 +44,7 @@ pub(crate) fn check(root: &Path) -> Vec<String> {
             }
         }
     }
+    faults.extend(links(root));
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
     let dependencies = manifest.split("[workspace.dependencies]").nth(1).unwrap_or_default();
     let mut comment_above = false;
@@ -54,6 +55,33 @@ pub(crate) fn check(root: &Path) -> Vec<String> {
         }
         if !line.contains(" # ") && !comment_above {
             faults.push(format!("Cargo.toml does not say what this dependency is for: {line}"));
+        }
+    }
+    faults
+}
+
+/// Links between our own pages that lead nowhere.
+fn links(root: &Path) -> Vec<String> {
+    let mut pages: Vec<PathBuf> = ["", "docs", "docs/guides"]
+        .iter()
+        .flat_map(|folder| fs::read_dir(root.join(folder)).into_iter().flatten().flatten())
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "md"))
+        .collect();
+    pages.sort();
+    let mut faults = Vec::new();
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap_or_default();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") || file.contains(' ') {
+                continue;
+            }
+            let folder = page.parent().unwrap_or(root);
+            if !folder.join(file).exists() {
+                let shown = page.strip_prefix(root).unwrap_or(&page).display();
+                faults.push(format!("{shown} links to {file}, which is not there"));
+            }
         }
     }
     faults

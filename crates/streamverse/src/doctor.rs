@@ -5,6 +5,28 @@ use std::fmt;
 use serde::Serialize;
 use sv_transcode::Capability;
 
+/// Codecs that people ask for by name.
+const COMMON: [&str; 18] = [
+    "aac",
+    "ac3",
+    "alac",
+    "av1",
+    "eac3",
+    "flac",
+    "h264",
+    "hevc",
+    "mjpeg",
+    "mp3",
+    "mpeg2video",
+    "mpeg4",
+    "opus",
+    "prores",
+    "truehd",
+    "vorbis",
+    "vp8",
+    "vp9",
+];
+
 /// A report for people (`Display`) and programs (`Serialize`).
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -41,7 +63,13 @@ impl fmt::Display for Doctor {
                 }
             }
             if !backend.decoders.is_empty() {
-                write!(f, "\n  decodes: {}", backend.decoders.join(", "))?;
+                let (common, rest): (Vec<_>, Vec<_>) =
+                    backend.decoders.iter().partition(|name| COMMON.contains(&name.as_str()));
+                let common: Vec<_> = common.into_iter().map(String::as_str).collect();
+                write!(f, "\n  decodes: {}", common.join(", "))?;
+                if !rest.is_empty() {
+                    write!(f, ", and {} others (--json lists them)", rest.len())?;
+                }
             }
             for device in &backend.devices {
                 match &device.problem {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sv_container::mp4;
+use sv_container::{mp4, ts};
 use sv_core::{
     ErrorKind, FileAt, Item, Limits, ReadAt, Source, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
@@ -41,6 +41,7 @@ pub(crate) enum Prefer {
 
 enum Demuxer {
     Mp4(Box<mp4::Demuxer>),
+    Ts(Box<ts::Demuxer>),
     #[cfg(feature = "ffmpeg")]
     Ffmpeg(Box<sv_ffmpeg::Demuxer>),
 }
@@ -90,6 +91,8 @@ impl Input {
                     demuxer.seek(track.id, Timestamp::new(i64::try_from(at).unwrap_or(i64::MAX)))?;
                 }
             }
+            // A transport stream has no index: reading from the front finds the same pictures.
+            Demuxer::Ts(_) => {}
             #[cfg(feature = "ffmpeg")]
             Demuxer::Ffmpeg(demuxer) => demuxer.seek(at)?,
         }
@@ -125,6 +128,7 @@ impl Input {
         }
         Ok(match &mut self.demuxer {
             Demuxer::Mp4(demuxer) => demuxer.next_item()?,
+            Demuxer::Ts(demuxer) => demuxer.next_item()?,
             #[cfg(feature = "ffmpeg")]
             Demuxer::Ffmpeg(demuxer) => demuxer.next_item()?,
         })
@@ -188,9 +192,15 @@ fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
             let tracks = demuxer.tracks().to_vec();
             ("mp4", Demuxer::Mp4(Box::new(demuxer)), tracks)
         }
+        Some(sv_container::Kind::Ts) => {
+            let demuxer = ts::Demuxer::open(reader, Limits::default())?;
+            let tracks = demuxer.tracks().to_vec();
+            ("mpegts", Demuxer::Ts(Box::new(demuxer)), tracks)
+        }
         Some(other) => {
             let message = format!(
-                "this is {other:?}, which only the feature \"ffmpeg\" reads; build with it switched on"
+                "this is {}, which only the feature \"ffmpeg\" reads; build with it switched on",
+                other.name()
             );
             return Err(Error::new(ErrorKind::Unsupported, message));
         }

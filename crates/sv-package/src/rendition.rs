@@ -132,7 +132,8 @@ impl Info {
             reorder: video.map_or(0, |v| v.reorder.ticks()),
             size: video.map(|v| (v.width, v.height)),
             sample_aspect: video.map(|v| v.sample_aspect).filter(|a| *a != Ratio::ONE),
-            frame_rate: video.and_then(|v| v.frame_rate),
+            // Some files name the rate of their clock; what nobody films at is measured instead.
+            frame_rate: video.and_then(|v| v.frame_rate).filter(|r| r.to_f64() <= 480.0),
             range: if color.is_pq() {
                 VideoRange::Pq
             } else if color.is_hlg() {
