@@ -26,6 +26,7 @@ mod language;
 pub mod mp4;
 mod num;
 pub mod ts;
+pub mod webvtt;
 
 pub use detect::{Kind, detect};
 pub use error::{Error, Result};

@@ -56,8 +56,8 @@ struct Elementary {
     duration: Duration,
     /// Audio: bytes of a frame that is not whole.
     rest: BytesMut,
-    /// A time stamp, and from which byte of `rest` on a frame must begin for it.
-    stamp: Option<(usize, i64)>,
+    /// Time stamps, and from which byte of `rest` on a frame must begin for each.
+    stamps: VecDeque<(usize, i64)>,
     /// The last time stamp, and samples since then, so that rounding does not add up.
     since: Option<i64>,
     samples: u64,
@@ -307,7 +307,11 @@ impl Parser {
             return Err(Error::LimitExceeded { what: "the size of a frame", offset: self.position, limit });
         }
         if let Some(pts) = pts {
-            stream.stamp = Some((stream.rest.len(), pts));
+            let from = stream.rest.len();
+            if stream.stamps.back().is_some_and(|(last, _)| *last == from) {
+                stream.stamps.pop_back();
+            }
+            stream.stamps.push_back((from, pts));
         }
         stream.rest.extend_from_slice(&payload);
         stream.frames(pid, false, &mut self.held);
@@ -350,7 +354,7 @@ impl Elementary {
             pending: None,
             duration: Duration::ZERO,
             rest: BytesMut::new(),
-            stamp: None,
+            stamps: VecDeque::new(),
             since: None,
             samples: 0,
         }
@@ -454,8 +458,9 @@ impl Elementary {
                     continue;
                 }
             };
-            if let Some((_, pts)) = self.stamp.take_if(|(from, _)| *from <= pos) {
+            while let Some((_, pts)) = self.stamps.front().copied().filter(|(from, _)| *from <= pos) {
                 (self.since, self.samples) = (Some(pts), 0);
+                self.stamps.pop_front();
             }
             let ticks = |samples: u64| {
                 let ticks = samples.saturating_mul(90_000).saturating_add(u64::from(frame.rate / 2));
@@ -482,7 +487,7 @@ impl Elementary {
         }
         let kept = data.get(pos.min(data.len())..).unwrap_or_default();
         self.rest.extend_from_slice(kept);
-        if let Some((from, _)) = &mut self.stamp {
+        for (from, _) in &mut self.stamps {
             *from = from.saturating_sub(pos);
         }
     }

@@ -4,3 +4,4 @@
 mod corpus;
 mod fragments;
 mod probe;
+mod webvtt;

@@ -12,11 +12,10 @@ use sv_core::{
 use super::atom::{Atom, Header, name};
 use super::moof::{self, Defaults, Fragment};
 use super::tables::{Cursor, Sample};
-use super::text;
 use super::trak::{self, Parsed, Trak};
 use super::window::Windows;
 use crate::num::{u64_of, usize_of};
-use crate::{Error, Kind, Result, detect};
+use crate::{Error, Kind, Result, detect, webvtt};
 
 /// Boxes in a row that hold nothing for us: a file of more is an attack, not a film.
 const MAX_IDLE_BOXES: usize = 1 << 16;
@@ -471,8 +470,8 @@ fn emit(
         protection,
     };
     if track.codec == Codec::WebVtt {
-        let cues = text::cues(&packet.data);
-        ready.extend(cues.into_iter().map(|data| Item::Packet(Packet { data, ..packet.clone() })));
+        let cues = webvtt::sample::parse(&packet.data).into_iter();
+        ready.extend(cues.map(|cue| Item::Packet(Packet { data: Bytes::from(cue.text), ..packet.clone() })));
     } else {
         ready.push_back(Item::Packet(packet));
     }

@@ -6,7 +6,6 @@ mod demux;
 mod entry;
 mod moof;
 mod tables;
-mod text;
 mod trak;
 mod window;
 

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use sv_core::{Packet, Timestamp};
 
-use super::boxes::Boxes;
+use crate::webvtt::sample;
 
 /// One sample and its span.
 pub(crate) struct Sample {
@@ -35,14 +35,8 @@ pub(crate) fn samples(from: Timestamp, packets: &[Packet]) -> Vec<Sample> {
                 showing.push(cue);
             }
         }
-        let mut w = Boxes::with_capacity(64);
-        if showing.is_empty() {
-            w.boxed(b"vtte", |_| {});
-        }
-        for cue in &showing {
-            w.boxed(b"vttc", |w| w.boxed(b"payl", |w| w.bytes(&cue.data)));
-        }
-        out.push(Sample { start, end, data: w.out.freeze() });
+        let data = sample::of_texts(showing.iter().map(|cue| &*cue.data));
+        out.push(Sample { start, end, data });
     }
     out
 }
