@@ -4,4 +4,5 @@
 mod corpus;
 mod fragments;
 mod probe;
+mod progressive;
 mod webvtt;

@@ -108,6 +108,10 @@ fn the_corpus_is_read_as_ffprobe_reads_it() {
         let mut ours: Vec<_> =
             document.cues().map(|c| (c.start.ticks(), c.end.ticks() - c.start.ticks())).collect();
         ours.sort_by_key(|cue| cue.0);
+        if path.ends_with("typical_with_bad_timestamps") {
+            assert_eq!(ours, [(0, 1234)]); // FFmpeg gives up at the first bad one
+            continue;
+        }
         assert_eq!(ours, theirs, "{}: {:?}", path.display(), document.warnings);
         compared += 1;
     }
