@@ -10,11 +10,10 @@ use crate::{corpus, probe};
 /// What a sink would do with the objects of one path.
 fn store(file: &mut Vec<u8>, object: Object) {
     let data = object.data.concat();
-    match object.write {
-        Write::Append => file.extend(data),
-        Write::Patch(at) => file[at as usize..at as usize + data.len()].copy_from_slice(&data),
-        Write::Whole => panic!("a part of a file is not the whole"),
-    }
+    let Write::At(at) = object.write else { panic!("a part of a file is not the whole") };
+    let end = at as usize + data.len();
+    file.resize(file.len().max(end), 0);
+    file[at as usize..end].copy_from_slice(&data);
 }
 
 fn rewrite(path: &std::path::Path, reserve: u32) -> Vec<u8> {

@@ -39,7 +39,7 @@ pub fn init_segment(tracks: &[&Track]) -> Result<Bytes> {
     w.boxed(b"moov", |w| {
         movie_header(w, 0, tracks);
         for track in tracks {
-            if let Err(error) = track_box(w, tracks, track, 0, &mut no_samples) {
+            if let Err(error) = track_box(w, tracks, track, 0, Edit::announced(track), &mut no_samples) {
                 result = Err(error);
             }
         }
@@ -70,7 +70,7 @@ pub fn init_segment(tracks: &[&Track]) -> Result<Bytes> {
     result.map(|()| w.out.freeze())
 }
 
-fn check(tracks: &[&Track]) -> Result<()> {
+pub(super) fn check(tracks: &[&Track]) -> Result<()> {
     let problem = |track: u32, problem| Err(Error::InvalidInput { track, problem });
     if tracks.is_empty() {
         return problem(0, "there is no track at all");
@@ -121,12 +121,15 @@ pub(super) fn track_box(
     tracks: &[&Track],
     track: &Track,
     duration: u64,
+    edit: Edit,
     tables: &mut dyn FnMut(&mut Boxes),
 ) -> Result<()> {
     let mut result = Ok(());
     w.boxed(b"trak", |w| {
-        track_header(w, tracks, track, duration);
-        edit_list(w, track, duration);
+        // What players show: all of the media but its start, and nothing for a while before.
+        let shown = edit.empty.saturating_add(duration.saturating_sub(edit.start.unsigned_abs()));
+        track_header(w, tracks, track, if duration == 0 { 0 } else { shown });
+        edit_list(w, track, duration, edit);
         w.boxed(b"mdia", |w| {
             media_header(w, track, duration);
             w.boxed(b"minf", |w| {
@@ -211,28 +214,47 @@ fn matrix(w: &mut Boxes, quarter_turns: u8, width: u32, height: u32) {
     }
 }
 
-/// `edts` where the media timeline begins before the presentation (ISO/IEC 14496-12, 8.6.6): sound
-/// that players must drop, pictures that are shown later than they are decoded.
-fn edit_list(w: &mut Boxes, track: &Track, duration: u64) {
-    let Some(base) = TimeBase::new(1, track.time_base.den()) else {
+/// Which part of the media players show, in the track's timescale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Edit {
+    /// How long nothing is shown at first.
+    pub(super) empty: u64,
+    /// The media time at which showing begins.
+    pub(super) start: i64,
+}
+
+impl Edit {
+    /// Takes back what the track says: sound that players must drop, pictures that are shown later
+    /// than they are decoded.
+    fn announced(track: &Track) -> Self {
+        let start = match (track.audio(), track.video()) {
+            (Some(audio), _) => TimeBase::new(1, audio.sample_rate)
+                .zip(TimeBase::new(1, track.time_base.den()))
+                .map(|(rate, base)| Timestamp::new(i64::from(audio.delay)).rescale(rate, base).ticks()),
+            (_, Some(video)) => i64::try_from(timescale_length(track, video.reorder)).ok(),
+            _ => None,
+        };
+        Self { empty: 0, start: start.unwrap_or(0) }
+    }
+}
+
+/// `edts` where it says more than nothing (ISO/IEC 14496-12, 8.6.6).
+fn edit_list(w: &mut Boxes, track: &Track, duration: u64, edit: Edit) {
+    if edit == Edit::default() {
         return;
-    };
-    let skipped = match (track.audio(), track.video()) {
-        (Some(audio), _) => TimeBase::new(1, audio.sample_rate)
-            .map(|samples| Timestamp::new(i64::from(audio.delay)).rescale(samples, base)),
-        (_, Some(video)) => i64::try_from(timescale_length(track, video.reorder)).ok().map(Timestamp::new),
-        _ => None,
-    };
-    let Some(skipped) = skipped.filter(|s| s.ticks() > 0) else {
-        return;
-    };
+    }
     w.boxed(b"edts", |w| {
         w.full(b"elst", 1, 0, |w| {
-            w.u32(1);
+            w.u32(if edit.empty > 0 { 2 } else { 1 });
+            if edit.empty > 0 {
+                w.u64(movie_ticks(track, edit.empty));
+                w.i64(-1);
+                w.u32(0x0001_0000);
+            }
             // In a fragmented file zero stands for "to the end".
-            let rest = duration.saturating_sub(skipped.ticks().unsigned_abs());
+            let rest = duration.saturating_sub(edit.start.unsigned_abs());
             w.u64(if duration == 0 { 0 } else { movie_ticks(track, rest) });
-            w.i64(skipped.ticks());
+            w.i64(edit.start);
             w.u32(0x0001_0000);
         });
     });

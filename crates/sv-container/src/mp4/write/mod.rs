@@ -5,6 +5,7 @@ mod event;
 mod fragment;
 mod index;
 mod init;
+pub mod progressive;
 mod sample_entry;
 pub(crate) mod text;
 

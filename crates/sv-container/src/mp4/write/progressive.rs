@@ -24,8 +24,8 @@ pub struct Options {
     pub reserve: u32,
 }
 
-/// Turns items into the bytes of a file, as [`Object`]s of one path: appended as they come, and
-/// patched at the end.
+/// Turns items into the bytes of a file, as [`Object`]s of one path: one behind the other as they
+/// come, and into their places in front at the end.
 ///
 /// Every track must be announced before the first packet. Memory grows by about 12 bytes a packet.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Writer {
         }
         let moov = self.index()?;
         let length = self.position.saturating_sub(self.mdat_at);
-        let patch = |at, bytes: Bytes| self.object(vec![bytes], Write::Patch(at));
+        let patch = |at, bytes: Bytes| self.object(vec![bytes], Write::At(at));
         let mdat = patch(self.mdat_at.saturating_add(8), Bytes::copy_from_slice(&length.to_be_bytes()));
         let room = usize::try_from(self.options.reserve).unwrap_or(0);
         let object = match room.checked_sub(moov.len()) {
@@ -146,7 +146,7 @@ impl Writer {
                 }
                 patch(self.reserve_at, w.out.freeze())
             }
-            _ => self.object(vec![moov], Write::Append),
+            _ => self.object(vec![moov], Write::At(self.position)),
         };
         self.ready.extend([mdat, object]);
         Ok(())
@@ -158,8 +158,9 @@ impl Writer {
 
     fn append(&mut self, data: Vec<Bytes>) {
         let bytes = data.iter().fold(0u64, |n, part| n.saturating_add(u64_of(part.len())));
-        self.position = self.position.saturating_add(bytes);
-        let object = self.object(data, Write::Append);
+        let at = self.position;
+        self.position = at.saturating_add(bytes);
+        let object = self.object(data, Write::At(at));
         self.ready.push_back(object);
     }
 
@@ -300,7 +301,8 @@ impl Lane {
     }
 
     fn end_sample(&mut self, ticks: u64) -> Result<()> {
-        let length = u32::try_from(ticks).map_err(|_| self.invalid("a packet lasts longer than 2^32 ticks"))?;
+        let length =
+            u32::try_from(ticks).map_err(|_| self.invalid("a packet lasts longer than 2^32 ticks"))?;
         self.durations.push(length);
         self.ticks = self.ticks.saturating_add(ticks);
         self.pending_ticks = self.pending_ticks.saturating_add(ticks);
