@@ -14,7 +14,8 @@ use crate::{Error, Stage};
 pub struct Options {
     /// Who does it.
     pub backend: Backend,
-    /// Threads inside the decoder; each one more holds one more picture in memory.
+    /// Threads inside the decoder, or 0 for as many as the size of the picture asks for. Each one
+    /// more holds one more picture in memory.
     pub threads: u32,
     /// Bounds on what a hostile input may cost.
     pub limits: Limits,
@@ -22,7 +23,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { backend: Backend::Auto, threads: 2, limits: Limits::default() }
+        Self { backend: Backend::Auto, threads: 0, limits: Limits::default() }
     }
 }
 
