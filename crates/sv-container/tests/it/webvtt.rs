@@ -112,10 +112,17 @@ fn the_corpus_is_read_as_ffprobe_reads_it() {
             assert_eq!(ours, [(0, 1234)]); // FFmpeg gives up at the first bad one
             continue;
         }
+        if theirs.is_empty() {
+            // FFmpeg 5.1 finds nothing behind some style sheets: then every timing line must count.
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(text.contains("STYLE"), "{}", path.display());
+            assert_eq!(ours.len(), text.matches("-->").count(), "{}", path.display());
+            continue;
+        }
         assert_eq!(ours, theirs, "{}: {:?}", path.display(), document.warnings);
         compared += 1;
     }
-    assert!(compared > 8, "only {compared} files");
+    assert!(compared > 6, "only {compared} files");
 }
 
 fn cues() -> impl Strategy<Value = Vec<Cue>> {
