@@ -141,7 +141,7 @@ impl App {
                 }
                 tracing::warn!(video = id, %error, "a transcode failed");
                 self.metrics.jobs_failed.add(1);
-                let problem = VideoProblem { code: error.kind().as_str().into(), detail: error.to_string() };
+                let problem = VideoProblem { code: error.kind().as_str().into(), detail };
                 self.store.fail_run(id, &problem)?;
                 self.bus.tell(What::Failed { video_id: id.to_owned(), error: problem });
             }

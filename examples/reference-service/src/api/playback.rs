@@ -1,9 +1,10 @@
 //! Serves what was packaged, to those who hold a token.
 
+use std::io::ErrorKind as Io;
+
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use streamverse::core::ErrorKind;
 use tower_http::services::ServeFile;
 
 use crate::app::{App, Shared};
@@ -34,11 +35,13 @@ pub(super) async fn play(
     }
     let (kind, cache) = describe(&path);
     let mut file = ServeFile::new(app.files.video(&id).join(&path));
-    let answer = file.try_call(request).await?;
-    if answer.status() == StatusCode::NOT_FOUND {
-        return Err(Problem::not_found("such file"));
-    }
-    let mut answer = answer.into_response();
+    let mut answer = match file.try_call(request).await {
+        Ok(answer) if answer.status() != StatusCode::NOT_FOUND => answer.into_response(),
+        Err(error) if !matches!(error.kind(), Io::NotFound | Io::NotADirectory | Io::IsADirectory) => {
+            return Err(Problem::internal(error));
+        }
+        _ => return Err(Problem::not_found("such file")),
+    };
     let headers: &mut HeaderMap = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
@@ -57,7 +60,6 @@ pub(super) fn authorise(app: &App, video: &str, token: &str) -> Result<()> {
             "expired" => "the link has expired; ask for the video again to get a new one",
             _ => "the link is not good for this video",
         };
-        debug_assert!(matches!(error.kind(), ErrorKind::Unauthenticated | ErrorKind::PermissionDenied));
         Problem::new(StatusCode::FORBIDDEN, code, detail)
     })
 }

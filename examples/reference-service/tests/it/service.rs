@@ -138,7 +138,8 @@ impl Service {
             if let Some(found) = look() {
                 return found;
             }
-            assert!(Instant::now() < end, "waited in vain:\n{}", self.log());
+            let tail = || self.log().lines().rev().take(10).map(|l| format!("{l}\n")).collect::<String>();
+            assert!(Instant::now() < end, "waited in vain; the log ends with, newest first:\n{}", tail());
             std::thread::yield_now();
             std::thread::park_timeout(Duration::from_millis(50));
         }

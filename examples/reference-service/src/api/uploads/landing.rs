@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
@@ -26,6 +27,8 @@ use crate::store::Upload;
 const STEP: u64 = 8 << 20;
 /// Pieces on their way to the disk; a slow disk slows the client down instead of filling memory.
 const PIECES: usize = 16;
+/// How long a client that was refused may go on sending. Most read the answer only at the end.
+const LINGER: Duration = Duration::from_secs(30);
 
 enum Piece {
     Bytes(Bytes),
@@ -38,18 +41,22 @@ enum Piece {
 pub(crate) struct Landing<T> {
     pieces: Sender<Piece>,
     landed: JoinHandle<Result<T>>,
+    refused: Option<Instant>,
 }
 
 impl<T: Send + 'static> Landing<T> {
     fn begin(app: &Shared, land: impl FnOnce(&App, Receiver<Piece>) -> Result<T> + Send + 'static) -> Self {
         let (pieces, receiver) = mpsc::channel(PIECES);
         let app = Arc::clone(app);
-        Self { pieces, landed: tokio::task::spawn_blocking(move || land(&app, receiver)) }
+        Self { pieces, landed: tokio::task::spawn_blocking(move || land(&app, receiver)), refused: None }
     }
 
-    /// Hands bytes over; `false` when no more are taken, and [`finish`](Self::finish) says why.
+    /// Hands bytes over; `false` when it is time to stop, and [`finish`](Self::finish) says why.
     pub(crate) async fn push(&mut self, bytes: Bytes) -> bool {
-        self.pieces.send(Piece::Bytes(bytes)).await.is_ok()
+        if self.refused.is_none() && self.pieces.send(Piece::Bytes(bytes)).await.is_ok() {
+            return true;
+        }
+        self.refused.get_or_insert_with(Instant::now).elapsed() < LINGER
     }
 
     /// That was all.
