@@ -18,11 +18,10 @@ pub(crate) fn decoder(track: &Track, options: &decode::Options) -> Result<Box<dy
     let mut settings = ffdecode::Settings::default();
     settings.threads = match (options.threads, track.video()) {
         // One keeps up with several encoders of smaller pictures on one core each.
-        (0, Some(video)) => match u64::from(video.width) * u64::from(video.height) {
-            ..=1_000_000 => 1,
-            ..=2_500_000 => 2,
-            _ => 4,
-        },
+        (0, Some(video)) => {
+            let pixels = u64::from(video.width) * u64::from(video.height);
+            1 + u32::from(pixels > 1_000_000) + 2 * u32::from(pixels > 2_500_000)
+        }
         (threads, _) => threads.max(1),
     };
     settings.pixels = options.limits.pixels;
