@@ -34,7 +34,11 @@ pub(super) async fn play(
         return Err(Problem::not_found("such file"));
     }
     let (kind, cache) = describe(&path);
-    let mut file = ServeFile::new(app.files.video(&id).join(&path));
+    let place = app.files.video(&id).join(&path);
+    if !tokio::fs::metadata(&place).await.is_ok_and(|m| m.is_file()) {
+        return Err(Problem::not_found("such file"));
+    }
+    let mut file = ServeFile::new(place);
     let mut answer = match file.try_call(request).await {
         Ok(answer) if answer.status() != StatusCode::NOT_FOUND => answer.into_response(),
         Err(error) if !matches!(error.kind(), Io::NotFound | Io::NotADirectory | Io::IsADirectory) => {
