@@ -61,6 +61,8 @@ struct Elementary {
     /// The last time stamp, and samples since then, so that rounding does not add up.
     since: Option<i64>,
     samples: u64,
+    /// When the last frame was decoded: broken streams go back, packets never do.
+    last: Timestamp,
 }
 
 impl Parser {
@@ -357,6 +359,7 @@ impl Elementary {
             stamps: VecDeque::new(),
             since: None,
             samples: 0,
+            last: Timestamp::new(i64::MIN),
         }
     }
 
@@ -471,7 +474,8 @@ impl Elementary {
             self.configure(pid, frame.config, &payload, out);
             if let (Some(since), Some(_)) = (self.since, &self.track) {
                 let (begin, end) = (ticks(self.samples), ticks(end));
-                let at = Timestamp::new(since.saturating_add(begin));
+                let at = Timestamp::new(since.saturating_add(begin)).max(self.last);
+                self.last = at;
                 out.push_back(Item::Packet(Packet {
                     track: TrackId(u32::from(pid)),
                     pts: at,

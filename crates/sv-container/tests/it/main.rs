@@ -3,6 +3,8 @@
 
 mod corpus;
 mod fragments;
+mod hostile;
+mod oracle;
 mod probe;
 mod progressive;
 mod webvtt;

@@ -112,6 +112,10 @@ fn the_corpus_is_read_as_ffprobe_reads_it() {
             assert_eq!(ours, [(0, 1234)]); // FFmpeg gives up at the first bad one
             continue;
         }
+        if path.ends_with("typical_no_hours_and_millis") {
+            assert!(ours.len() == 3 && ours.ends_with(&theirs)); // FFmpeg insists on hours
+            continue;
+        }
         if theirs.is_empty() {
             // FFmpeg 5.1 finds nothing behind some style sheets: then every timing line must count.
             let text = String::from_utf8_lossy(&bytes);

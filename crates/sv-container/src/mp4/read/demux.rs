@@ -67,6 +67,8 @@ struct Lane {
     description: u32,
     /// Samples decoded before this media time are passed over, after a seek.
     from: i64,
+    /// When the last packet was decoded: broken files go back, packets never do.
+    last: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Demuxer {
@@ -460,10 +462,13 @@ fn emit(
     let data = windows.get(sample.offset, usize_of(sample.size), || {
         format!("sample {} of track {}", sample.number.saturating_add(1), track.id.0)
     })?;
+    let dts = Timestamp::new(sample.dts.saturating_add(trak.edit.shift));
+    let dts = lane.last.map_or(dts, |last| dts.max(last));
+    lane.last = Some(dts);
     let packet = Packet {
         track: track.id,
         pts: Timestamp::new(pts),
-        dts: Timestamp::new(sample.dts.saturating_add(trak.edit.shift)),
+        dts,
         duration: Duration::new(u64::from(sample.duration)),
         key: sample.key || track.kind() == TrackKind::Audio,
         data,

@@ -1,0 +1,230 @@
+//! What must hold for any bytes at all. The fuzz targets run these, and so do the tests over
+//! truncated, flipped and once-fatal files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sv_codec::{aac, ac3, av1, flac, h264, hevc, mpa, nal, opus, rfc6381, vp9};
+use sv_container::{mp4, ts, webvtt};
+use sv_core::{
+    Codec, Duration, Item, Limits, Media, Packet, Source, TimeBase, Timestamp, Track, TrackId, VideoInfo,
+};
+
+/// Small enough that a hostile file can't make a run slow.
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.structure_bytes = 1 << 20;
+    limits.packet_bytes = 1 << 20;
+    limits.samples = 1 << 16;
+    limits
+}
+
+/// What every source promises about its packets.
+#[derive(Default)]
+struct Promises {
+    tracks: BTreeMap<TrackId, Option<Timestamp>>,
+}
+
+impl Promises {
+    fn check(&mut self, item: &Item) {
+        match item {
+            Item::Track(track) => {
+                let _ = rfc6381::string(track);
+                self.tracks.entry(track.id).or_default();
+            }
+            Item::Packet(packet) => {
+                let last = self.tracks.get_mut(&packet.track).expect("a packet comes after its track");
+                assert!(last.is_none_or(|last| last <= packet.dts), "decoding times never fall");
+                *last = Some(packet.dts);
+                let runs = packet.protection.iter().flat_map(|p| p.subsamples.iter());
+                let covered: u64 = runs.map(|s| u64::from(s.clear) + u64::from(s.protected)).sum();
+                assert!(covered == 0 || covered == packet.data.len() as u64, "subsamples cover their packet");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reads the bytes as MP4, from the start and from a place in the middle.
+pub(crate) fn mp4(data: &[u8]) {
+    let source = Arc::new(Bytes::copy_from_slice(data));
+    let Ok(mut demuxer) = mp4::Demuxer::open(source, limits()) else { return };
+    let mut promises = Promises::default();
+    let mut middle = None;
+    while let Ok(Some(item)) = demuxer.next_item() {
+        promises.check(&item);
+        if let Item::Packet(packet) = &item {
+            middle = Some((packet.track, packet.pts));
+        }
+    }
+    if let Some((track, pts)) = middle
+        && demuxer.seek(track, Timestamp::new(pts.ticks() / 2)).is_ok()
+    {
+        promises.tracks.values_mut().for_each(|last| *last = None);
+        while let Ok(Some(item)) = demuxer.next_item() {
+            promises.check(&item);
+        }
+    }
+}
+
+/// Reads the bytes as a transport stream: whole, and in pieces, which must make no difference.
+pub(crate) fn ts(data: &[u8]) {
+    let read = |piece: usize| {
+        let mut parser = ts::Parser::new(limits());
+        let mut promises = Promises::default();
+        let mut packets = BTreeMap::<TrackId, Vec<Packet>>::new();
+        let mut drain = |parser: &mut ts::Parser| {
+            while let Some(item) = parser.pull() {
+                promises.check(&item);
+                if let Item::Packet(packet) = item {
+                    packets.entry(packet.track).or_default().push(packet);
+                }
+            }
+        };
+        for piece in data.chunks(piece) {
+            if parser.push(piece).is_err() {
+                return None;
+            }
+            drain(&mut parser);
+        }
+        parser.finish().ok()?;
+        drain(&mut parser);
+        Some(packets)
+    };
+    let whole = read(data.len().max(1));
+    if data.len() < 100_000 {
+        assert_eq!(whole, read(777), "pieces make no difference");
+    }
+}
+
+/// Reads the bytes as WebVTT and SubRip; what was read can be written and read again.
+pub(crate) fn webvtt(data: &[u8]) {
+    let first = [webvtt::parse(data, &limits()), webvtt::parse_srt(data, &limits())];
+    for document in first.into_iter().flatten() {
+        let text = document.to_string();
+        let again = webvtt::parse(text.as_bytes(), &limits()).expect("what we write, we read");
+        assert_eq!(again.cues().count(), document.cues().count(), "no cue is lost: {text}");
+        let _ = document.segment(Timestamp::new(500), Timestamp::new(5000), None);
+    }
+    let cues = webvtt::sample::parse(data);
+    if !cues.is_empty() {
+        assert_eq!(webvtt::sample::parse(&webvtt::sample::build(&cues)), cues);
+    }
+}
+
+/// Reads the bytes as every codec header there is; configurations survive being written.
+pub(crate) fn codec_headers(data: &[u8]) {
+    let bytes = Bytes::copy_from_slice(data);
+    let codecs = [
+        Codec::H264,
+        Codec::Hevc,
+        Codec::Av1,
+        Codec::Vp9,
+        Codec::Aac,
+        Codec::Opus,
+        Codec::Ac3,
+        Codec::Eac3,
+        Codec::Flac,
+        Codec::Mp3,
+    ];
+    for codec in codecs {
+        let (config, packet) = data.split_at(data.len() / 2);
+        let _ = sv_codec::describe(codec, data, None);
+        let _ = sv_codec::describe(codec, config, Some(packet));
+        let _ = rfc6381::string(&Track { codec, config: bytes.clone(), ..track(1000) });
+    }
+    if let Ok(config) = h264::Config::parse(data) {
+        assert_eq!(h264::Config::parse(&config.build()), Ok(config));
+    }
+    if let Ok(config) = hevc::Config::parse(data)
+        && config.arrays.len() < 256
+    {
+        assert_eq!(hevc::Config::parse(&config.build()), Ok(config));
+    }
+    if let Ok(config) = av1::Config::parse(data) {
+        let _ = config.sequence();
+        assert_eq!(av1::Config::parse(&config.build()), Ok(config));
+    }
+    if let Ok(config) = opus::Config::parse(data) {
+        assert_eq!(opus::Config::parse_head(&config.build_head()), Ok(config));
+    }
+    if let Ok(Ok(built)) = aac::Config::parse(data).map(|c| c.build()) {
+        assert!(aac::Config::parse(&built).is_ok());
+    }
+    let (mut avc, mut hevc) = (h264::Slices::default(), hevc::Slices::default());
+    for unit in nal::annex_b(data) {
+        let _ = (avc.parameter_set(unit.data), hevc.parameter_set(unit.data));
+        for len in [avc.header_len(unit.data), hevc.header_len(unit.data)].into_iter().flatten() {
+            assert!(len <= unit.data.len(), "a header lies within its unit");
+        }
+        let _ = (h264::is_recovery_point(unit.data), hevc::sei::hdr([unit.data]));
+    }
+    let _ = (av1::Config::from_packet(data), av1::is_key(data), av1::metadata::hdr(data));
+    if let Ok(bare) = av1::without_delimiters(&bytes) {
+        assert_eq!(av1::without_delimiters(&bare), Ok(bare.clone()));
+    }
+    let total: usize = vp9::frames(data).iter().map(|frame| frame.len()).sum();
+    assert!(total <= data.len(), "frames lie within their packet");
+    let _ = (vp9::Config::from_packet(data, 30), ac3::Header::parse(data), ac3::build_dec3(data));
+    let _ = (
+        mpa::Header::parse(data),
+        aac::adts::Header::parse(data),
+        flac::StreamInfo::parse(data),
+        opus::samples(data),
+    );
+}
+
+/// A track that asks nothing of its codec.
+fn track(timescale: u32) -> Track {
+    Track {
+        id: TrackId(1),
+        codec: Codec::Av1,
+        time_base: TimeBase::new(1, timescale.max(1)).expect("a positive timescale"),
+        config: Bytes::from_static(&[0x81, 0, 0, 0]),
+        media: Media::Video(VideoInfo::new(16, 16)),
+        language: None,
+        label: None,
+        default: true,
+        duration: None,
+        bitrate: None,
+        protection: None,
+    }
+}
+
+/// Packets made of the bytes: what is written as fragments is read again.
+pub(crate) fn mp4_roundtrip(data: &[u8]) {
+    let track = track(data.len() as u32);
+    let mut dts = 0i64;
+    let packets: Vec<Packet> = data
+        .chunks_exact(4)
+        .map(|c| {
+            let at = dts;
+            dts += i64::from(c[1] / 4);
+            Packet {
+                track: track.id,
+                pts: Timestamp::new(at + i64::from(c[2]) - 100),
+                dts: Timestamp::new(at),
+                duration: Duration::new(u64::from(c[1] / 4)),
+                key: c[3] & 1 == 0,
+                data: Bytes::from(vec![c[0]; usize::from(c[3] >> 1) + 1]),
+                protection: None,
+            }
+        })
+        .collect();
+    let mut file = mp4::init_segment(&[&track]).expect("a plain track").to_vec();
+    for (index, chunk) in packets.chunks(5).enumerate() {
+        let base = chunk[0].dts;
+        let parts = mp4::fragment(&track, index as u32 + 1, base, chunk, &mp4::Options::default());
+        parts.expect("plain packets").iter().for_each(|part| file.extend_from_slice(part));
+    }
+    let mut demuxer =
+        mp4::Demuxer::open(Arc::new(Bytes::from(file)), Limits::default()).expect("our own file");
+    let mut back = Vec::new();
+    while let Some(item) = demuxer.next_item().expect("our own file") {
+        if let Item::Packet(packet) = item {
+            back.push(packet);
+        }
+    }
+    assert_eq!(back, packets);
+}
