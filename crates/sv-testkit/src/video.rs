@@ -17,7 +17,7 @@ const NUMBER_BITS: usize = 20;
 /// Numbers above this wrap around.
 pub const MOST_FRAMES: u32 = 1 << NUMBER_BITS;
 
-/// A moving test picture: colour bars, a travelling ramp, a bouncing square, the timecode and the
+/// A moving test picture: colour bars, travelling waves, a bouncing square, the timecode and the
 /// frame number in large digits, and along the bottom the number as black and white blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Pattern {
@@ -84,8 +84,8 @@ impl Pattern {
         let mut canvas = Canvas::new(self);
         canvas.background(n);
         canvas.square(n);
-        canvas.text(&self.timecode(n), 6);
-        canvas.text(&format!("#{n:06}"), 12);
+        canvas.text(&self.timecode(n), 7);
+        canvas.text(&format!("#{n:06}"), 10);
         canvas.code(n);
         VideoFrame {
             pts,
@@ -136,22 +136,21 @@ impl Canvas {
     }
 
     fn background(&mut self, n: u32) {
-        let shift = n as usize * 3;
+        let n = n as usize;
+        let bars = |y: usize, height: usize| y < height / 3;
         for y in 0..self.height {
             for x in 0..self.width {
-                let bar = BARS[(x * 8 / self.width) % 8];
-                let value =
-                    if y < self.height / 3 { bar[0] } else { 40 + ((x + 2 * y + shift) / 2 % 160) as u8 };
-                self.planes[0][y * self.width + x] = value;
+                let bar = BARS[(x * 8 / self.width) % 8][0];
+                let wave = 44 + wave((x + 2 * y + 3 * n) / 2, 120) / 2;
+                self.planes[0][y * self.width + x] = if bars(y, self.height) { bar } else { wave };
             }
         }
         let (w, h) = (self.width.div_ceil(2), self.height.div_ceil(2));
         for y in 0..h {
             for x in 0..w {
                 let bar = BARS[(x * 8 / w) % 8];
-                let moving =
-                    [bar[0], 108 + ((y + n as usize) % 40) as u8, 108 + ((x + n as usize) % 40) as u8];
-                let color = if y < h / 3 { bar } else { moving };
+                let moving = [bar[0], 132 + wave(x + n, 100) / 8, 104 + wave(y + n, 80) / 5];
+                let color = if bars(y, h) { bar } else { moving };
                 self.planes[1][y * w + x] = color[1];
                 self.planes[2][y * w + x] = color[2];
             }
@@ -166,26 +165,36 @@ impl Canvas {
         };
         let x = bounce(n as usize * 5, self.width - side);
         let y = bounce(n as usize * 3, self.height * 7 / 8 - side);
-        self.fill(x, y, side, side, 210);
+        self.fill((x, y), (side, side), [190, 60, 160]);
     }
 
-    fn fill(&mut self, x: usize, y: usize, w: usize, h: usize, value: u8) {
+    fn fill(&mut self, (x, y): (usize, usize), (w, h): (usize, usize), [luma, u, v]: [u8; 3]) {
         for row in y..(y + h).min(self.height) {
             let end = (x + w).min(self.width);
-            self.planes[0][row * self.width + x.min(end)..row * self.width + end].fill(value);
+            self.planes[0][row * self.width + x.min(end)..row * self.width + end].fill(luma);
+        }
+        let (cw, ch) = (self.width.div_ceil(2), self.height.div_ceil(2));
+        for row in y / 2..(y + h).div_ceil(2).min(ch) {
+            let end = (x + w).div_ceil(2).min(cw);
+            let range = row * cw + (x / 2).min(end)..row * cw + end;
+            self.planes[1][range.clone()].fill(u);
+            self.planes[2][range].fill(v);
         }
     }
 
     /// A centred line whose top is so many sixteenths of the height down.
     fn text(&mut self, text: &str, sixteenths: usize) {
-        let dot = (self.width / (text.len() * 6 + 6)).min(self.height / 40).max(1);
-        let (w, h) = (text.len() * 6 * dot, 9 * dot);
+        const BLACK: [u8; 3] = [16, 128, 128];
+        const WHITE: [u8; 3] = [235, 128, 128];
+        let dot = (self.width / (text.len() * 6 + 24)).min(self.height / 56).max(1);
+        let (w, h) = (text.len() * 6 * dot, 7 * dot);
         let (left, top) = (self.width.saturating_sub(w) / 2, self.height * sixteenths / 16);
-        self.fill(left.saturating_sub(dot), top.saturating_sub(dot), w + dot, h, 16);
+        let corner = (left.saturating_sub(2 * dot), top.saturating_sub(2 * dot));
+        self.fill(corner, (w + 3 * dot, h + 4 * dot), BLACK);
         for (i, character) in text.chars().enumerate() {
             for (row, bits) in glyph(character).into_iter().enumerate() {
                 for column in (0..5).filter(|c| bits >> (4 - c) & 1 == 1) {
-                    self.fill(left + (i * 6 + column) * dot, top + row * dot, dot, dot, 235);
+                    self.fill((left + (i * 6 + column) * dot, top + row * dot), (dot, dot), WHITE);
                 }
             }
         }
@@ -195,12 +204,9 @@ impl Canvas {
         for (i, white) in code_of(n).into_iter().enumerate() {
             let (from, to) = (i * self.width / BLOCKS, (i + 1) * self.width / BLOCKS);
             let top = self.height * 7 / 8;
-            self.fill(from, top, to - from, self.height - top, if white { 235 } else { 16 });
-        }
-        // Neutral colour under it, so that the conversion to other spaces can't tint the blocks.
-        let (w, h) = (self.width.div_ceil(2), self.height.div_ceil(2));
-        for plane in &mut self.planes[1..] {
-            plane[(h * 7 / 8) * w..].fill(128);
+            let level = if white { 235 } else { 16 };
+            // Neutral, so that conversions to other colour spaces can't tint the blocks.
+            self.fill((from, top), (to - from, self.height - top), [level, 128, 128]);
         }
     }
 
@@ -213,6 +219,12 @@ impl Canvas {
         });
         Planes { format: self.format, planes: planes.collect() }
     }
+}
+
+/// Up and down between 0 and `half`, which is at most 255.
+fn wave(at: usize, half: usize) -> u8 {
+    let at = at % (2 * half);
+    (if at < half { at } else { 2 * half - at }) as u8
 }
 
 fn code_of(n: u32) -> [bool; BLOCKS] {
