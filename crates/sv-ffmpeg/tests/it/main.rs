@@ -1,0 +1,5 @@
+//! The demuxer against strangers' files, the codecs against the ffmpeg program.
+
+mod demux;
+mod hostile;
+mod probe;
