@@ -28,7 +28,6 @@ pub mod package_files;
 mod probe;
 mod text;
 pub mod vod;
-mod webvtt;
 mod work;
 
 pub use doctor::{Doctor, doctor};

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::webvtt;
-use sv_core::{Bytes, Codec, ErrorKind, Media, TextInfo, TimeBase, Track, TrackId};
+use sv_container::webvtt;
+use sv_core::{Bytes, Codec, ErrorKind, Limits, Media, TextInfo, TimeBase, Track, TrackId};
 use sv_package::{Info, Packager, Rendition};
 
 use crate::work::Work;
@@ -22,8 +22,11 @@ pub(crate) fn read(path: &Path) -> Result<String> {
         return Err(Error::new(ErrorKind::LimitExceeded, message).context(what()));
     }
     let raw = std::fs::read(path).map_err(|e| Error::from(e).context(what()))?;
-    let text = String::from_utf8_lossy(&raw);
-    let document = webvtt::parse_any(&text).map_err(|e| Error::from(e).context(what()))?;
+    // The ending says which of the two it claims to be; both are read with forbearance.
+    let limits = Limits::default();
+    let srt = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("srt"));
+    let document = if srt { webvtt::parse_srt(&raw, &limits) } else { webvtt::parse(&raw, &limits) };
+    let document = document.map_err(|e| Error::from(e).context(what()))?;
     Ok(document.to_string())
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::webvtt;
 use serde_json::json;
+use sv_container::webvtt;
 use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, TimeBase, Timestamp, Track, TrackId, TrackKind};
 use sv_transcode::{Ladder, Rung, audio, decode, encode, filter, poster};
 
@@ -229,15 +229,18 @@ impl Subtitles {
         let mut document = webvtt::Document::default();
         while let Some(item) = input.next_item()? {
             let Item::Packet(packet) = item else { continue };
-            let at = packet.pts.rescale(self.track.time_base, TimeBase::MILLIS).ticks();
-            let length = packet.duration.rescale(self.track.time_base, TimeBase::MILLIS).ticks();
-            let Ok(from) = u64::try_from(at) else { continue };
-            document.cues.push(webvtt::Cue {
-                start: Duration::from_millis(from),
-                end: Duration::from_millis(from.saturating_add(length)),
-                text: String::from_utf8_lossy(&packet.data).into_owned(),
+            let start = packet.pts.rescale(self.track.time_base, TimeBase::MILLIS);
+            let length = packet.duration.rescale(self.track.time_base, TimeBase::MILLIS);
+            if start < Timestamp::ZERO {
+                continue;
+            }
+            document.blocks.push(webvtt::Block::Cue(webvtt::Cue {
+                start,
+                end: start.saturating_add(length),
+                // Matroska keeps the line ends that the subtitles came with.
+                text: String::from_utf8_lossy(&packet.data).replace('\r', ""),
                 ..webvtt::Cue::default()
-            });
+            }));
         }
         Ok(document.to_string())
     }

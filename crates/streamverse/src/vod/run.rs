@@ -22,7 +22,7 @@ use crate::work::{self, Work};
 use crate::{Error, Result, text};
 
 /// Bytes that wait between two threads: some pictures of 720p, one of 4K and a little more.
-const QUEUE: usize = 6 << 20;
+const QUEUE: usize = 2 << 20;
 
 /// Does the work of one request.
 #[derive(Debug)]

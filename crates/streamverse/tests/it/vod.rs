@@ -113,6 +113,50 @@ fn a_turned_clip_is_shown_upright() {
 }
 
 #[test]
+fn subtitles_inside_the_file_come_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let words = dir.path().join("words.srt");
+    std::fs::write(&words, "1\n00:00:00,500 --> 00:00:01,500\nGood <i>morning</i>\n\n2\n00:00:02,000 --> 00:00:03,000\nTwo\nlines\n").unwrap();
+    let args = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=320x180:r=25:d=4",
+        "-i",
+        words.to_str().unwrap(),
+        "-map",
+        "0:v",
+        "-map",
+        "1:s",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-metadata:s:s:0",
+        "language=eng",
+    ];
+    for (name, codec) in [("film.mkv", "srt"), ("film.mp4", "mov_text")] {
+        let Some(source) = kit::make(dir.path(), name, &[&args[..], &["-c:s", codec]].concat()) else {
+            return;
+        };
+        let output = dir.path().join(codec);
+        let report = vod::start(quick(&source, &output)).unwrap().1.run().unwrap();
+        let text = report.renditions.iter().find(|r| r.kind == "text").unwrap();
+        assert_eq!(text.language.as_deref(), Some("en"), "{name}");
+        // A reader that is not ours gives the words back.
+        let vtt = output.join(format!("{}.vtt", text.name));
+        let said = kit::run(
+            &tool("ffmpeg").unwrap(),
+            &["-v", "error", "-i", vtt.to_str().unwrap(), "-f", "srt", "-"],
+        );
+        assert!(said.contains("00:00:00,500 --> 00:00:01,500\nGood"), "{name}: {said}");
+        assert!(said.contains("00:00:02,000 --> 00:00:03,000\nTwo\nlines"), "{name}: {said}");
+        let master = std::fs::read_to_string(output.join("master.m3u8")).unwrap();
+        assert!(master.contains("TYPE=SUBTITLES") && master.contains("LANGUAGE=\"en\""), "{master}");
+    }
+}
+
+#[test]
 fn hdr_is_kept_where_the_codec_can_and_never_mislabelled() {
     let Some(source) = corpus("shaka/inputs/bear-640x360-hevc-hdr10.mp4") else { return };
     let dir = tempfile::tempdir().unwrap();
