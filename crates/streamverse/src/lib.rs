@@ -30,6 +30,11 @@ mod text;
 pub mod vod;
 mod work;
 
+/// The README's quick start is compiled, so that it tells the truth.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 pub use doctor::{Doctor, doctor};
 pub use error::{Error, Result};
 pub use probe::{Picture, Probe, Sound, Stream, probe};

@@ -7,6 +7,8 @@ mod encryption;
 mod kit;
 #[cfg(feature = "ffmpeg")]
 mod manifests;
+#[cfg(not(feature = "ffmpeg"))]
+mod pure;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod resume;
 #[cfg(feature = "cli")]
