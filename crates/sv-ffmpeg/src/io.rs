@@ -17,6 +17,7 @@ const BUFFER: usize = 64 << 10;
 struct State {
     reader: Arc<dyn ReadAt>,
     position: u64,
+    scratch: Vec<u8>,
     error: Option<std::io::Error>,
 }
 
@@ -37,7 +38,8 @@ impl Io {
         if buffer.is_null() {
             check(-ENOMEM, || "allocate a read buffer".into())?;
         }
-        let state = Box::into_raw(Box::new(State { reader, position: 0, error: None }));
+        let state =
+            Box::into_raw(Box::new(State { reader, position: 0, scratch: vec![0; BUFFER], error: None }));
         // SAFETY: the context takes over the buffer; `state` outlives it, see `drop`.
         let context = unsafe {
             ff::avio_alloc_context(
@@ -89,17 +91,20 @@ impl Drop for Io {
 
 unsafe extern "C" fn read(opaque: *mut c_void, buffer: *mut u8, size: i32) -> i32 {
     let Ok(size) = usize::try_from(size) else { return -EINVAL };
-    // SAFETY: `opaque` is the `State` that `Io::new` gave, used by one thread at a time; FFmpeg
-    // gives `size` writable bytes, cleared here because Rust must not see uninitialised ones.
-    let (state, buffer) = unsafe {
-        buffer.write_bytes(0, size);
-        (&mut *opaque.cast::<State>(), std::slice::from_raw_parts_mut(buffer, size))
-    };
+    // SAFETY: `opaque` is the `State` that `Io::new` gave, used by one thread at a time.
+    let state = unsafe { &mut *opaque.cast::<State>() };
+    // FFmpeg's memory is not initialised, and where nothing is read it must stay as it is: FFmpeg
+    // goes back to what is in there. So we read into our own and copy what came.
+    let size = size.min(state.scratch.len());
+    let (position, reader) = (state.position, Arc::clone(&state.reader));
+    let scratch = state.scratch.get_mut(..size).unwrap_or_default();
     // A reader that panics must not unwind through C.
-    match catch_unwind(AssertUnwindSafe(|| state.reader.read_at(state.position, buffer))) {
+    match catch_unwind(AssertUnwindSafe(|| reader.read_at(position, scratch))) {
         Ok(Ok(0)) => ff::AVERROR_EOF,
         Ok(Ok(n)) => {
             let n = n.min(size);
+            // SAFETY: FFmpeg's buffer has room for what it asked for, and `n` is not more.
+            unsafe { std::ptr::copy_nonoverlapping(state.scratch.as_ptr(), buffer, n) };
             state.position = state.position.saturating_add(n as u64);
             n as i32
         }
