@@ -1,7 +1,7 @@
 // What every test here needs: a browser, the service on a folder of its own, and patience that
 // waits for conditions instead of counting seconds.
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { accessSync, constants, createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -32,25 +32,45 @@ function onPath(names) {
 
 const browserProgram = process.env.CHROMIUM ?? onPath(['chromium', 'chromium-browser', 'google-chrome']);
 
-function newestService() {
-  if (process.env.STREAMVERSE_SERVICE) return process.env.STREAMVERSE_SERVICE;
+/** The newer of the two builds of one of our programs. */
+function built(name) {
   const target = process.env.CARGO_TARGET_DIR ?? resolve(here, '../../../target');
-  const built = ['debug', 'release'].map((p) => join(target, p, 'reference-service')).filter(existsSync);
-  return built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
+  const found = ['debug', 'release'].map((p) => join(target, p, name)).filter(existsSync);
+  return found.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
 }
 
-const program = newestService();
+const program = process.env.STREAMVERSE_SERVICE ?? built('reference-service');
+
+/** A folder for media made here; gone when the tests are. */
+export const MEDIA = mkdtempSync(join(tmpdir(), 'streamverse-media-'));
+process.on('exit', () => rmSync(MEDIA, { recursive: true, force: true }));
+
+/** The folder of real media, if there is one. */
+export const CORPUS = process.env.STREAMVERSE_CORPUS;
+
+function sample() {
+  const path = join(MEDIA, 'sample.mp4');
+  const maker = built('make-sample');
+  return maker && spawnSync(maker, [path, '20']).status === 0 ? path : undefined;
+}
 
 /** A clip of at least 10 seconds. */
 export const CLIP =
-  process.env.STREAMVERSE_CLIP ??
-  (process.env.STREAMVERSE_CORPUS && join(process.env.STREAMVERSE_CORPUS, 'clips/big_buck_bunny_trailer_720p24.mp4'));
+  process.env.STREAMVERSE_CLIP ?? (CORPUS ? join(CORPUS, 'clips/big_buck_bunny_trailer_720p24.mp4') : sample());
+
+/** Makes a clip with the ffmpeg on the PATH, or gives `undefined` where that can't. */
+export function synthesise(name, args) {
+  const path = join(MEDIA, name);
+  const source = ['-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25:d=7', '-f', 'lavfi', '-i', 'sine=d=7'];
+  const made = spawnSync('ffmpeg', ['-v', 'error', '-y', ...source, ...args, path]);
+  return made.status === 0 ? path : undefined;
+}
 
 /** Why nothing can be tested here, or `false`. */
 export const SKIP =
   (!browserProgram && 'skipped: there is no Chromium on the PATH (apt-get install chromium, or set CHROMIUM)') ||
   (!program && 'skipped: the service is not built (cargo build -p reference-service, or set STREAMVERSE_SERVICE)') ||
-  (!CLIP && 'skipped: no clip (set STREAMVERSE_CLIP to a video of 10 seconds or more, or STREAMVERSE_CORPUS)') ||
+  (!CLIP && 'skipped: no clip (build make-sample, or set STREAMVERSE_CLIP to a video of 10 seconds or more)') ||
   false;
 if (SKIP) console.log(SKIP);
 
@@ -154,13 +174,13 @@ export async function open(browser, service, options = {}) {
   return page;
 }
 
-/** Slows a page's network down, so that there is something to see and to interrupt. */
-export async function slow(page, bytesPerSecond) {
+/** Slows a page's network down until the clip takes so many seconds: something to see and to interrupt. */
+export async function slow(page, seconds) {
   const session = await page.context().newCDPSession(page);
   await session.send('Network.enable');
   const limit = (uploadThroughput) =>
     session.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput });
-  await limit(bytesPerSecond);
+  await limit(statSync(CLIP).size / seconds);
   return { full: () => limit(-1) };
 }
 
@@ -175,12 +195,12 @@ export async function sha256(path) {
 }
 
 /** Chooses an engine on the watch page and plays from the beginning for more than five seconds. */
-export async function plays(page, engine) {
+export async function plays(page, engine, far = 5) {
   const radio = page.locator(`input[name=engine][value="${engine}"]`);
   await radio.waitFor({ state: 'attached' });
   await radio.check({ force: true });
   await page.locator(`.player[data-engine="${engine}"]`).waitFor();
-  return page.evaluate(async () => {
+  return page.evaluate(async (far) => {
     const video = document.querySelector('video');
     const problem = document.querySelector('.screen .problem');
     video.muted = true;
@@ -194,7 +214,7 @@ export async function plays(page, engine) {
     return new Promise((done) => {
       const look = () => {
         const now = state();
-        if ((now.time > 5 && now.frames > 100) || now.error || now.problem || limit.aborted) {
+        if ((now.time > far && now.frames > 20) || now.error || now.problem || limit.aborted) {
           video.removeEventListener('timeupdate', look);
           clearInterval(timer);
           done(now);
@@ -205,5 +225,5 @@ export async function plays(page, engine) {
       const timer = setInterval(look, 200);
       video.addEventListener('timeupdate', look);
     });
-  });
+  }, far);
 }
