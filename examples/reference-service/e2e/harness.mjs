@@ -174,6 +174,22 @@ export async function open(browser, service, options = {}) {
   return page;
 }
 
+/** Says of a clip that it is to be turned when shown: FFmpeg 5 and 6 are told in different ways. */
+export function turned(path) {
+  const out = path?.replace(/\.mp4$/, '-turned.mp4');
+  const ways = [
+    ['-display_rotation', '90', '-i', path, '-c', 'copy'],
+    ['-i', path, '-c', 'copy', '-metadata:s:v:0', 'rotate=90'],
+  ];
+  return ways.some((way) => {
+    if (!path || spawnSync('ffmpeg', ['-v', 'error', '-y', ...way, out]).status !== 0) return false;
+    const seen = spawnSync('ffprobe', ['-v', 'error', '-show_streams', out], { encoding: 'utf8' });
+    return /rotation=-?90/.test(seen.stdout);
+  })
+    ? out
+    : undefined;
+}
+
 /** Slows a page's network down until the clip takes so many seconds: something to see and to interrupt. */
 export async function slow(page, seconds) {
   const session = await page.context().newCDPSession(page);

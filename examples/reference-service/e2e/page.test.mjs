@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { CLIP, CORPUS, SKIP, Service, launch, open, picture, plays, sha256, slow, synthesise, until } from './harness.mjs';
+import { CLIP, CORPUS, SKIP, Service, launch, open, picture, plays, sha256, slow, synthesise, turned, until } from './harness.mjs';
 
 const MINUTES = 60_000;
 
@@ -145,7 +145,7 @@ describe('the page', { skip: SKIP, timeout: 12 * MINUTES }, () => {
     const hevc = ['-c:v', 'libx265', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p10le', '-x265-params', hdr10];
     const kinds = {
       'interlaced MPEG-2': () => synthesise('tape.mpg', ['-vf', 'tinterlace=interleave_top', '-c:v', 'mpeg2video', '-flags', '+ilme+ildct', '-b:v', '4M', '-c:a', 'mp2']),
-      'a telephone held upright': () => synthesise('phone.mp4', ['-metadata:s:v:0', 'rotate=90', ...h264]),
+      'a telephone held upright': () => turned(synthesise('phone.mp4', h264)),
       'HEVC with HDR10': () => synthesise('hdr.mp4', [...hevc, '-tag:v', 'hvc1', '-c:a', 'aac']),
       'Matroska without sound': () => synthesise('mute.mkv', ['-an', ...h264.slice(0, -2)]),
       'an AVI': () => CORPUS && join(CORPUS, 'clips/pedestrians_576p10.avi'),
@@ -157,6 +157,8 @@ describe('the page', { skip: SKIP, timeout: 12 * MINUTES }, () => {
         if (!file) return t.skip('skipped: no ffmpeg that makes such a file, or no STREAMVERSE_CORPUS');
         const page = await open(browser, service);
         const video = await upload(page, 'none', file);
+        const { width, height } = video.renditions[0];
+        assert.equal(height > width, kind.includes('upright'), `${width} × ${height}`);
         await watch(page, video.id);
         const end = await plays(page, 'hls.js');
         assert.ok(end.time > 5 && !end.error && !end.problem, JSON.stringify(end));
