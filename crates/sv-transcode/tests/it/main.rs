@@ -11,4 +11,5 @@ mod kit;
 #[cfg(feature = "ffmpeg")]
 mod made;
 mod pattern;
+mod plan;
 mod sound;

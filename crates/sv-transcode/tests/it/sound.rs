@@ -40,9 +40,14 @@ fn each_channel_of_surround_keeps_its_tone() {
     {
         let config = encode::Audio::new(codec, 64_000 * u64::from(channels));
         let Ok(encoder) = encode::audio(&config, TrackId(1)) else { continue };
-        let Ok(items) = run(vec![encoder], tones(48_000, channels, 96_123)) else {
-            assert!(cfg!(not(feature = "ffmpeg")), "{codec} of {channels} channels");
-            continue;
+        let items = match run(vec![encoder], tones(48_000, channels, 96_123)) {
+            Ok(items) => items,
+            // The built-in encoder has no surround, and says so.
+            Err(error) if cfg!(not(feature = "ffmpeg")) && channels > 2 => {
+                assert_eq!(error.kind(), sv_core::ErrorKind::Unsupported, "{error}");
+                continue;
+            }
+            Err(error) => panic!("{codec} of {channels} channels: {error}"),
         };
         let encoded = Encoded::of(items);
         let delay = u64::from(encoded.track.audio().unwrap().delay);
@@ -83,7 +88,8 @@ fn surround_becomes_stereo_without_swapping_sides() {
     assert!(left[0] > 0.05 && left[1] < 0.001, "{left:?}");
     assert!(right[1] > 0.05 && right[0] < 0.001, "{right:?}");
     assert!(
-        (centre[0] / left[0] - 0.7071).abs() < 0.01 && (centre[0] - centre[1]).abs() < 1e-4,
+        (centre[0] / left[0] - std::f64::consts::FRAC_1_SQRT_2).abs() < 0.01
+            && (centre[0] - centre[1]).abs() < 1e-4,
         "{centre:?}"
     );
     assert!(side_left[0] > 0.05 && side_left[1] < 0.001, "{side_left:?}");
