@@ -60,10 +60,13 @@ impl Request {
     }
 }
 
+/// An open file, and the tracks of it that become renditions, by their names.
+type Opened = (Input, Vec<(Arc<Track>, String)>);
+
 /// Does the work of one request.
 pub struct Driver {
     request: Request,
-    sources: Vec<(Input, Vec<(Arc<Track>, String)>)>,
+    sources: Vec<Opened>,
     texts: Vec<(String, String)>,
     meter: Meter,
     cancel: Cancel,
