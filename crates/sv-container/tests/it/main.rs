@@ -4,7 +4,10 @@
 mod corpus;
 mod fragments;
 mod hostile;
+mod info;
+mod judged;
 mod oracle;
 mod probe;
 mod progressive;
+mod protected;
 mod webvtt;

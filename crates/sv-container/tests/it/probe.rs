@@ -78,14 +78,16 @@ pub(crate) fn streams(path: &Path) -> Vec<ProbeStream> {
         .arg(path)
         .output()
         .unwrap();
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter(|line| line.contains("codec_type="))
-        .map(|line| {
-            line.split('|')
-                .filter_map(|f| f.split_once('='))
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .collect()
-        })
-        .collect()
+    let mut out: Vec<ProbeStream> = Vec::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let fields =
+            line.split('|').filter_map(|f| f.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned()));
+        // Side data stands on lines of its own behind its stream.
+        if line.contains("codec_type=") {
+            out.push(fields.collect());
+        } else if let Some(stream) = out.last_mut() {
+            stream.extend(fields);
+        }
+    }
+    out
 }
