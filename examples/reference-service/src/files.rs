@@ -55,9 +55,13 @@ impl Files {
         self.remove_upload(upload)
     }
 
-    /// Deletes a video's presentations except the `run`-th.
+    /// Deletes what was made for a video, half-done or whole, except by the `run`-th transcode.
     pub(crate) fn keep_only(&self, video: &str, run: u32) -> io::Result<()> {
-        for entry in fs::read_dir(self.video(video))? {
+        let entries = match fs::read_dir(self.video(video)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             if entry.file_name() != *run.to_string() {
                 gone(fs::remove_dir_all(entry.path()))?;
@@ -87,11 +91,8 @@ impl Files {
                 id::random(&mut secret);
                 // Whole or not there at all, whenever the power fails.
                 let draft = path.with_extension("new");
-                let mut options = File::options();
-                options.write(true).create(true).truncate(true);
-                #[cfg(unix)]
-                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                let mut file = options.open(&draft)?;
+                let mut file = private(&draft)?;
+                file.set_len(0)?;
                 file.write_all(&secret)?;
                 file.sync_all()?;
                 fs::rename(&draft, &path)?;
@@ -101,6 +102,15 @@ impl Files {
         }
         Ok(secret)
     }
+}
+
+/// Opens a file for writing, and makes it for the owner's eyes only if it is not there.
+pub(crate) fn private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Makes a folder's list of names survive a power failure.

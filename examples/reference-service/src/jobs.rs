@@ -143,6 +143,7 @@ impl App {
                 self.metrics.jobs_failed.add(1);
                 let problem = VideoProblem { code: error.kind().as_str().into(), detail };
                 self.store.fail_run(id, &problem)?;
+                self.files.keep_only(id, row.ready)?;
                 self.bus.tell(What::Failed { video_id: id.to_owned(), error: problem });
             }
         }

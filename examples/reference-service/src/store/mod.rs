@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
+use crate::files;
+
 pub(crate) use uploads::Upload;
 pub(crate) use videos::{Key, State, VideoRow};
 
@@ -62,12 +64,17 @@ pub(crate) enum OpenError {
     Newer(i64),
     #[error("the database can't be opened: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    #[error("the database can't be made: {0}")]
+    Io(#[from] std::io::Error),
 }
 
 impl Store {
     /// Opens the database of a data folder, and makes it if it is not there.
     pub(crate) fn open(root: &Path) -> Result<Self, OpenError> {
-        let mut db = Connection::open(root.join("library.sqlite3"))?;
+        let path = root.join("library.sqlite3");
+        // It holds keys. SQLite gives the files beside it the same rights.
+        files::private(&path)?;
+        let mut db = Connection::open(path)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         // FULL: what a client was told is on the disk, not only in the kernel's memory.
         db.pragma_update(None, "synchronous", "FULL")?;

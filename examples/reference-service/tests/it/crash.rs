@@ -1,14 +1,33 @@
-//! kill -9 in the middle of a transcode: the job goes on, finished segments stay, no file is broken.
+//! The service ends in the middle of a transcode: the job goes on, finished segments stay, no file is
+//! broken.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::service::{Service, clip};
 
 #[test]
 fn a_transcode_goes_on_after_a_kill() {
+    goes_on_after(Service::kill_and_restart);
+}
+
+#[test]
+fn a_transcode_goes_on_after_a_polite_stop() {
+    goes_on_after(|service| {
+        let data = Arc::clone(&service.data);
+        assert_eq!(service.terminate().code(), Some(0));
+        let service = Service::start_with(data, &[]);
+        let db = rusqlite::Connection::open(service.data.path().join("queue.sqlite3")).unwrap();
+        let attempts: u32 = db.query_row("SELECT attempts FROM jobs", [], |r| r.get(0)).unwrap();
+        assert!(attempts <= 1, "a stop by the operator counts as a failure");
+        service
+    });
+}
+
+fn goes_on_after(end: impl FnOnce(Service) -> Service) {
     let Some(clip) = clip("big_buck_bunny_trailer_720p24.mp4") else { return };
     let service = Service::start();
     let video = service.upload(&[], "bunny.mp4", &std::fs::read(&clip).unwrap()).json();
@@ -19,7 +38,7 @@ fn a_transcode_goes_on_after_a_kill() {
         let segments = segments(&folder);
         (segments.len() >= 8).then_some(segments)
     });
-    let service = service.kill_and_restart();
+    let service = end(service);
     let video = service.wait_for(id, &["ready", "failed"]);
     assert_eq!(video["state"], "ready", "{video}");
 

@@ -66,6 +66,17 @@ fn a_damaged_database() {
 }
 
 #[test]
+#[cfg(unix)]
+fn secrets_are_for_the_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let service = Service::start();
+    for file in ["secret", "library.sqlite3", "library.sqlite3-wal"] {
+        let mode = std::fs::metadata(service.data.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others may read {file}");
+    }
+}
+
+#[test]
 fn a_polite_stop_is_no_failure() {
     assert_eq!(Service::start().terminate().code(), Some(0));
 }

@@ -31,9 +31,11 @@ function shape(video: Video): string {
 
 function card(video: Video): HTMLElement {
   const poster = video.playback?.poster;
+  const blank = h('span', { class: 'blank', 'aria-hidden': 'true' });
+  // The links of a page that was open for hours have expired.
   const picture = poster
-    ? h('img', { src: poster, alt: '', loading: 'lazy', width: 640, height: 360 })
-    : h('span', { class: 'blank', 'aria-hidden': 'true' });
+    ? h('img', { src: poster, alt: '', loading: 'lazy', width: 640, height: 360, onerror: () => picture.replaceWith(blank) })
+    : blank;
   const working = video.state === 'processing' || video.state === 'queued';
   return h(
     'article',
