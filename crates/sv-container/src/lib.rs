@@ -1,4 +1,12 @@
-//! Containers: what packets travel in. Readers and writers of MP4, without I/O of their own.
+//! Containers: what packets travel in.
+//!
+//! [`mp4`] reads ordinary and fragmented files and writes both; [`ts`] reads transport streams;
+//! [`webvtt`] reads and writes subtitles; [`detect`] says what a file is. Readers take bytes through
+//! [`ReadAt`](sv_core::ReadAt) or as they come and are [`Source`](sv_core::Source)s of items;
+//! writers give bytes. None of them opens a file, knows a clock or starts a thread.
+//!
+//! All input is taken for hostile: lengths are checked against what is there and against
+//! [`Limits`](sv_core::Limits) before anything is allocated, and an error says where it happened.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
@@ -30,3 +38,15 @@ pub mod webvtt;
 
 pub use detect::{Kind, detect};
 pub use error::{Error, Result};
+
+/// Refuses pictures that no decoder should be asked to make room for.
+fn check_pixels(media: &sv_core::Media, limits: &sv_core::Limits, offset: u64) -> Result<()> {
+    match media {
+        sv_core::Media::Video(video)
+            if u64::from(video.width).saturating_mul(u64::from(video.height)) > limits.pixels =>
+        {
+            Err(Error::LimitExceeded { what: "the size of a picture", offset, limit: limits.pixels })
+        }
+        _ => Ok(()),
+    }
+}

@@ -2,6 +2,7 @@
 //! from a file ([`Demuxer`]) or as they come in ([`Parser`]).
 
 mod demux;
+mod elementary;
 mod frames;
 mod packet;
 mod parser;

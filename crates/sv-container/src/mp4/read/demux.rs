@@ -55,6 +55,13 @@ enum State {
     Finished,
 }
 
+/// Where a fragment begins, and where each track goes on that does not say so itself.
+#[derive(Clone)]
+struct Place {
+    at: Option<u64>,
+    next_dts: BTreeMap<u32, i64>,
+}
+
 /// Where one track is.
 #[derive(Default)]
 struct Lane {
@@ -223,52 +230,42 @@ impl Demuxer {
     fn seek_fragments(&mut self, track: u32, time: i64) -> Result<Option<(i64, i64)>> {
         let shift = self.traks.get(&track).map_or(0, |t| t.edit.shift);
         let mut found: Option<(i64, i64)> = None;
-        // The last moof of each track that begins at or before the place.
-        let mut begin: BTreeMap<u32, u64> = BTreeMap::new();
-        let mut resume: Option<u64> = None;
-        loop {
-            let at = self.next_box;
-            let next_dts = self.next_dts.clone();
+        // The last moof of each track so far, and what the decoding times were before it.
+        let mut begin: BTreeMap<u32, Place> = BTreeMap::new();
+        let mut resume: Option<Place> = None;
+        let mut beyond = false;
+        while !beyond {
+            let place = Place { at: self.next_box, next_dts: self.next_dts.clone() };
             if !self.next_fragments()? {
                 break;
             }
-            let mut beyond = false;
             let mut here = false;
             for mut fragment in std::mem::take(&mut self.fragments) {
-                if fragment.track == track {
-                    while let Some(sample) = fragment.next() {
-                        let pts = sample.dts.saturating_add(i64::from(sample.shift)).saturating_add(shift);
-                        if sample.key && (pts <= time || found.is_none()) {
+                while let Some(sample) = fragment.next() {
+                    self.samples_left = self.samples_left.saturating_sub(1);
+                    let pts = sample.dts.saturating_add(i64::from(sample.shift)).saturating_add(shift);
+                    if fragment.track == track && sample.key && !beyond {
+                        beyond = pts > time && found.is_some();
+                        if !beyond {
                             found = Some((sample.dts, pts));
                             here = true;
                         }
-                        beyond = pts > time && sample.key;
-                        if beyond {
-                            break;
-                        }
                     }
-                } else {
-                    while fragment.next().is_some() {}
                 }
                 self.next_dts.insert(fragment.track, fragment.end_dts());
-                if let (Some(at), false) = (at, begin.contains_key(&fragment.track) && beyond) {
-                    begin.insert(fragment.track, at);
+                if !beyond || here {
+                    begin.insert(fragment.track, place.clone());
                 }
             }
             if here {
                 // Other tracks may lie before this moof: go back to the last of each.
-                resume = begin.values().copied().min().or(at);
-                self.next_dts = next_dts;
-            }
-            if beyond {
-                break;
+                resume = begin.values().min_by_key(|place| place.at).cloned();
             }
         }
         self.fragments.clear();
-        self.next_box = resume.or(self.first_moof);
-        if resume.is_none() || resume == self.first_moof {
-            self.next_dts.clear();
-        }
+        self.samples_left = self.limits.samples;
+        let resume = resume.unwrap_or_else(|| Place { at: self.first_moof, next_dts: BTreeMap::new() });
+        (self.next_box, self.next_dts) = (resume.at, resume.next_dts);
         Ok(found)
     }
 

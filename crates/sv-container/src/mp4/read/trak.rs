@@ -74,6 +74,9 @@ pub(super) fn parse(trak: &Atom, movie: TimeBase, limits: &Limits, quicktime: bo
     if let Some(kind) = unusable.or_else(|| entries.is_empty().then(|| "nothing".to_owned())) {
         return Ok(Parsed::Skipped(header.id, format!("its samples are coded as {kind}")));
     }
+    for entry in &entries {
+        crate::check_pixels(&entry.media, limits, stsd.offset)?;
+    }
     let Some(base) = TimeBase::new(1, media.timescale) else {
         return Err(trak.malformed("moov/trak/mdia/mdhd", "the timescale is zero"));
     };
