@@ -103,8 +103,8 @@ fn what_arrived_before_the_connection_broke_is_kept() {
     // Whoever asks for the offset cuts the old connection off: look without asking.
     let db = rusqlite::Connection::open(service.data.path().join("library.sqlite3")).unwrap();
     let kept = service.wait(|| {
-        let stored: usize = db.query_row("SELECT stored FROM uploads", [], |r| r.get(0)).ok()?;
-        (stored > 0).then_some(stored)
+        let stored: u32 = db.query_row("SELECT stored FROM uploads", [], |r| r.get(0)).ok()?;
+        (stored > 0).then_some(stored as usize)
     });
     assert_eq!(kept, 3_000_000);
     assert_eq!(offset(&service, &upload), kept);
