@@ -99,11 +99,15 @@ fn ffmpeg() -> Capability {
 #[cfg(feature = "pure")]
 fn pure() -> Capability {
     let coder = |name: &str, codec: &str| Coder { name: name.into(), codec: codec.into(), hardware: false };
+    let mut encoders = vec![coder("openh264", "h264"), coder("opus", "opus")];
+    if cfg!(feature = "rav1e") {
+        encoders.push(coder("rav1e", "av1"));
+    }
     Capability {
         backend: "pure".into(),
         enabled: true,
         license: Some("BSD-2-Clause, MPL-2.0 and BSD-3-Clause".into()),
-        encoders: vec![coder("openh264", "h264"), coder("opus", "opus")],
+        encoders,
         decoders: ["h264", "aac", "mp3", "flac", "opus"].map(String::from).to_vec(),
         ..Capability::default()
     }

@@ -1,5 +1,7 @@
 //! Codecs that need no system library.
 
+#[cfg(feature = "rav1e")]
+mod av1;
 mod h264;
 mod opus;
 mod scale;
@@ -41,6 +43,10 @@ pub(crate) fn video_encoder(
     config: &encode::Video,
     picture: &Picture,
 ) -> Result<Option<Box<dyn EncodeVideo>>, Error> {
+    #[cfg(feature = "rav1e")]
+    if config.codec == Codec::Av1 && allows(&config.backend, "rav1e") {
+        return av1::encoder(config, picture).map(Some);
+    }
     if config.codec != Codec::H264 || !allows(&config.backend, "openh264") {
         return Ok(None);
     }
@@ -81,5 +87,5 @@ pub(crate) fn video_filter(plan: &filter::Plan, first: &VideoFrame) -> Result<Bo
 }
 
 pub(crate) fn can_encode(codec: Codec) -> bool {
-    matches!(codec, Codec::H264 | Codec::Opus)
+    matches!(codec, Codec::H264 | Codec::Opus) || (cfg!(feature = "rav1e") && codec == Codec::Av1)
 }
