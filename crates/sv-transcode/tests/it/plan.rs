@@ -149,3 +149,20 @@ fn capabilities_say_what_would_help() {
         assert!(!capability.enabled || !capability.encoders.is_empty(), "{capability:?}");
     }
 }
+
+#[test]
+fn a_device_works_or_says_why_not() {
+    use sv_core::TrackId;
+    use sv_transcode::{Backend, encode};
+    let mut config = encode::Video::new(Codec::H264);
+    config.backend = Backend::Hardware;
+    let stages = vec![encode::video(&config, TrackId(1)).unwrap()];
+    let pattern = Pattern::new(640, 360, ratio(25, 1));
+    match crate::kit::run(stages, crate::kit::frames(&pattern, 0, 10)) {
+        Ok(items) => assert_eq!(crate::kit::Encoded::of(items).packets.len(), 10),
+        Err(error) => {
+            assert_eq!(error.kind(), sv_core::ErrorKind::Unsupported, "{error}");
+            assert!(error.to_string().contains("h264"), "{error}");
+        }
+    }
+}
