@@ -64,7 +64,7 @@ struct Lane {
 /// every format that could name another file; a playlist that is called `.mp4` is an error.
 ///
 /// Track numbers are FFmpeg's stream indexes. Cover pictures and data streams are left out. Codecs
-/// that MP4 has no form for keep FFmpeg's name ([`Codec::Other`]) and a configuration that only
+/// that MP4 has no form for keep FFmpeg's name ([`Codec::Other`](sv_core::Codec::Other)) and a configuration that only
 /// [`Decoder`](crate::Decoder) reads. AC-3 and E-AC-3 come without configuration: their bitstream
 /// says all that a decoder needs.
 pub struct Demuxer {
