@@ -42,7 +42,7 @@ pub(crate) fn name_of(path: &Path) -> String {
 
 /// What may differ between two readers of the same stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     /// Nothing: the file stores packets.
     Stored,
     /// FFmpeg leaves start codes, parameter sets and ADTS headers where they are, cuts times of
@@ -70,7 +70,7 @@ impl Form {
 
 /// Packets of every track beside those of ffprobe. `known` are files and tracks (0 for all) about
 /// which ffprobe is not believed, and why.
-fn compare(
+pub(crate) fn compare(
     path: &Path,
     tracks: &[Arc<Track>],
     packets: &[Packet],

@@ -10,4 +10,5 @@ mod oracle;
 mod probe;
 mod progressive;
 mod protected;
+mod synthetic;
 mod webvtt;

@@ -5,20 +5,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sv_core::{
-    Codec, Duration, Item, Limits, Packet, Protection, ReadAt, Source, TimeBase, Timestamp, Track, TrackId,
-    TrackKind,
+    Codec, ColorInfo, Duration, Item, Limits, Media, Packet, Protection, ReadAt, Source, TimeBase, Timestamp,
+    Track, TrackId, TrackKind,
 };
 
-use super::atom::{Atom, Header, name};
+use super::atom::Header;
+use super::layout::{Layout, MAX_IDLE_BOXES, whole_box};
 use super::moof::{self, Defaults, Fragment};
 use super::tables::{Cursor, Sample};
 use super::trak::{self, Parsed, Trak};
 use super::window::Windows;
 use crate::num::{u64_of, usize_of};
-use crate::{Error, Kind, Result, detect, webvtt};
-
-/// Boxes in a row that hold nothing for us: a file of more is an attack, not a film.
-const MAX_IDLE_BOXES: usize = 1 << 16;
+use crate::{Error, Result, webvtt};
 
 /// Reads an MP4 file, progressive or fragmented, through random access to its bytes.
 ///
@@ -144,9 +142,7 @@ impl Demuxer {
         for trak in traks.values_mut() {
             unify(trak, &pssh);
         }
-        let tracks: Vec<_> =
-            order.iter().filter_map(|id| traks.get(id)?.descriptions.first().map(Arc::clone)).collect();
-        if tracks.is_empty() {
+        if traks.is_empty() {
             let what = if warnings.is_empty() {
                 "an MP4 file without tracks".to_owned()
             } else {
@@ -154,11 +150,11 @@ impl Demuxer {
             };
             return Err(Error::Unsupported { what, hint: "the FFmpeg backend knows more codecs" });
         }
-        let windows = Windows::new(source, tracks.len(), limits.packet_bytes);
+        let windows = Windows::new(source, traks.len(), limits.packet_bytes);
         let mut demuxer = Self {
             windows,
             limits,
-            tracks,
+            tracks: Vec::new(),
             traks,
             warnings,
             lanes: BTreeMap::new(),
@@ -171,6 +167,11 @@ impl Demuxer {
             ready: VecDeque::new(),
             state: State::Tracks,
         };
+        for id in order {
+            demuxer.look_at_first_packet(id);
+            let first = demuxer.traks.get(&id).and_then(|trak| trak.descriptions.first());
+            demuxer.tracks.extend(first.cloned());
+        }
         demuxer.rewind()?;
         Ok(demuxer)
     }
@@ -224,6 +225,39 @@ impl Demuxer {
             }
         }
         Ok(Timestamp::new(pts))
+    }
+
+    /// Where the file's header leaves open what a track is like, its first packet tells: MPEG audio
+    /// has no configuration, and parameter sets may be in packets alone.
+    fn look_at_first_packet(&mut self, id: u32) {
+        let Some(trak) = self.traks.get_mut(&id) else { return };
+        let Some(track) = trak.descriptions.first().filter(|track| track.protection.is_none()) else {
+            return;
+        };
+        if track.codec != Codec::Mp3 && sv_codec::describe(track.codec, &track.config, None).is_some() {
+            return;
+        }
+        // A broken sample is reported when it is read, not here.
+        let Ok(Some(sample)) = Cursor::default().next(&trak.tables) else { return };
+        let Ok(packet) = self.windows.get(sample.offset, usize_of(sample.size), String::new) else { return };
+        let Some(found) = sv_codec::describe(track.codec, &track.config, Some(&packet)) else { return };
+        let mut track = Track::clone(track);
+        match (&mut track.media, found) {
+            (Media::Audio(known), Media::Audio(found)) => {
+                (known.sample_rate, known.channels) = (found.sample_rate, found.channels);
+            }
+            (Media::Video(known), Media::Video(found)) => {
+                (known.width, known.height) = (found.width, found.height);
+                (known.bit_depth, known.interlaced) = (found.bit_depth, found.interlaced);
+                if known.color == ColorInfo::default() {
+                    known.color = found.color;
+                }
+            }
+            _ => {}
+        }
+        if let Some(first) = trak.descriptions.first_mut() {
+            *first = Arc::new(track);
+        }
     }
 
     /// Scans fragments for the place of [`seek`](Self::seek), and goes to the one to begin with.
@@ -524,74 +558,5 @@ fn unify(trak: &mut Trak, pssh: &[Bytes]) {
             track.protection = Some(with_systems.clone());
         }
         *description = Arc::new(track);
-    }
-}
-
-/// A `pssh` box with its header again: that is how key systems are handed on.
-fn whole_box(atom: &Atom) -> Bytes {
-    let size = u32::try_from(atom.body.len().saturating_add(8)).unwrap_or(0);
-    let mut out = Vec::with_capacity(usize_of(size));
-    out.extend_from_slice(&size.to_be_bytes());
-    out.extend_from_slice(&atom.kind);
-    out.extend_from_slice(&atom.body);
-    Bytes::from(out)
-}
-
-/// Where the parts of the file are.
-struct Layout {
-    brand: Option<[u8; 4]>,
-    moov: Atom,
-    first_moof: Option<u64>,
-}
-
-impl Layout {
-    fn scan(source: &dyn ReadAt, limits: &Limits) -> Result<Self> {
-        check_kind(source)?;
-        let (mut brand, mut moov) = (None, None);
-        let mut pos = 0;
-        for _ in 0..MAX_IDLE_BOXES {
-            let Some(header) = Header::read(source, pos)? else { break };
-            match &header.kind {
-                b"ftyp" => brand = header.load(source, 4096).ok().and_then(|a| a.body.first_chunk().copied()),
-                b"moov" if moov.is_none() => {
-                    let atom = header.load(source, limits.structure_bytes)?;
-                    if atom.child(b"mvex").is_none() {
-                        return Ok(Self { brand, moov: atom, first_moof: None });
-                    }
-                    moov = Some(atom);
-                }
-                b"moof" => {
-                    if let Some(moov) = moov {
-                        return Ok(Self { brand, moov, first_moof: Some(pos) });
-                    }
-                    return Err(Error::Unsupported {
-                        what: "a media segment without its initialisation segment".into(),
-                        hint: "put the initialisation segment in front of it",
-                    });
-                }
-                _ => {}
-            }
-            if header.end > source.size() && moov.is_none() {
-                let what = format!("{} in front of the moov box", name(header.kind));
-                return Err(Error::Truncated { what, needed: header.end, size: source.size() });
-            }
-            pos = header.end;
-        }
-        match moov {
-            Some(moov) => Ok(Self { brand, moov, first_moof: None }),
-            None => Err(Error::Malformed { path: "the file", offset: 0, problem: "it has no moov box" }),
-        }
-    }
-}
-
-/// Refuses early, and by name, what is no MP4 file at all.
-fn check_kind(source: &dyn ReadAt) -> Result<()> {
-    let mut head = vec![0; usize_of(source.size().min(4096))];
-    source.read_exact_at(0, &mut head).map_err(|e| Error::io(0, e))?;
-    match detect(&head) {
-        Some(Kind::Mp4) => Ok(()),
-        Some(other) => Err(Error::WrongKind { expected: "an MP4 file", found: other.name() }),
-        None if head.is_empty() => Err(Error::WrongKind { expected: "an MP4 file", found: "an empty file" }),
-        None => Err(Error::WrongKind { expected: "an MP4 file", found: "something unknown" }),
     }
 }

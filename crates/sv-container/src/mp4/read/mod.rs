@@ -4,6 +4,7 @@ mod atom;
 mod crypt;
 mod demux;
 mod entry;
+mod layout;
 mod moof;
 mod tables;
 mod trak;
