@@ -81,7 +81,8 @@ fn hdr_stays_hdr_with_all_its_metadata() {
         // What the bitstream itself says, container aside.
         let side = probe(&file, "frame:frame_side_data_list").join("\n");
         for line in ["red_x=34000/50000", "green_y=34500/50000", "max_content=1000", "max_average=400"] {
-            if codec == Codec::Hevc {
+            // AV1 stores chromaticities in other steps, so these come out as other fractions.
+            if codec == Codec::Hevc || line.starts_with("max") {
                 assert!(side.contains(line), "{codec} lacks {line}: {side}");
             }
         }
