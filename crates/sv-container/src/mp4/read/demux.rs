@@ -141,6 +141,10 @@ impl Demuxer {
         }
         for trak in traks.values_mut() {
             unify(trak, &pssh);
+            if layout.first_moof.is_some() {
+                // The edit list was written before the length of the media was known.
+                trak.edit.end = None;
+            }
         }
         if traks.is_empty() {
             let what = if warnings.is_empty() {
