@@ -28,3 +28,4 @@ pub use encode::Encoder;
 pub use error::Error;
 pub use filter::Filter;
 pub use frame::Frame;
+pub use log::quiet;

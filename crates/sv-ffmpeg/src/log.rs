@@ -64,3 +64,14 @@ unsafe extern "C" fn callback(
         tracing::trace!(target: "ffmpeg", "{text}");
     }
 }
+
+/// Asks codec libraries that write to the standard error by themselves to be silent, unless the
+/// environment says otherwise already. For the first line of `main`: it changes the environment, so
+/// it does nothing where another thread runs already, or where that can't be told.
+pub fn quiet() {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    if threads == 1 && std::env::var_os("SVT_LOG").is_none() {
+        // SAFETY: this is the only thread, so nobody reads the environment at the moment.
+        unsafe { std::env::set_var("SVT_LOG", "1") };
+    }
+}

@@ -19,6 +19,8 @@ use streamverse::Error;
 use streamverse::core::ErrorKind;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "ffmpeg")]
+    streamverse::ffmpeg::quiet();
     let args = args::Args::parse();
     let level = match args.verbose {
         0 => "warn",
