@@ -2,8 +2,8 @@
 // waits for conditions instead of counting seconds.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { accessSync, constants, createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { accessSync, constants, createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -57,6 +57,10 @@ function sample() {
 /** A clip of at least 10 seconds. */
 export const CLIP =
   process.env.STREAMVERSE_CLIP ?? (CORPUS ? join(CORPUS, 'clips/big_buck_bunny_trailer_720p24.mp4') : sample());
+
+/** A file that takes its time on the way; nobody looks at what is in it. */
+export const LOAD = join(MEDIA, 'load.mp4');
+writeFileSync(LOAD, randomBytes(8_000_000));
 
 /** Makes a clip with the ffmpeg on the PATH, or gives `undefined` where that can't. */
 export function synthesise(name, args) {
@@ -190,13 +194,13 @@ export function turned(path) {
     : undefined;
 }
 
-/** Slows a page's network down until the clip takes so many seconds: something to see and to interrupt. */
-export async function slow(page, seconds) {
+/** Slows a page's network down until a file takes so many seconds: something to see and to interrupt. */
+export async function slow(page, file, seconds) {
   const session = await page.context().newCDPSession(page);
   await session.send('Network.enable');
   const limit = (uploadThroughput) =>
     session.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput });
-  await limit(statSync(CLIP).size / seconds);
+  await limit(statSync(file).size / seconds);
   return { full: () => limit(-1) };
 }
 

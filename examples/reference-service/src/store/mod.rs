@@ -1,5 +1,5 @@
 //! What the service remembers, in SQLite. Calls block for as long as a disk takes: handlers reach
-//! it through [`App::db`](crate::app::App::db), which moves them off the async threads.
+//! it through [`App::blocking`](crate::app::App::blocking), which moves them off the async threads.
 
 mod uploads;
 mod videos;

@@ -53,9 +53,9 @@ fn goes_on_after(end: impl FnOnce(Service) -> Service) {
 
     // ffprobe counts as many frames as the source has.
     let url = format!("{}{}", service.url, video["playback"]["hls"].as_str().unwrap());
-    let out = match Command::new("ffmpeg").args(["-v", "error", "-i", &url, "-f", "null", "-"]).output() {
-        Ok(out) => out,
-        Err(_) => return println!("skipped: there is no ffmpeg on the PATH"),
+    let Ok(out) = Command::new("ffmpeg").args(["-v", "error", "-i", &url, "-f", "null", "-"]).output() else {
+        println!("skipped: there is no ffmpeg on the PATH");
+        return;
     };
     assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
     assert_eq!(frames(&url), frames(clip.to_str().unwrap()));
