@@ -53,6 +53,8 @@ pub struct Encoder {
     codec: Codec,
     config: Bytes,
     clock: Clock,
+    /// Packets that had to make room for more frames before anybody asked for them.
+    ready: VecDeque<RawPacket>,
 }
 
 /// Maps the encoder's plain clock to the caller's times and back.
@@ -140,7 +142,7 @@ impl Encoder {
             last_tick: None,
             last_dts: None,
         };
-        Ok(Self { context, codec, config, clock })
+        Ok(Self { context, codec, config, clock, ready: VecDeque::new() })
     }
 
     /// Opens an encoder for sound. Samples are pushed with [`push_samples`](Self::push_samples).
@@ -177,7 +179,7 @@ impl Encoder {
             let frame = usize::try_from(context.inner().frame_size).ok().filter(|n| *n > 0).unwrap_or(1024);
             let delay = i64::from(context.inner().initial_padding.max(0));
             let clock = Clock::Audio { buffer: Vec::new(), frame, taken: 0, given: 0, delay, ended: false };
-            return Ok(Self { context, codec, config, clock });
+            return Ok(Self { context, codec, config, clock, ready: VecDeque::new() });
         }
         Err(last.unwrap_or_else(|| Error::missing(format!("encoder {}", settings.encoder))))
     }
@@ -320,10 +322,28 @@ impl Encoder {
     }
 
     fn send(&mut self, frame: *const ff::AVFrame) -> Result<(), Error> {
-        // SAFETY: an open encoder, and a valid frame or null (the end).
-        match unsafe { ff::avcodec_send_frame(self.context.0.as_ptr(), frame) } {
-            ff::AVERROR_EOF => Ok(()),
-            code => check(code, || format!("encode {}", self.codec)).map(drop),
+        loop {
+            // SAFETY: an open encoder, and a valid frame or null (the end).
+            match unsafe { ff::avcodec_send_frame(self.context.0.as_ptr(), frame) } {
+                ff::AVERROR_EOF => return Ok(()),
+                // Much sound at once (a hole that was filled) is more than it takes in one go.
+                code if code == -EAGAIN => match self.receive()? {
+                    Some(packet) => self.ready.push_back(packet),
+                    None => return check(code, || format!("encode {}", self.codec)).map(drop),
+                },
+                code => return check(code, || format!("encode {}", self.codec)).map(drop),
+            }
+        }
+    }
+
+    /// What the encoder has ready, if anything.
+    fn receive(&mut self) -> Result<Option<RawPacket>, Error> {
+        let raw = RawPacket::new()?;
+        // SAFETY: an open encoder and an empty packet.
+        match unsafe { ff::avcodec_receive_packet(self.context.0.as_ptr(), raw.as_ptr()) } {
+            ff::AVERROR_EOF => Ok(None),
+            code if code == -EAGAIN => Ok(None),
+            code => check(code, || format!("encode {}", self.codec)).map(|_| Some(raw)),
         }
     }
 
@@ -334,12 +354,12 @@ impl Encoder {
     /// FFmpeg's reason.
     pub fn packet(&mut self, id: TrackId) -> Result<Option<Packet>, Error> {
         loop {
-            let raw = RawPacket::new()?;
-            // SAFETY: an open encoder and an empty packet.
-            match unsafe { ff::avcodec_receive_packet(self.context.0.as_ptr(), raw.as_ptr()) } {
-                ff::AVERROR_EOF => return Ok(None),
-                code if code == -EAGAIN => return Ok(None),
-                code => check(code, || format!("encode {}", self.codec))?,
+            let raw = match self.ready.pop_front() {
+                Some(raw) => raw,
+                None => match self.receive()? {
+                    Some(raw) => raw,
+                    None => return Ok(None),
+                },
             };
             let (tick, decode_tick) = (raw.inner().pts, raw.inner().dts);
             let key = raw.inner().flags & ff::AV_PKT_FLAG_KEY != 0;

@@ -1,6 +1,6 @@
 //! Sound: channels in their places, and not a sample too many.
 
-use sv_core::{AudioFrame, Codec, Frame, Item, Timestamp, TrackId};
+use sv_core::{AudioFrame, Codec, Frame, Item, Stage as _, Timestamp, TrackId};
 use sv_testkit::audio::{self, TONES, amplitude, identify};
 use sv_transcode::{encode, filter};
 
@@ -134,4 +134,30 @@ fn holes_are_silent_and_overlaps_are_heard_once() {
     assert_eq!(sound.len(), 38_400);
     assert!(sound[4800..28_800].iter().all(|s| *s == 0.0));
     assert!(sound[28_800..].iter().all(|s| *s == 0.5));
+}
+
+/// A hole in the source is filled with silence in one go: far more than an encoder takes at once.
+#[test]
+fn much_sound_at_once_is_encoded_in_full() {
+    for codec in [Codec::Aac, Codec::Opus] {
+        if !encode::is_supported(codec) {
+            continue;
+        }
+        let track = audio::track(1, 48_000, 2);
+        let mut encoder = encode::audio(&encode::Audio::new(codec, 96_000), TrackId(1)).unwrap();
+        encoder.push(Item::Track(std::sync::Arc::new(track))).unwrap();
+        let seconds = 20;
+        let frame = audio::tones(48_000, 2, 0, 48_000 * seconds);
+        encoder.push(Item::Frame(TrackId(1), Frame::Audio(frame))).unwrap();
+        encoder.push(Item::End(TrackId(1))).unwrap();
+        let (mut length, mut delay) = (0, 0);
+        while let Some(item) = encoder.pull().unwrap() {
+            match item {
+                Item::Track(track) => delay = u64::from(track.audio().unwrap().delay),
+                Item::Packet(packet) => length += packet.duration.ticks(),
+                _ => {}
+            }
+        }
+        assert_eq!(length - delay, 48_000 * seconds as u64, "{codec}");
+    }
 }
