@@ -1,0 +1,3 @@
+//! Cutting, naming and counting, without any other program.
+
+mod segmenter;
