@@ -25,6 +25,7 @@ use std::time::Duration;
 use clap::Parser;
 use streamverse::pipeline::queue;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::app::{App, OpenError, Shared};
 use crate::config::{Config, LogFormat};
@@ -61,7 +62,10 @@ fn main() -> ExitCode {
     log_as(config.log);
     let run = || {
         let runtime = tokio::runtime::Runtime::new().map_err(|e| Failure::Unexpected(e.to_string()))?;
-        runtime.block_on(serve(config))
+        let result = runtime.block_on(serve(config));
+        // A thread that still waits for a disk does not hold the end up: what it does can be resumed.
+        runtime.shutdown_background();
+        result
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,24 +105,26 @@ async fn serve(config: Config) -> Result<(), Failure> {
     .map_err(|e| unexpected(&e))?;
     let workers = Workers::start(&app).map_err(|e| Failure::Unexpected(e.to_string()))?;
     tokio::spawn(tidy(Arc::clone(&app)));
+    let stop = stop_signal().map_err(|e| Failure::Unexpected(e.to_string()))?;
     tracing::info!(url = %format!("http://{address}"), data = %app.files.root().display(), "open http://{address}");
 
-    let stopping = Arc::clone(&app);
-    let router = api::router(Arc::clone(&app));
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        stop_signal().await;
-        tracing::info!("stopping; what is not finished goes on at the next start");
-        stopping.workers.close();
-    });
+    let server = axum::serve(listener, api::router(Arc::clone(&app)));
+    let mut stopping = stop.clone();
+    let server = server.with_graceful_shutdown(async move { drop(stopping.wait_for(|stop| *stop).await) });
+    let mut overdue = stop;
     // Sockets of events stay open as long as clients like: they do not hold the end up.
-    let stopped = Arc::clone(&app);
     tokio::select! {
         result = server => result.map_err(|e| Failure::Unexpected(e.to_string()))?,
-        () = async { stop_signal().await; tokio::time::sleep(Duration::from_secs(3)).await } => {}
+        () = async {
+            drop(overdue.wait_for(|stop| *stop).await);
+            app.workers.close();
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        } => {}
     }
+    tracing::info!("stopping; what is not finished goes on at the next start");
+    app.workers.close();
     let rest = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|w| drop(w.join())));
     let _ = tokio::time::timeout(Duration::from_secs(10), rest).await;
-    drop(stopped);
     Ok(())
 }
 
@@ -133,19 +139,23 @@ async fn tidy(app: Shared) {
     }
 }
 
-/// Waits for Ctrl-C or a polite kill.
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
+/// Becomes true at Ctrl-C or a polite kill. The signals are caught from the moment this returns.
+fn stop_signal() -> std::io::Result<watch::Receiver<bool>> {
+    let (sender, receiver) = watch::channel(false);
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
-            }
-            Err(_) => drop(interrupt.await),
-        }
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::spawn(async move {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            sender.send_replace(true);
+        });
     }
     #[cfg(not(unix))]
-    drop(interrupt.await);
+    tokio::spawn(async move {
+        drop(tokio::signal::ctrl_c().await);
+        sender.send_replace(true);
+    });
+    Ok(receiver)
 }

@@ -74,7 +74,10 @@ fn bad_requests_are_problems() {
     service.send("POST", "/v1/videos/upload", &[form], b"--b--\r\n").problem(400, "invalid_input");
     let torn = b"--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nabc";
     service.send("POST", "/v1/videos/upload", &[form], torn).problem(400, "invalid_input");
-    assert_eq!(std::fs::read_dir(service.data.path().join("uploads")).unwrap().count(), 0);
+    // What arrived of it goes as soon as its thread has noticed.
+    service.wait(|| {
+        (std::fs::read_dir(service.data.path().join("uploads")).unwrap().count() == 0).then_some(())
+    });
 
     let id =
         service.upload(&[("transcode", "false")], "a.mp4", b"x").json()["id"].as_str().unwrap().to_owned();
