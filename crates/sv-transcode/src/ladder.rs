@@ -62,6 +62,12 @@ const FLOOR: u32 = 240;
 /// A source needs fewer bits than this in relation to a rung, or the rung adds nothing.
 const WORTH: f64 = 1.15;
 
+/// Bits grow more slowly than samples: this power of their number is what encoders need.
+const SHARE: f64 = 0.75;
+
+/// Fewer bits per second than this are no picture.
+const LEAST: u64 = 50_000;
+
 /// Bits that a codec needs in relation to H.264 for the same quality.
 #[must_use]
 pub fn efficiency(codec: Codec) -> f64 {
@@ -258,13 +264,16 @@ impl Ladder {
         codec: Codec,
     ) {
         let first = self.rungs.len();
-        for (i, &size) in sizes.iter().enumerate() {
+        for &size in sizes {
             let mut rung = rung(size, source, display, codec);
-            // The source was made by an encoder too: more bits than it has can't look better.
-            let most = bitrate.map(|b| (b as f64 * WORTH * efficiency(codec).max(0.6)) as u64);
+            // The source was made by an encoder too: more bits than it has can't look better, and
+            // smaller pictures of it need fewer in turn.
+            let share = (f64::from(rung.width) * f64::from(rung.height)
+                / (f64::from(display.0) * f64::from(display.1)))
+            .powf(SHARE);
+            let most = bitrate.map(|b| (b as f64 * WORTH * efficiency(codec).max(0.6) * share) as u64);
             if let Some(most) = most.filter(|m| *m < rung.bitrate) {
-                let next = sizes.get(i + 1).map(|s| self::rung(*s, source, display, codec).bitrate);
-                if next.is_some_and(|n| most <= n + n / 4) && self.rungs.len() > first {
+                if most < LEAST && self.rungs.len() > first {
                     self.because(format!(
                         "{} is left out: the source has too few bits to fill it",
                         rung.id()
@@ -272,7 +281,7 @@ impl Ladder {
                     continue;
                 }
                 let was = rung.bitrate;
-                rung.bitrate = most.max(50_000);
+                rung.bitrate = most.max(LEAST);
                 rung.max_bitrate = rung.max_bitrate.min(rung.bitrate.saturating_mul(2));
                 self.because(format!(
                     "{} gets {} kbit/s instead of {}: the source itself has no more",

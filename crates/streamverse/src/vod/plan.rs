@@ -260,6 +260,7 @@ pub(super) fn make_poster(request: &Request, video: &Video, plan: &Plan) -> Resu
     config.dynamic_range = filter::DynamicRange::Standard;
     let mut stages =
         [decode::open(&video.track, &decode::Options::default())?, filter::video(&video.track, &config)?];
+    let mut found = None;
     loop {
         let item = input.next_item()?;
         let ended = item.is_none();
@@ -281,12 +282,18 @@ pub(super) fn make_poster(request: &Request, video: &Video, plan: &Plan) -> Resu
             items = out;
         }
         for item in items {
-            if let Item::Frame(_, Frame::Video(frame)) = item {
-                return Ok(poster::jpeg(&frame, WIDTH)?);
+            let Item::Frame(_, Frame::Video(frame)) = item else { continue };
+            // Decoding begins at the key frame before; a short source may end before its moment.
+            let reached = frame.pts.to_seconds(video.track.time_base) >= at.as_secs_f64();
+            let picture = found.insert(frame);
+            if reached {
+                return Ok(poster::jpeg(picture, WIDTH)?);
             }
         }
         if ended {
-            return Err(Error::new(ErrorKind::Malformed, "the source gives no picture"));
+            let picture =
+                found.ok_or_else(|| Error::new(ErrorKind::Malformed, "the source gives no picture"))?;
+            return Ok(poster::jpeg(&picture, WIDTH)?);
         }
     }
 }

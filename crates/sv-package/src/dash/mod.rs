@@ -14,6 +14,9 @@ use xml::Element;
 /// The media type of a manifest.
 pub const CONTENT_TYPE: &str = "application/dash+xml";
 
+/// The [common system](https://www.w3.org/TR/eme-initdata-cenc/#common-system) of W3C.
+const COMMON: &str = "1077efec-c0b2-4d02-ace3-3c1e52e2fb4b";
+
 /// What the manifest says beyond the renditions.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -303,7 +306,10 @@ fn protection(key: &Key, options: &Options) -> Vec<Element> {
             .attr("cenc:default_KID", key.kid.to_uuid()),
     ];
     for pssh in &key.pssh {
-        if let Some(system) = STANDARD.decode(pssh).ok().and_then(|b| system_id(&b)) {
+        // The common header stands in the segments. In a manifest it is no key system, and dash.js
+        // hands it to ClearKey as a list of key ids, which it is not.
+        let system = STANDARD.decode(pssh).ok().and_then(|b| system_id(&b)).filter(|s| s != COMMON);
+        if let Some(system) = system {
             out.push(
                 Element::new("ContentProtection")
                     .attr("schemeIdUri", format!("urn:uuid:{system}"))

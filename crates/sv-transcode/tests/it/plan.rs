@@ -45,10 +45,18 @@ fn nothing_is_ever_enlarged_and_shapes_are_kept() {
 fn rungs_that_the_source_cannot_fill_are_left_out() {
     let rich = Ladder::auto(&source(1920, 1080), None, &[Codec::H264]);
     assert_eq!(sizes(&rich), [(1920, 1080), (1280, 720), (854, 480), (640, 360), (426, 240)]);
-    let poor = Ladder::auto(&source(1920, 1080), Some(1_000_000), &[Codec::H264]);
+    let poor = Ladder::auto(&source(1920, 1080), Some(200_000), &[Codec::H264]);
     assert!(poor.rungs.len() < rich.rungs.len());
-    assert!(poor.rungs.iter().all(|r| r.bitrate <= 1_150_000), "{:?}", poor.rungs);
+    assert!(poor.rungs.iter().all(|r| r.bitrate <= 230_000), "{:?}", poor.rungs);
     assert!(poor.reasons.iter().any(|r| r.contains("left out")), "{:?}", poor.reasons);
+}
+
+#[test]
+fn a_modest_source_still_gives_players_a_choice() {
+    let ladder = Ladder::auto(&source(1280, 720), Some(1_000_000), &[Codec::H264]);
+    assert_eq!(sizes(&ladder), [(1280, 720), (854, 480), (640, 360), (426, 240)]);
+    let rates: Vec<u64> = ladder.rungs.iter().map(|r| r.bitrate).collect();
+    assert!(rates.windows(2).all(|w| w[1] * 4 <= w[0] * 3), "{rates:?}");
 }
 
 #[test]
