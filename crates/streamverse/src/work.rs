@@ -41,6 +41,7 @@ pub(crate) struct Work {
     renditions: BTreeMap<String, Rendition>,
     done: BTreeMap<String, Rendition>,
     ivs: BTreeMap<String, [u8; 16]>,
+    fingerprint: String,
     resumed: u64,
 }
 
@@ -76,6 +77,7 @@ impl Work {
             renditions: BTreeMap::new(),
             done: BTreeMap::new(),
             ivs: BTreeMap::new(),
+            fingerprint: String::new(),
             resumed: 0,
         })
     }
@@ -99,6 +101,7 @@ impl Work {
             renditions: BTreeMap::new(),
             done: BTreeMap::new(),
             ivs: BTreeMap::new(),
+            fingerprint: fingerprint.to_owned(),
             resumed: 0,
         };
         let whole = work.replay(&journal, fingerprint)?;
@@ -206,20 +209,9 @@ impl Work {
         getrandom::fill(&mut iv)
             .map_err(|e| Error::new(ErrorKind::Unavailable, format!("no randomness is to be had: {e}")))?;
         self.ivs.insert(name.to_owned(), iv);
-        if let Some(fingerprint) = self.journal.is_some().then(|| self.fingerprint()).transpose()? {
-            self.log(&Line::Request { fingerprint, ivs: BTreeMap::from([(name.to_owned(), iv)]) })?;
-        }
+        let fingerprint = self.fingerprint.clone();
+        self.log(&Line::Request { fingerprint, ivs: BTreeMap::from([(name.to_owned(), iv)]) })?;
         Ok(iv)
-    }
-
-    fn fingerprint(&self) -> Result<String> {
-        let file = File::open(self.folder.path().join(JOURNAL))?;
-        let mut text = Vec::new();
-        BufReader::new(file).read_until(b'\n', &mut text)?;
-        match serde_json::from_slice(&text) {
-            Ok(Line::Request { fingerprint, .. }) => Ok(fingerprint),
-            _ => Err(Error::new(ErrorKind::Internal, "the journal lost its first line")),
-        }
     }
 
     /// Stores an object.

@@ -61,9 +61,8 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
         .enumerate()
         .flat_map(|(id, set)| set.iter().map(move |r| (r.name.as_str(), id)))
         .collect();
-    let main_text = sets.keys().filter(|k| k.kind == 2).count();
     for (id, (key, set)) in sets.iter().enumerate() {
-        period = period.child(adaptation_set(id, key, set, &ids, options, main_text));
+        period = period.child(adaptation_set(id, key, set, &ids, options));
     }
     let mpd = Element::new("MPD")
         .attr("xmlns", "urn:mpeg:dash:schema:mpd:2011")
@@ -119,7 +118,6 @@ fn adaptation_set(
     set: &[&Rendition],
     ids: &BTreeMap<&str, usize>,
     options: &Options,
-    texts: usize,
 ) -> Element {
     let Some(first) = set.first() else { return Element::new("AdaptationSet") };
     let info = &first.info;
@@ -169,7 +167,6 @@ fn adaptation_set(
     let role = match info.kind {
         TrackKind::Text if info.forced => "forced-subtitle",
         TrackKind::Text if info.captions => "caption",
-        TrackKind::Text if texts > 1 && !info.default => "subtitle",
         TrackKind::Text => "subtitle",
         TrackKind::Audio if set.iter().any(|r| r.info.default) || key.language.is_empty() => "main",
         TrackKind::Audio => "alternate",
