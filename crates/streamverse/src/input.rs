@@ -34,7 +34,8 @@ pub(crate) struct Input {
 pub(crate) enum Prefer {
     /// Ours: exact about boxes and encryption, for packaging.
     Own,
-    /// FFmpeg's where it is linked: forgiving, for transcoding.
+    /// FFmpeg's, for transcoding, unless ours reads all that there is in the file: ours keeps a few
+    /// bytes for each sample and not an index of a hundred.
     #[cfg_attr(not(feature = "ffmpeg"), allow(dead_code))]
     Backend,
 }
@@ -66,9 +67,11 @@ impl Input {
     /// Gives these tracks' items only.
     pub(crate) fn select(&mut self, tracks: &[TrackId]) {
         self.only = tracks.to_vec();
-        #[cfg(feature = "ffmpeg")]
-        if let Demuxer::Ffmpeg(demuxer) = &mut self.demuxer {
-            demuxer.select(tracks);
+        match &mut self.demuxer {
+            Demuxer::Mp4(demuxer) => demuxer.select(tracks),
+            Demuxer::Ts(_) => {}
+            #[cfg(feature = "ffmpeg")]
+            Demuxer::Ffmpeg(demuxer) => demuxer.select(tracks),
         }
     }
 
@@ -161,6 +164,14 @@ impl Source for Input {
     }
 }
 
+/// Whether our demuxer reads everything that there is in an MP4 file, just as it is meant.
+#[cfg(feature = "ffmpeg")]
+fn is_plain(reader: &Arc<dyn ReadAt>) -> bool {
+    mp4::Demuxer::open(Arc::clone(reader), Limits::default()).is_ok_and(|demuxer| {
+        demuxer.warnings().is_empty() && demuxer.tracks().iter().all(|t| t.protection.is_none())
+    })
+}
+
 fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
     let mut head = vec![0; 4096];
     let n = reader.read_at(0, &mut head)?;
@@ -169,8 +180,11 @@ fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
 
     #[cfg(feature = "ffmpeg")]
     {
-        let own = prefer == Prefer::Own && matches!(kind, Some(sv_container::Kind::Mp4));
-        if !own {
+        let mp4 = matches!(kind, Some(sv_container::Kind::Mp4));
+        let ours = mp4 && (prefer == Prefer::Own || is_plain(&reader));
+        // Where FFmpeg is not installed, what we read ourselves is read all the same.
+        let can = matches!(kind, Some(sv_container::Kind::Mp4 | sv_container::Kind::Ts));
+        if !ours && (!can || sv_ffmpeg::probe::available().is_ok()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let demuxer = sv_ffmpeg::Demuxer::open(reader, &name, Limits::default())?;
             let info = demuxer.info();

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::ptr::NonNull;
 
-use ffmpeg_sys_next as ff;
+use crate::ffi as ff;
 use sv_core::{AudioFrame, Codec, Media, Packet, Track, VideoFrame};
 
 use crate::demux::{Options, RawPacket};
@@ -97,7 +97,7 @@ impl Decoder {
     /// # Errors
     /// [`Error::Missing`] when the linked FFmpeg can't decode it.
     pub fn open(track: &Track, name: Option<&str>, settings: Settings) -> Result<Self, Error> {
-        crate::log::init();
+        crate::log::init()?;
         let missing = || Error::missing(format!("decoder for {}", track.codec));
         let id = codec_id(track.codec).ok_or_else(missing)?;
         let codec = match name {

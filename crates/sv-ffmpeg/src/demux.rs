@@ -6,8 +6,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ffi as ff;
 use bytes::Bytes;
-use ffmpeg_sys_next as ff;
 use sv_core::{Item, Limits, Packet, ReadAt, Source, Timestamp, Track, TrackId};
 
 use crate::error::libc_code::{EAGAIN, EINVAL, ENOMEM, EPERM};
@@ -194,7 +194,8 @@ impl Demuxer {
     /// [`Error::UnknownFormat`] for what is no accepted container, [`Error::Read`] when the reader
     /// fails, [`Error::Limit`] for more tracks or larger pictures than `limits` allows.
     pub fn open(reader: Arc<dyn ReadAt>, name: &str, limits: Limits) -> Result<Self, Error> {
-        crate::log::init();
+        crate::log::init()?;
+        ff::avformat()?;
         if reader.size() == 0 {
             return Err(Error::UnknownFormat { name: name.into(), reason: "the file is empty".into() });
         }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 
+use crate::ffi as ff;
 use bytes::Bytes;
-use ffmpeg_sys_next as ff;
 use sv_core::{Codec, ColorInfo, Duration, Packet, Ratio, Timestamp, TrackId, VideoFrame};
 
 use crate::decode::{Context, rational};
@@ -444,7 +444,7 @@ impl Clock {
 }
 
 fn open(name: &str) -> Result<(*const ff::AVCodec, Context), Error> {
-    crate::log::init();
+    crate::log::init()?;
     let text =
         CString::new(name).map_err(|_| Error::Invalid("an encoder's name has no zero bytes".into()))?;
     // SAFETY: a zero-terminated string.

@@ -1,6 +1,6 @@
 //! What goes wrong between us and FFmpeg.
 
-use ffmpeg_sys_next as ff;
+use crate::ffi as ff;
 use sv_core::ErrorKind;
 
 /// What goes wrong.
@@ -32,6 +32,15 @@ pub enum Error {
         what: String,
         /// The version that is linked.
         version: String,
+    },
+    /// FFmpeg is not installed, or not the version that this was built for.
+    #[error(
+        "FFmpeg's library {file} can't be loaded; install the FFmpeg that this was built for \
+         (on Debian: apt install ffmpeg)"
+    )]
+    Absent {
+        /// The file that was looked for, or what is missing in it.
+        file: String,
     },
     /// An argument can't be right.
     #[error("{0}")]
@@ -69,7 +78,7 @@ impl Error {
                 c if c == -libc_code::ENOMEM => ErrorKind::LimitExceeded,
                 _ => ErrorKind::Internal,
             },
-            Self::Missing { .. } => ErrorKind::Unsupported,
+            Self::Missing { .. } | Self::Absent { .. } => ErrorKind::Unsupported,
             Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::Limit { .. } => ErrorKind::LimitExceeded,
             Self::Read { source, .. } => ErrorKind::of_io(source),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 
-use ffmpeg_sys_next as ff;
+use crate::ffi as ff;
 use sv_core::{HdrMetadata, Ratio, TimeBase, VideoFrame};
 
 use crate::decode::rational;
@@ -77,7 +77,8 @@ impl Filter {
     /// [`Error::Missing`] when the linked FFmpeg lacks one of the filters; FFmpeg's reason when it
     /// does not like the description.
     pub fn video(description: &str, first: &VideoFrame, base: TimeBase) -> Result<Self, Error> {
-        crate::log::init();
+        crate::log::init()?;
+        ff::avfilter()?;
         for name in description.split(',').filter_map(|f| f.split('=').next()) {
             if !crate::probe::has_filter(name.trim()) {
                 return Err(Error::missing(format!("filter {}", name.trim())));

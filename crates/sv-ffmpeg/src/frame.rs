@@ -4,7 +4,7 @@ use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use ffmpeg_sys_next as ff;
+use crate::ffi as ff;
 use sv_core::color::{ContentLight, MasteringDisplay};
 use sv_core::frame::Plane;
 use sv_core::{AudioFrame, ColorInfo, Duration, HdrMetadata, Picture, PixelFormat, Timestamp, VideoFrame};
@@ -89,13 +89,14 @@ impl Frame {
         Ok(frame)
     }
 
-    fn copy_of(video: &VideoFrame) -> Result<Self, Error> {
-        let (format, bytes) = match video.picture.format() {
-            PixelFormat::Yuv420p8 => (ff::AVPixelFormat::AV_PIX_FMT_YUV420P, 1),
-            PixelFormat::Yuv420p10 => (ff::AVPixelFormat::AV_PIX_FMT_YUV420P10LE, 2),
+    /// A picture of its own, whose samples are not set yet.
+    pub(crate) fn planar(width: u32, height: u32, pixels: PixelFormat) -> Result<Self, Error> {
+        let format = match pixels {
+            PixelFormat::Yuv420p8 => ff::AVPixelFormat::AV_PIX_FMT_YUV420P,
+            PixelFormat::Yuv420p10 => ff::AVPixelFormat::AV_PIX_FMT_YUV420P10LE,
             _ => return Err(Error::Invalid("this picture belongs to another backend".into())),
         };
-        let (Ok(width), Ok(height)) = (i32::try_from(video.width), i32::try_from(video.height)) else {
+        let (Ok(width), Ok(height)) = (i32::try_from(width), i32::try_from(height)) else {
             return Err(Error::Invalid("the picture is too large".into()));
         };
         let mut frame = Self::new()?;
@@ -103,6 +104,13 @@ impl Frame {
         (inner.format, inner.width, inner.height) = (format as i32, width, height);
         // SAFETY: format and size are set; on success all three planes are allocated.
         check(unsafe { ff::av_frame_get_buffer(frame.as_ptr(), 0) }, || "allocate a picture".into())?;
+        Ok(frame)
+    }
+
+    fn copy_of(video: &VideoFrame) -> Result<Self, Error> {
+        let pixels = video.picture.format();
+        let bytes = if pixels == PixelFormat::Yuv420p10 { 2 } else { 1 };
+        let frame = Self::planar(video.width, video.height, pixels)?;
         for index in 0..3 {
             let (w, h) = plane_size(video.width, video.height, index);
             let (Some(source), row) = (video.picture.plane(index), w * bytes) else {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use ffmpeg_sys_next as ff;
+use crate::ffi as ff;
 use sv_core::ReadAt;
 
 use crate::error::libc_code::{EINVAL, EIO, ENOMEM};

@@ -19,7 +19,9 @@ mod frame;
 mod io;
 mod language;
 mod log;
+mod memory;
 pub mod probe;
+mod scale;
 mod track;
 
 pub use decode::Decoder;
@@ -29,3 +31,5 @@ pub use error::Error;
 pub use filter::Filter;
 pub use frame::Frame;
 pub use log::quiet;
+pub use memory::lean;
+pub use scale::Scaler;

@@ -2,12 +2,16 @@
 
 use std::sync::Once;
 
-use ffmpeg_sys_next as ff;
+use crate::Error;
+use crate::ffi as ff;
 
 static ONCE: Once = Once::new();
 
-/// Routes FFmpeg's log. Every entry point of the crate calls it first.
-pub(crate) fn init() {
+/// Loads what everything needs and routes FFmpeg's log. Every entry point of the crate calls it
+/// first.
+pub(crate) fn init() -> Result<(), Error> {
+    ff::avutil()?;
+    ff::avcodec()?;
     ONCE.call_once(|| {
         #[cfg(all(target_arch = "x86_64", not(windows)))]
         // SAFETY: the callback lives as long as the program and may be called from any thread.
@@ -21,6 +25,7 @@ pub(crate) fn init() {
             ff::av_log_set_level(ff::AV_LOG_QUIET);
         }
     });
+    Ok(())
 }
 
 #[cfg(all(target_arch = "x86_64", not(windows)))]

@@ -1,9 +1,11 @@
-//! What the linked FFmpeg can do, asked at run time.
+//! What FFmpeg can do here, asked at run time.
 
 use std::ffi::{CStr, CString, c_void};
 
-use ffmpeg_sys_next as ff;
+use crate::ffi as ff;
 use sv_core::Codec;
+
+use crate::Error;
 
 /// An encoder or decoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,16 +29,33 @@ pub struct Device {
     pub problem: Option<String>,
 }
 
-/// The version of the linked FFmpeg, as it calls itself.
+/// Whether FFmpeg can be loaded here.
+///
+/// # Errors
+/// [`Error::Absent`], which says what to install.
+pub fn available() -> Result<(), Error> {
+    crate::log::init()?;
+    ff::avformat()?;
+    ff::avfilter()
+}
+
+/// The version of FFmpeg, as it calls itself; empty where it can't be loaded.
 #[must_use]
 pub fn version() -> String {
+    if crate::log::init().is_err() {
+        return String::new();
+    }
     // SAFETY: a static, zero-terminated string.
     unsafe { CStr::from_ptr(ff::av_version_info()) }.to_string_lossy().into_owned()
 }
 
-/// What the linked FFmpeg's licence is, and so the least that the whole program's is.
+/// What FFmpeg's licence is, and so the least that the whole program's is; empty where it can't be
+/// loaded.
 #[must_use]
 pub fn license() -> String {
+    if crate::log::init().is_err() {
+        return String::new();
+    }
     // SAFETY: a static, zero-terminated string.
     unsafe { CStr::from_ptr(ff::avcodec_license()) }.to_string_lossy().into_owned()
 }
@@ -55,6 +74,9 @@ pub fn decoders() -> Vec<Coder> {
 
 fn coders(encoders: bool) -> Vec<Coder> {
     let mut found = Vec::new();
+    if crate::log::init().is_err() {
+        return found;
+    }
     let mut state: *mut c_void = std::ptr::null_mut();
     loop {
         // SAFETY: the state begins as null; results are static.
@@ -86,26 +108,30 @@ fn text(string: *const std::ffi::c_char) -> String {
 /// Whether there is an encoder of this name.
 #[must_use]
 pub fn has_encoder(name: &str) -> bool {
+    let loaded = crate::log::init().is_ok();
     CString::new(name).is_ok_and(|name| {
         // SAFETY: a zero-terminated string.
-        !unsafe { ff::avcodec_find_encoder_by_name(name.as_ptr()) }.is_null()
+        loaded && !unsafe { ff::avcodec_find_encoder_by_name(name.as_ptr()) }.is_null()
     })
 }
 
 /// Whether there is a filter of this name.
 #[must_use]
 pub fn has_filter(name: &str) -> bool {
+    let loaded = crate::log::init().and_then(|()| ff::avfilter()).is_ok();
     CString::new(name).is_ok_and(|name| {
         // SAFETY: a zero-terminated string.
-        !unsafe { ff::avfilter_get_by_name(name.as_ptr()) }.is_null()
+        loaded && !unsafe { ff::avfilter_get_by_name(name.as_ptr()) }.is_null()
     })
 }
 
 /// All kinds of devices that FFmpeg was built for, each tried.
 #[must_use]
 pub fn devices() -> Vec<Device> {
-    crate::log::init();
     let mut found = Vec::new();
+    if crate::log::init().is_err() {
+        return found;
+    }
     let mut kind = ff::AVHWDeviceType::AV_HWDEVICE_TYPE_NONE;
     loop {
         // SAFETY: begins with "none" and takes the last result, which FFmpeg made.

@@ -2,8 +2,8 @@
 
 use std::ffi::CStr;
 
+use crate::ffi as ff;
 use bytes::Bytes;
-use ffmpeg_sys_next as ff;
 use sv_core::{
     AudioInfo, Codec, ColorInfo, Duration, HdrMetadata, Media, Ratio, TextInfo, TimeBase, Track, TrackId,
     VideoInfo,

@@ -64,6 +64,13 @@ fn ffmpeg() -> Capability {
         Codec::Ac3,
         Codec::Eac3,
     ];
+    if let Err(error) = probe::available() {
+        return Capability {
+            backend: "ffmpeg".into(),
+            hint: Some(error.to_string()),
+            ..Capability::default()
+        };
+    }
     let encoders = probe::encoders().into_iter().filter(|c| STREAMED.contains(&c.codec));
     let encoders = encoders
         .map(|c| Coder { name: c.name, codec: c.codec.name().into(), hardware: c.hardware })

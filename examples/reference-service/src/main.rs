@@ -54,6 +54,8 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "ffmpeg")]
+    streamverse::ffmpeg::lean();
     let config = Config::parse();
     if config.print_openapi {
         print!("{}", api::openapi::text());

@@ -1,5 +1,7 @@
 //! The recipes and the command, on files that FFmpeg makes, judged by programs that are not ours.
 
+#[cfg(all(feature = "ffmpeg", feature = "cli", target_os = "linux"))]
+mod absent;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod bad_input;
 #[cfg(feature = "ffmpeg")]

@@ -67,6 +67,13 @@ fn files_keep_their_packets_and_times() {
         }
         assert_eq!(before.len(), after.len(), "{name}");
         assert!(before == after, "{name}");
+        for track in &tracks {
+            let mut demuxer = open(&path);
+            demuxer.select(&[track.id]);
+            let (_, alone, error) = corpus::drain(demuxer);
+            assert!(error.is_none(), "{name}: {error:?}");
+            assert!(alone.iter().eq(before.iter().filter(|p| p.track == track.id)), "{name} alone");
+        }
         let theirs = probe::packets(&copy, &[]).unwrap();
         for (stream, track) in tracks.iter().enumerate().filter(|(_, t)| t.kind() != TrackKind::Text) {
             let ours: Vec<_> = after.iter().filter(|p| p.track == track.id).collect();

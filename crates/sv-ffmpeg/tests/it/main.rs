@@ -3,3 +3,4 @@
 mod demux;
 mod hostile;
 mod probe;
+mod scale;

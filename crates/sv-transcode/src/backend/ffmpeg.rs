@@ -369,6 +369,18 @@ pub(crate) fn video_filter(
     first: &VideoFrame,
     track: &Track,
 ) -> Result<Box<dyn FilterVideo>, Error> {
+    let pixels = first.picture.format();
+    let depth = match pixels {
+        PixelFormat::Yuv420p8 => Some(8),
+        PixelFormat::Yuv420p10 => Some(10),
+        _ => None,
+    };
+    let only_scales =
+        !plan.deinterlace && !plan.tone_map && plan.quarter_turns == 0 && depth == Some(plan.bit_depth);
+    if let (Some((width, height)), true) = (plan.scale, only_scales) {
+        let scaler = sv_ffmpeg::Scaler::new(first, width, height)?;
+        return Ok(Box::new(Scaler { scaler, ready: None }));
+    }
     let filter =
         sv_ffmpeg::Filter::video(&chain(plan), first, track.time_base).map_err(|error| match error {
             sv_ffmpeg::Error::Missing { .. } if plan.tone_map => Error::Incapable {
@@ -410,6 +422,30 @@ fn chain(plan: &filter::Plan) -> String {
     }
     parts.push(format!("format={format}"));
     parts.join(",")
+}
+
+struct Scaler {
+    scaler: sv_ffmpeg::Scaler,
+    ready: Option<VideoFrame>,
+}
+
+impl FilterVideo for Scaler {
+    fn push(&mut self, frame: &VideoFrame) -> Result<(), Error> {
+        self.ready = Some(self.scaler.scale(frame)?);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn pull(&mut self) -> Result<Option<VideoFrame>, Error> {
+        Ok(self.ready.take())
+    }
+
+    fn accepts(&self, frame: &VideoFrame) -> bool {
+        self.scaler.accepts(frame)
+    }
 }
 
 struct Filter {

@@ -20,7 +20,10 @@ use streamverse::core::ErrorKind;
 
 fn main() -> ExitCode {
     #[cfg(feature = "ffmpeg")]
-    streamverse::ffmpeg::quiet();
+    {
+        streamverse::ffmpeg::quiet();
+        streamverse::ffmpeg::lean();
+    }
     let args = args::Args::parse();
     let level = match args.verbose {
         0 => "warn",

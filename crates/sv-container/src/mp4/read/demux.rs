@@ -35,6 +35,8 @@ pub struct Demuxer {
     traks: BTreeMap<u32, Trak>,
     warnings: Vec<String>,
     lanes: BTreeMap<u32, Lane>,
+    /// Tracks to read; `None` for all.
+    only: Option<Vec<u32>>,
     defaults: BTreeMap<u32, Defaults>,
     /// Fragments that are being read, and where the search for the next `moof` goes on.
     fragments: Vec<Fragment>,
@@ -162,6 +164,7 @@ impl Demuxer {
             traks,
             warnings,
             lanes: BTreeMap::new(),
+            only: None,
             defaults,
             fragments: Vec::new(),
             next_box: layout.first_moof,
@@ -190,6 +193,20 @@ impl Demuxer {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Reads these tracks only, from now on: the payloads of others are not even looked at.
+    pub fn select(&mut self, tracks: &[TrackId]) {
+        let video = |t: &&Arc<Track>| t.kind() == TrackKind::Video && tracks.contains(&t.id);
+        if !self.tracks.iter().any(|t| video(&t)) {
+            // Sound lies in small pieces between much larger ones of pictures.
+            self.windows.shrink();
+        }
+        self.only = Some(tracks.iter().map(|id| id.0).collect());
+    }
+
+    fn selected(only: Option<&[u32]>, id: u32) -> bool {
+        only.is_none_or(|only| only.contains(&id))
     }
 
     /// Goes to the last sync sample of `track` that is shown at `time` or before it (or to its
@@ -330,12 +347,16 @@ impl Demuxer {
             }
             match self.state {
                 State::Tracks => {
-                    self.ready.extend(self.tracks.iter().map(|track| Item::Track(Arc::clone(track))));
+                    let only = self.only.as_deref();
+                    let chosen = self.tracks.iter().filter(|track| Self::selected(only, track.id.0));
+                    self.ready.extend(chosen.map(|track| Item::Track(Arc::clone(track))));
                     self.state = State::Packets;
                 }
                 State::Packets => {
                     if !self.step_tables()? && !self.step_fragments()? {
-                        self.ready.extend(self.tracks.iter().map(|track| Item::End(track.id)));
+                        let only = self.only.as_deref();
+                        let chosen = self.tracks.iter().filter(|track| Self::selected(only, track.id.0));
+                        self.ready.extend(chosen.map(|track| Item::End(track.id)));
                         self.state = State::Finished;
                     }
                 }
@@ -347,7 +368,8 @@ impl Demuxer {
     /// The next packet out of sample tables; false when there is none left.
     fn step_tables(&mut self) -> Result<bool> {
         let mut earliest: Option<(u32, Timestamp)> = None;
-        for (id, lane) in &mut self.lanes {
+        let only = self.only.as_deref();
+        for (id, lane) in self.lanes.iter_mut().filter(|(id, _)| Self::selected(only, **id)) {
             let Some(trak) = self.traks.get(id) else { continue };
             if lane.next.is_none() && !lane.finished {
                 lane.next = lane.cursor.next(&trak.tables)?;
@@ -381,7 +403,9 @@ impl Demuxer {
     fn step_fragments(&mut self) -> Result<bool> {
         loop {
             let mut earliest: Option<(usize, Timestamp)> = None;
-            for (index, fragment) in self.fragments.iter().enumerate() {
+            let only = self.only.as_deref();
+            let wanted = |f: &&Fragment| Self::selected(only, f.track);
+            for (index, fragment) in self.fragments.iter().enumerate().filter(|(_, f)| wanted(f)) {
                 let Some(trak) = self.traks.get(&fragment.track) else { continue };
                 let (Some(dts), Some(track)) = (fragment.peek_dts(), trak.descriptions.first()) else {
                     continue;

@@ -26,6 +26,11 @@ impl Windows {
         Self { source, pieces: VecDeque::with_capacity(keep), keep, piece, max_packet }
     }
 
+    /// Reads the smallest pieces from now on.
+    pub(super) fn shrink(&mut self) {
+        self.piece = 64 << 10;
+    }
+
     pub(super) fn source(&self) -> &dyn ReadAt {
         &*self.source
     }
