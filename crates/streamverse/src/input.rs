@@ -1,7 +1,7 @@
 //! Opens a source with whichever demuxer reads it.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use crate::{Error, Result};
 
 /// An open source.
 pub(crate) struct Input {
+    path: PathBuf,
+    prefer: Prefer,
     /// What the container is called.
     pub(crate) container: String,
     /// How long the whole is, if the container says.
@@ -62,6 +64,24 @@ impl Input {
             return Err(Error::new(ErrorKind::Unsupported, message).context(what()));
         }
         Ok(input)
+    }
+
+    /// The same source from its beginning: all tracks, no rebasing.
+    pub(crate) fn again(&self) -> Result<Self> {
+        let Demuxer::Mp4(demuxer) = &self.demuxer else {
+            return Self::open(&self.path, self.prefer);
+        };
+        Ok(Self {
+            path: self.path.clone(),
+            prefer: self.prefer,
+            container: self.container.clone(),
+            duration: self.duration,
+            tracks: self.tracks.clone(),
+            demuxer: Demuxer::Mp4(Box::new(demuxer.another()?)),
+            only: Vec::new(),
+            pending: VecDeque::new(),
+            start: Timestamp::ZERO,
+        })
     }
 
     /// Gives these tracks' items only.
@@ -164,12 +184,10 @@ impl Source for Input {
     }
 }
 
-/// Whether our demuxer reads everything that there is in an MP4 file, just as it is meant.
+/// Whether a demuxer of ours reads everything that there is in an MP4 file, just as it is meant.
 #[cfg(feature = "ffmpeg")]
-fn is_plain(reader: &Arc<dyn ReadAt>) -> bool {
-    mp4::Demuxer::open(Arc::clone(reader), Limits::default()).is_ok_and(|demuxer| {
-        demuxer.warnings().is_empty() && demuxer.tracks().iter().all(|t| t.protection.is_none())
-    })
+fn is_plain(demuxer: &mp4::Demuxer) -> bool {
+    demuxer.warnings().is_empty() && demuxer.tracks().iter().all(|t| t.protection.is_none())
 }
 
 fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
@@ -177,57 +195,67 @@ fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
     let n = reader.read_at(0, &mut head)?;
     head.truncate(n);
     let kind = sv_container::detect(&head);
-
-    #[cfg(feature = "ffmpeg")]
-    {
-        let mp4 = matches!(kind, Some(sv_container::Kind::Mp4));
-        let ours = mp4 && (prefer == Prefer::Own || is_plain(&reader));
-        // Where FFmpeg is not installed, what we read ourselves is read all the same.
-        let can = matches!(kind, Some(sv_container::Kind::Mp4 | sv_container::Kind::Ts));
-        if !ours && (!can || sv_ffmpeg::probe::available().is_ok()) {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let demuxer = sv_ffmpeg::Demuxer::open(reader, &name, Limits::default())?;
-            let info = demuxer.info();
-            return Ok(Input {
-                container: info.container,
-                duration: info.duration,
-                tracks: demuxer.tracks().iter().cloned().map(Arc::new).collect(),
-                demuxer: Demuxer::Ffmpeg(Box::new(demuxer)),
-                only: Vec::new(),
-                pending: VecDeque::new(),
-                start: Timestamp::ZERO,
-            });
-        }
-    }
-    let _ = (path, prefer);
-    let (container, demuxer, tracks) = match kind {
-        Some(sv_container::Kind::Mp4) => {
-            let demuxer = mp4::Demuxer::open(reader, Limits::default())?;
-            let tracks = demuxer.tracks().to_vec();
-            ("mp4", Demuxer::Mp4(Box::new(demuxer)), tracks)
-        }
-        Some(sv_container::Kind::Ts) => {
-            let demuxer = ts::Demuxer::open(reader, Limits::default())?;
-            let tracks = demuxer.tracks().to_vec();
-            ("mpegts", Demuxer::Ts(Box::new(demuxer)), tracks)
-        }
-        Some(other) => {
-            let message = format!(
-                "this is {}, which only the feature \"ffmpeg\" reads; build with it switched on",
-                other.name()
-            );
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
-        None => return Err(Error::new(ErrorKind::Malformed, "this is not a media file that we know")),
-    };
-    let longest = tracks.iter().filter_map(|t| t.duration.map(|d| d.to_std(t.time_base))).max();
-    Ok(Input {
-        container: container.into(),
-        duration: longest,
+    let input = |container: String, duration, tracks: Vec<Arc<Track>>, demuxer| Input {
+        path: path.to_owned(),
+        prefer,
+        container,
+        duration,
         tracks,
         demuxer,
         only: Vec::new(),
         pending: VecDeque::new(),
         start: Timestamp::ZERO,
-    })
+    };
+    let longest =
+        |tracks: &[Arc<Track>]| tracks.iter().filter_map(|t| t.duration.map(|d| d.to_std(t.time_base))).max();
+    let ours = |demuxer: mp4::Demuxer| {
+        let tracks = demuxer.tracks().to_vec();
+        input("mp4".into(), longest(&tracks), tracks, Demuxer::Mp4(Box::new(demuxer)))
+    };
+    let mp4 = (kind == Some(sv_container::Kind::Mp4))
+        .then(|| mp4::Demuxer::open(Arc::clone(&reader), Limits::default()));
+
+    #[cfg(feature = "ffmpeg")]
+    {
+        match &mp4 {
+            // Judged below, error or not.
+            Some(_) if prefer == Prefer::Own => {}
+            Some(Ok(demuxer)) if is_plain(demuxer) => {}
+            // Where FFmpeg is not installed, what we read ourselves is read all the same.
+            _ if matches!(kind, Some(sv_container::Kind::Mp4 | sv_container::Kind::Ts))
+                && sv_ffmpeg::probe::available().is_err() => {}
+            _ => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let demuxer = sv_ffmpeg::Demuxer::open(reader, &name, Limits::default())?;
+                let info = demuxer.info();
+                let tracks = demuxer.tracks().iter().cloned().map(Arc::new).collect();
+                return Ok(input(info.container, info.duration, tracks, Demuxer::Ffmpeg(Box::new(demuxer))));
+            }
+        }
+    }
+    match (kind, mp4) {
+        (_, Some(demuxer)) => Ok(ours(demuxer?)),
+        (Some(sv_container::Kind::Ts), _) => {
+            let demuxer = ts::Demuxer::open(reader, Limits::default())?;
+            let tracks = demuxer.tracks().to_vec();
+            Ok(input("mpegts".into(), longest(&tracks), tracks, Demuxer::Ts(Box::new(demuxer))))
+        }
+        (Some(other), _) => {
+            let message = format!(
+                "this is {}, which only the feature \"ffmpeg\" reads; build with it switched on",
+                other.name()
+            );
+            Err(Error::new(ErrorKind::Unsupported, message))
+        }
+        (None, _) => Err(Error::new(ErrorKind::Malformed, "this is not a media file that we know")),
+    }
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input")
+            .field("path", &self.path)
+            .field("tracks", &self.tracks)
+            .finish_non_exhaustive()
+    }
 }

@@ -103,7 +103,7 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
             tracks.push((Arc::clone(track), names.for_track(track)));
         }
         input.select(&tracks.iter().map(|(t, _)| t.id).collect::<Vec<_>>());
-        let mut scout = Input::open(path, Prefer::Own)?;
+        let mut scout = input.again()?;
         scout.select(&tracks.iter().map(|(t, _)| t.id).collect::<Vec<_>>());
         input.rebase(scout.find_start()?);
         sources.push((input, tracks));

@@ -7,6 +7,10 @@ use sv_core::{Frame, Item, PixelFormat};
 
 use crate::cancel::{Cancel, Wake};
 
+/// Items that wait at most, however small: packets may each hold on to the large piece of the file
+/// that they were cut out of.
+const ITEMS: usize = 64;
+
 /// The run was cancelled, or the other side is gone.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stopped;
@@ -71,7 +75,8 @@ impl Sender {
             if state.abandoned || self.0.cancel.is_cancelled() {
                 return Err(Stopped);
             }
-            if state.items.is_empty() || state.bytes.saturating_add(weight) <= self.0.capacity {
+            let room = state.items.len() < ITEMS && state.bytes.saturating_add(weight) <= self.0.capacity;
+            if state.items.is_empty() || room {
                 break;
             }
             state = self.0.wait(state);
@@ -108,8 +113,12 @@ impl Receiver {
             }
             if let Some((item, weight)) = state.items.pop_front() {
                 state.bytes = state.bytes.saturating_sub(weight);
+                // A writer that waits is woken when there is room for some items, not for each.
+                let roomy = state.bytes <= self.0.capacity / 2 && state.items.len() <= ITEMS / 2;
                 drop(state);
-                self.0.changed.notify_all();
+                if roomy {
+                    self.0.changed.notify_all();
+                }
                 return Ok(Some(item));
             }
             if state.finished {
@@ -169,6 +178,26 @@ mod tests {
                 assert_eq!(rx.receive().unwrap().unwrap().track(), Some(TrackId(i)));
             }
             assert!(rx.receive().unwrap().is_none());
+        });
+    }
+
+    #[test]
+    fn small_items_are_counted_too() {
+        let (tx, rx) = channel(1 << 30, &Cancel::default());
+        let sent = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let (sent, tx) = (&sent, tx);
+            scope.spawn(move || {
+                for i in 0..1000 {
+                    tx.send(Item::End(TrackId(i))).unwrap();
+                    sent.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                }
+                tx.finish();
+            });
+            for got in 1..=1000 {
+                rx.receive().unwrap().unwrap();
+                assert!(sent.load(std::sync::atomic::Ordering::SeqCst) <= got + ITEMS);
+            }
         });
     }
 

@@ -17,6 +17,8 @@ use crate::{Error, Result};
 /// What will be made.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// The source; whoever reads it takes [`Input::again`].
+    pub(super) source: Input,
     pub(super) video: Option<Video>,
     pub(super) sounds: Vec<Sound>,
     pub(super) texts: Vec<Subtitles>,
@@ -88,11 +90,20 @@ impl Plan {
 
         let wanted: Vec<TrackId> =
             video.iter().map(|v| v.track.id).chain(sounds.iter().map(|s| s.track.id)).collect();
-        let mut scout = input;
+        let mut scout = input.again()?;
         scout.select(&wanted);
         let start = scout.find_start()?;
-        let mut plan =
-            Self { video, sounds, texts, duration, start, reasons, warnings, fingerprint: String::new() };
+        let mut plan = Self {
+            source: input,
+            video,
+            sounds,
+            texts,
+            duration,
+            start,
+            reasons,
+            warnings,
+            fingerprint: String::new(),
+        };
         plan.fingerprint = plan.fingerprint(request)?;
         Ok(plan)
     }
@@ -222,10 +233,10 @@ fn sounds(
 
 impl Subtitles {
     /// Reads the whole track as one WebVTT text.
-    pub(super) fn read(&self, request: &Request, start: Timestamp) -> Result<String> {
-        let mut input = Input::open(&request.input, Prefer::Backend)?;
+    pub(super) fn read(&self, plan: &Plan) -> Result<String> {
+        let mut input = plan.source.again()?;
         input.select(&[self.track.id]);
-        input.rebase(start);
+        input.rebase(plan.start);
         let mut document = webvtt::Document::default();
         while let Some(item) = input.next_item()? {
             let Item::Packet(packet) = item else { continue };
@@ -247,11 +258,11 @@ impl Subtitles {
 }
 
 /// A JPEG of a picture near the beginning.
-pub(super) fn make_poster(request: &Request, video: &Video, plan: &Plan) -> Result<Vec<u8>> {
+pub(super) fn make_poster(video: &Video, plan: &Plan) -> Result<Vec<u8>> {
     const WIDTH: u32 = 640;
     // Many films begin in black: a tenth of the way in, and no more than ten seconds.
     let at = plan.duration.map_or(Duration::ZERO, |d| (d / 10).min(Duration::from_secs(10)));
-    let mut input = Input::open(&request.input, Prefer::Backend)?;
+    let mut input = plan.source.again()?;
     input.select(&[video.track.id]);
     input.rebase(plan.start);
     input.seek(at)?;

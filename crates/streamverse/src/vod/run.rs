@@ -11,10 +11,10 @@ use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Graph, Node};
 use sv_transcode::{Rung, decode, encode, filter};
 
-use super::plan::{Plan, Sound, Video};
+use super::plan::{Picture, Plan, Sound, Video};
 use super::{Handle, Rendition, Report, Request};
 use crate::finish::{Common, Finish, Shared, resume_point};
-use crate::input::{Input, Prefer};
+use crate::input::Input;
 use crate::manifests::{self, Wanted};
 use crate::meter::Meter;
 use crate::package_files::failure;
@@ -81,7 +81,7 @@ impl Driver {
         if resumed > 0 {
             meter.tell(Event::Resumed { segments: resumed });
         }
-        let poster = poster(&request, &plan, &work, &meter);
+        let poster = poster(&plan, &work, &meter);
 
         let common = Common {
             segment: request.segment,
@@ -110,6 +110,14 @@ struct Lane {
     end: Finish,
 }
 
+/// A rung to make: its two names as far as they are not finished, and where the first goes on.
+struct Todo<'p> {
+    one: &'p Picture,
+    main: Option<&'p String>,
+    trick: Option<&'p String>,
+    from: Option<Timestamp>,
+}
+
 struct Build<'a> {
     request: &'a Request,
     plan: &'a Plan,
@@ -120,10 +128,30 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn lanes(&self, graph: &mut Graph<'_, Error>, lanes: &mut Vec<Lane>) -> Result<()> {
-        if let Some(video) = &self.plan.video {
-            self.video(graph, video, lanes)?;
+        let pictures = self.plan.video.as_ref().map(|video| (video, self.pictures_to_make(video)));
+        let sounds: Vec<&Sound> = self.plan.sounds.iter().filter(|s| !self.finished(&s.name)).collect();
+        let sound_tracks: Vec<TrackId> = sounds.iter().map(|s| s.track.id).collect();
+        let mut reader = None;
+        if let Some((video, todo)) = pictures.filter(|(_, todo)| !todo.is_empty()) {
+            let first = todo.iter().map(|one| one.from).min().flatten();
+            let mut tracks = vec![video.track.id];
+            // One reader for both keeps sound from running ahead of pictures. Where pictures go on
+            // in the middle, sound is read apart, from its beginning.
+            if first.is_none() {
+                tracks.extend(&sound_tracks);
+            }
+            let node = graph.source("reader", self.source(&tracks, first)?);
+            reader = first.is_none().then_some(node);
+            self.video(graph, node, video, todo, lanes)?;
         }
-        self.sounds(graph, lanes)
+        if sounds.is_empty() {
+            return Ok(());
+        }
+        let reader = match reader {
+            Some(reader) => reader,
+            None => graph.source("sound reader", self.source(&sound_tracks, None)?),
+        };
+        self.sounds(graph, reader, sounds, lanes)
     }
 
     fn finished(&self, name: &str) -> bool {
@@ -137,7 +165,7 @@ impl Build<'_> {
     }
 
     fn source(&self, tracks: &[TrackId], from: Option<Timestamp>) -> Result<Input> {
-        let mut input = Input::open(&self.request.input, Prefer::Backend)?;
+        let mut input = self.plan.source.again()?;
         input.select(tracks);
         input.rebase(self.plan.start);
         if let Some(from) = from.filter(|f| f.ticks() > 0) {
@@ -146,21 +174,31 @@ impl Build<'_> {
         Ok(input)
     }
 
-    /// One decoder; for each kind of picture a row of filters, each fed by the next larger one; an
-    /// encoder for each rung.
-    fn video(&self, graph: &mut Graph<'_, Error>, video: &Video, lanes: &mut Vec<Lane>) -> Result<()> {
+    /// The rungs that an earlier run has not finished.
+    fn pictures_to_make<'p>(&self, video: &'p Video) -> Vec<Todo<'p>> {
         let mut todo = Vec::new();
         for one in &video.rungs {
             let trick = one.trick_name.as_ref().filter(|name| !self.finished(name));
             let main = (!self.finished(&one.name)).then_some(&one.name);
             let from = [main, trick].into_iter().flatten().map(|n| self.resume(n)).min();
             if let Some(from) = from {
-                todo.push((one, main, trick, from));
+                todo.push(Todo { one, main, trick, from });
             }
         }
-        let Some(first) = todo.iter().map(|(.., from)| *from).min() else { return Ok(()) };
+        todo
+    }
+
+    /// One decoder; for each kind of picture a row of filters, each fed by the next larger one; an
+    /// encoder for each rung.
+    fn video(
+        &self,
+        graph: &mut Graph<'_, Error>,
+        reader: Node,
+        video: &Video,
+        todo: Vec<Todo<'_>>,
+        lanes: &mut Vec<Lane>,
+    ) -> Result<()> {
         let track = &video.track;
-        let reader = graph.source("reader", self.source(&[track.id], first)?);
         let decoder = decode::open(track, &decode::Options::default())?;
         let decoded = graph.stage("decoder", reader, Some(track.id), decoder);
 
@@ -168,13 +206,13 @@ impl Build<'_> {
         let deep = track.video().is_some_and(|v| v.bit_depth > 8 || v.color.is_pq() || v.color.is_hlg());
         let mut rows: BTreeMap<bool, Vec<_>> = BTreeMap::new();
         for one in todo {
-            let plain = one.0.rung.filter().bit_depth == Some(8);
+            let plain = one.one.rung.filter().bit_depth == Some(8);
             rows.entry(deep && !plain).or_default().push(one);
         }
         for mut row in rows.into_values() {
-            row.sort_by_key(|(one, ..)| std::cmp::Reverse(area(&one.rung)));
+            row.sort_by_key(|todo| std::cmp::Reverse(area(&todo.one.rung)));
             let mut above: Option<(Node, Arc<Track>)> = None;
-            for (one, main, trick, from) in row {
+            for Todo { one, main, trick, from } in row {
                 let (source, shown) = above.unwrap_or_else(|| (decoded, Arc::clone(track)));
                 let stage = filter::video(&shown, &one.rung.filter())?;
                 let node = graph.stage(format!("filter {}", one.name), source, None, stage);
@@ -202,13 +240,13 @@ impl Build<'_> {
 
     /// Sound is encoded from its beginning even when a run goes on, because an encoder that starts
     /// in the middle gives other bytes; finished segments are not stored again.
-    fn sounds(&self, graph: &mut Graph<'_, Error>, lanes: &mut Vec<Lane>) -> Result<()> {
-        let todo: Vec<&Sound> = self.plan.sounds.iter().filter(|s| !self.finished(&s.name)).collect();
-        if todo.is_empty() {
-            return Ok(());
-        }
-        let tracks: Vec<TrackId> = todo.iter().map(|s| s.track.id).collect();
-        let reader = graph.source("sound reader", self.source(&tracks, None)?);
+    fn sounds(
+        &self,
+        graph: &mut Graph<'_, Error>,
+        reader: Node,
+        todo: Vec<&Sound>,
+        lanes: &mut Vec<Lane>,
+    ) -> Result<()> {
         let mut decoders: BTreeMap<TrackId, Node> = BTreeMap::new();
         for sound in todo {
             let id = sound.track.id;
@@ -291,10 +329,10 @@ impl Stage for Skip {
 }
 
 /// A picture of the beginning. A source that gives none is no reason to fail.
-fn poster(request: &Request, plan: &Plan, work: &Shared, meter: &Meter) -> Option<String> {
+fn poster(plan: &Plan, work: &Shared, meter: &Meter) -> Option<String> {
     const NAME: &str = "poster.jpg";
     let video = plan.video.as_ref()?;
-    let made = super::plan::make_poster(request, video, plan).and_then(|jpeg| {
+    let made = super::plan::make_poster(video, plan).and_then(|jpeg| {
         let object = sv_core::Object::whole(NAME, "image/jpeg", jpeg);
         work.lock().unwrap_or_else(PoisonError::into_inner).put(object)
     });
@@ -322,7 +360,7 @@ fn publish(
     let length = records.iter().map(Record::duration).max().unwrap_or_default();
     let mut warnings = plan.warnings.clone();
     for subtitles in &plan.texts {
-        match subtitles.read(request, plan.start) {
+        match subtitles.read(plan) {
             Ok(vtt) => {
                 let language = subtitles.track.language.clone();
                 records.push(text::store(&mut work, &subtitles.name, language, vtt, length)?);

@@ -44,7 +44,8 @@ fn what_needs_no_codec_works_and_the_rest_says_what_to_install() {
         "packaged without FFmpeg",
     );
 
-    let Some(other) = kit::make(dir.path(), "film.mkv", &["-i", source.to_str().unwrap(), "-c", "copy"]) else {
+    let Some(other) = kit::make(dir.path(), "film.mkv", &["-i", source.to_str().unwrap(), "-c", "copy"])
+    else {
         return;
     };
     let failed = sv(&hidden).arg("probe").arg(&other).output().unwrap();

@@ -69,7 +69,7 @@ macro_rules! library {
             $(#[$cfg])*
             pub(crate) unsafe fn $name($($arg: $type),*) -> $result {
                 /// Compiles only if the declaration agrees; never made, so nothing is linked.
-                #[allow(dead_code, reason = "its compilation is the test")]
+                #[allow(dead_code, clippy::extra_unused_type_parameters, reason = "its compilation is the test")]
                 fn check<T>() -> unsafe extern "C" fn($($type),*) -> $result {
                     sys::$name
                 }

@@ -22,7 +22,7 @@ use crate::{Error, Result, webvtt};
 ///
 /// As a [`Source`] it yields an [`Item::Track`] for each track, their packets in the order of
 /// decoding times (within a fragment, if the file is fragmented), and an [`Item::End`] for each.
-/// Payloads are slices of pieces of about a mebibyte; sample tables stay in the bytes of `moov`.
+/// Payloads are slices of pieces of a quarter of a mebibyte; sample tables stay in the bytes of `moov`.
 /// Memory depends on neither the length of the file nor how its tracks are interleaved.
 ///
 /// Edit lists are applied as far as a player would see them: packet times are presentation times,
@@ -32,7 +32,7 @@ pub struct Demuxer {
     windows: Windows,
     limits: Limits,
     tracks: Vec<Arc<Track>>,
-    traks: BTreeMap<u32, Trak>,
+    traks: Arc<BTreeMap<u32, Trak>>,
     warnings: Vec<String>,
     lanes: BTreeMap<u32, Lane>,
     /// Tracks to read; `None` for all.
@@ -161,7 +161,7 @@ impl Demuxer {
             windows,
             limits,
             tracks: Vec::new(),
-            traks,
+            traks: Arc::new(traks),
             warnings,
             lanes: BTreeMap::new(),
             only: None,
@@ -193,6 +193,34 @@ impl Demuxer {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Another reader of the same file, at its beginning and for all tracks. The two share the
+    /// file's header, which is most of what a demuxer keeps in memory.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn another(&self) -> Result<Self> {
+        let source = self.windows.shared_source();
+        let mut other = Self {
+            windows: Windows::new(source, self.traks.len(), self.limits.packet_bytes),
+            limits: self.limits,
+            tracks: self.tracks.clone(),
+            traks: Arc::clone(&self.traks),
+            warnings: self.warnings.clone(),
+            lanes: BTreeMap::new(),
+            only: None,
+            defaults: self.defaults.clone(),
+            fragments: Vec::new(),
+            next_box: self.first_moof,
+            first_moof: self.first_moof,
+            next_dts: BTreeMap::new(),
+            samples_left: self.limits.samples,
+            ready: VecDeque::new(),
+            state: State::Tracks,
+        };
+        other.rewind()?;
+        Ok(other)
     }
 
     /// Reads these tracks only, from now on: the payloads of others are not even looked at.
@@ -251,7 +279,7 @@ impl Demuxer {
     /// Where the file's header leaves open what a track is like, its first packet tells: MPEG audio
     /// has no configuration, and parameter sets may be in packets alone.
     fn look_at_first_packet(&mut self, id: u32) {
-        let Some(trak) = self.traks.get_mut(&id) else { return };
+        let Some(trak) = Arc::get_mut(&mut self.traks).and_then(|traks| traks.get_mut(&id)) else { return };
         let Some(track) = trak.descriptions.first().filter(|track| track.protection.is_none()) else {
             return;
         };
@@ -331,7 +359,7 @@ impl Demuxer {
         self.next_dts.clear();
         self.samples_left = self.limits.samples;
         self.lanes.clear();
-        for (id, trak) in &self.traks {
+        for (id, trak) in &*self.traks {
             let mut lane =
                 Lane { auxiliary: trak.auxiliary.clone(), from: i64::MIN, description: 1, ..Lane::default() };
             lane.from = first_needed(trak)?;

@@ -22,13 +22,17 @@ impl Windows {
     /// For so many tracks at different places: the memory is the same for one and for sixty.
     pub(super) fn new(source: Arc<dyn ReadAt>, tracks: usize, max_packet: usize) -> Self {
         let keep = tracks.saturating_add(1);
-        let piece = (8usize << 20).checked_div(keep).unwrap_or(0).clamp(64 << 10, 1 << 20);
+        let piece = (8usize << 20).checked_div(keep).unwrap_or(0).clamp(64 << 10, 256 << 10);
         Self { source, pieces: VecDeque::with_capacity(keep), keep, piece, max_packet }
     }
 
     /// Reads the smallest pieces from now on.
     pub(super) fn shrink(&mut self) {
         self.piece = 64 << 10;
+    }
+
+    pub(super) fn shared_source(&self) -> Arc<dyn ReadAt> {
+        Arc::clone(&self.source)
     }
 
     pub(super) fn source(&self) -> &dyn ReadAt {
