@@ -85,7 +85,7 @@ def ladder_file(folder):
         for n, w, h, k in RUNGS
     )
     paths = {}
-    for effort in ("fastest", "fast", "balanced"):
+    for effort in ("fast", "balanced"):
         paths[effort] = folder / f"{effort}.toml"
         paths[effort].write_text(rungs.replace("EFFORT", effort))
     return paths
@@ -133,7 +133,7 @@ def memory(work, clip, runs, longest=60):
             check=True,
         )
         out = work / "out"
-        _, _, peak = measure([SV, "vod", long, "--out", out, "--ladder", files["fastest"], "--hls", "--json"], out)
+        _, _, peak = measure([SV, "vod", long, "--out", out, "--ladder", files["fast"], "--hls", "--json"], out)
         shutil.rmtree(out)
         long.unlink()
         peaks.append(peak)

@@ -29,7 +29,9 @@ pub mod encode;
 mod error;
 pub mod filter;
 pub mod ladder;
+pub mod metric;
 pub mod poster;
+pub mod title;
 
 pub use backend::Backend;
 pub use capability::{Capability, capabilities};

@@ -1,0 +1,68 @@
+//! How near a picture is to its original: full-reference measures of luma.
+//!
+//! [`Xpsnr`] is a peak signal-to-noise ratio whose errors weigh less where eyes see less; [`vif()`]
+//! is the information about the original that is left at four scales, [`adm()`] the detail; [`Judge`]
+//! makes VMAF of them, with Netflix's model v0.6.1.
+
+mod adm;
+mod judge;
+mod vif;
+mod xpsnr;
+
+pub use adm::adm;
+pub use judge::{Judge, Shown, Verdict};
+pub use vif::vif;
+pub use xpsnr::Xpsnr;
+
+use sv_core::{PixelFormat, VideoFrame};
+
+use crate::Error;
+
+/// The luma of one picture, on the scale of 8 bits whatever its depth.
+#[derive(Clone, Debug)]
+pub struct Luma {
+    /// Samples in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Rows one after the other, without gaps.
+    pub samples: Vec<f32>,
+}
+
+impl Luma {
+    /// Reads a planar picture.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a picture that can't be read, or has fewer samples than its size says.
+    pub fn of(frame: &VideoFrame) -> Result<Self, Error> {
+        let (width, height) = (frame.width as usize, frame.height as usize);
+        let (bytes, scale) = match frame.picture.format() {
+            PixelFormat::Yuv420p8 => (1, 1.0),
+            PixelFormat::Yuv420p10 => (2, 0.25),
+            _ => return Err(Error::Invalid("the picture is not planar 4:2:0: filter it first".into())),
+        };
+        let short = || Error::Invalid("the picture has fewer samples than its size says".into());
+        let plane = frame.picture.plane(0).ok_or_else(short)?;
+        let mut samples = Vec::with_capacity(width * height);
+        for y in 0..height {
+            let row = plane.data.get(y * plane.stride..).and_then(|r| r.get(..width * bytes));
+            let row = row.ok_or_else(short)?;
+            match bytes {
+                1 => samples.extend(row.iter().map(|&s| f32::from(s))),
+                _ => samples
+                    .extend(row.chunks_exact(2).map(|s| f32::from(u16::from_le_bytes([s[0], s[1]])) * scale)),
+            }
+        }
+        Ok(Self { width, height, samples })
+    }
+
+    fn same_size(&self, other: &Self) -> Result<(), Error> {
+        if (self.width, self.height) == (other.width, other.height) {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!(
+            "pictures of {}x{} and {}x{} can't be compared: scale one of them first",
+            self.width, self.height, other.width, other.height
+        )))
+    }
+}

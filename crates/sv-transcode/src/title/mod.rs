@@ -1,0 +1,112 @@
+//! Per-title ladders: what this source needs, found out by trying.
+//!
+//! Three steps, apart: [`trial()`] encodes a few short samples of the source at some sizes and
+//! factors and measures them; [`choose()`] makes of the measurements the quality–rate surface, its
+//! convex hull, and the rungs on it that viewers can tell apart; [`Decision::svg`] draws it. Reading
+//! the samples is the caller's: this crate does no I/O.
+
+mod choose;
+mod plot;
+mod trial;
+
+pub use choose::choose;
+pub use trial::{Sample, sizes, trial};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Ladder;
+use crate::metric::Verdict;
+
+/// What a ladder may cost, and how good it has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Budget {
+    /// Quality of the best rung as predicted VMAF: what is above it, no viewer sees.
+    pub target: f64,
+    /// Bits per second of the best rung at most.
+    pub max_bitrate: Option<u64>,
+    /// Rungs at most.
+    pub rungs: usize,
+    /// Core-seconds of encoding for a minute of the source at most, all rungs together.
+    pub core_seconds_per_minute: Option<f64>,
+    /// From one rung to the next, in predicted VMAF, where bits don't ask for more.
+    pub step: f64,
+    /// Two rungs that are less than this apart in predicted VMAF are one.
+    pub visible: f64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            target: 95.0,
+            max_bitrate: None,
+            rungs: 6,
+            core_seconds_per_minute: None,
+            step: 6.0,
+            visible: 2.0,
+        }
+    }
+}
+
+/// One measurement: the samples encoded at one size and factor.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Width in samples.
+    pub width: u32,
+    /// Height in samples.
+    pub height: u32,
+    /// Constant rate factor.
+    pub crf: f32,
+    /// Bits per second, as a whole film with this segment length would have.
+    pub bitrate: f64,
+    /// How near it is to the source, both shown at the source's size.
+    pub quality: Verdict,
+    /// Core-seconds that encoding a second of it takes here.
+    pub cost: f64,
+}
+
+/// A place on the surface between the measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Width in samples.
+    pub width: u32,
+    /// Height in samples.
+    pub height: u32,
+    /// Constant rate factor.
+    pub crf: f32,
+    /// Bits per second.
+    pub bitrate: f64,
+    /// Predicted VMAF.
+    pub vmaf: f64,
+}
+
+/// What was left out of a ladder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// The place.
+    pub place: Place,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+/// The ladder of one codec, and everything that it was chosen by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The codec's short name.
+    pub codec: String,
+    /// What was asked for.
+    pub budget: Budget,
+    /// What was measured.
+    pub points: Vec<Point>,
+    /// The best quality for each rate: the convex hull over all sizes, in order of rising rate.
+    pub hull: Vec<Place>,
+    /// Where the rungs are, in order of falling quality.
+    pub places: Vec<Place>,
+    /// What was left out.
+    pub pruned: Vec<Pruned>,
+    /// The rungs, and one sentence for each choice.
+    pub ladder: Ladder,
+    /// Pictures that were tried, and core-seconds that it took.
+    pub tried: (u64, f64),
+}
