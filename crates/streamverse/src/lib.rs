@@ -2,7 +2,7 @@
 //!
 //! This crate re-exports the family behind features and holds the recipes that wire its members
 //! together, because the members never call each other: [`vod`] turns a file into an adaptive
-//! stream, [`package_files`] packages what is encoded already, [`probe`] looks inside, [`doctor`]
+//! stream, [`title`] finds the ladder that it needs, [`package_files`] packages what is encoded already, [`probe`] looks inside, [`doctor`]
 //! says what works on this machine.
 //!
 //! ```no_run
@@ -27,6 +27,7 @@ mod names;
 pub mod package_files;
 mod probe;
 mod text;
+pub mod title;
 pub mod vod;
 mod work;
 

@@ -24,6 +24,7 @@
 pub mod audio;
 mod backend;
 mod capability;
+pub mod cpu;
 pub mod decode;
 pub mod encode;
 mod error;

@@ -69,7 +69,7 @@ impl Request {
 }
 
 /// Where the renditions come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum LadderChoice {
     /// Chosen for the source: never upscales, drops what the source can't fill.
     Auto,
@@ -77,6 +77,8 @@ pub enum LadderChoice {
     Fixed,
     /// Read from a TOML file.
     File(PathBuf),
+    /// Found by encoding samples of the source: the rungs that its viewers can tell apart.
+    Title(crate::title::Budget),
 }
 
 /// Common Encryption of every rendition with one key.
@@ -98,6 +100,10 @@ pub struct Report {
     pub renditions: Vec<Rendition>,
     /// One sentence for each choice of the ladder.
     pub reasons: Vec<String>,
+    /// What the ladder was chosen by, where it was chosen by trial: one for each codec. Each is also
+    /// drawn, as `ladder-CODEC.svg`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<crate::title::Decision>,
     /// Files to open, relative to the output: `master.m3u8`, `manifest.mpd`.
     pub manifests: Vec<String>,
     /// Length in milliseconds.

@@ -12,6 +12,7 @@ use super::{LadderChoice, Request};
 use crate::finish::check_encryption;
 use crate::input::{Input, Prefer};
 use crate::names::Names;
+use crate::title::{self, Decision, through};
 use crate::{Error, Result};
 
 /// What will be made.
@@ -26,6 +27,7 @@ pub(super) struct Plan {
     /// When the source's timeline begins, in nanoseconds.
     pub(super) start: Timestamp,
     pub(super) reasons: Vec<String>,
+    pub(super) decisions: Vec<Decision>,
     pub(super) warnings: Vec<String>,
     /// Decides whether an earlier run's work can be used.
     pub(super) fingerprint: String,
@@ -73,8 +75,11 @@ impl Plan {
         let mut names = Names::default();
         let mut reasons = Vec::new();
         let mut warnings = Vec::new();
+        let mut decisions = Vec::new();
         let video = tracks.iter().find(|t| t.kind() == TrackKind::Video);
-        let video = video.map(|t| pictures(t, request, &input, &mut names, &mut reasons)).transpose()?;
+        let video = video
+            .map(|t| pictures(t, request, &input, &mut names, &mut reasons, &mut decisions))
+            .transpose()?;
         let sounds = sounds(&tracks, request, &mut names, &mut warnings)?;
         if video.is_none() {
             reasons.push("there are no pictures in the source, so only sound is made".into());
@@ -101,6 +106,7 @@ impl Plan {
             duration,
             start,
             reasons,
+            decisions,
             warnings,
             fingerprint: String::new(),
         };
@@ -147,6 +153,7 @@ fn pictures(
     input: &Input,
     names: &mut Names,
     reasons: &mut Vec<String>,
+    decisions: &mut Vec<Decision>,
 ) -> Result<Video> {
     let Some(info) = track.video() else {
         return Err(Error::new(ErrorKind::Internal, "a video track without picture properties"));
@@ -161,6 +168,16 @@ fn pictures(
     let ladder = match &request.ladder {
         LadderChoice::Auto => Ladder::auto(info, bitrate, &request.codecs),
         LadderChoice::Fixed => Ladder::fixed(info, &request.codecs),
+        LadderChoice::Title(budget) => {
+            let mut ladder = Ladder::default();
+            for codec in &request.codecs {
+                let decision = title::decide(input, track, *codec, budget, request.preset, request.segment)?;
+                ladder.rungs.extend(decision.ladder.rungs.iter().cloned());
+                ladder.reasons.extend(decision.ladder.reasons.iter().cloned());
+                decisions.push(decision);
+            }
+            ladder
+        }
         LadderChoice::File(path) => {
             let what = || format!("the ladder {} can't be used", path.display());
             let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).context(what()))?;
@@ -277,20 +294,7 @@ pub(super) fn make_poster(video: &Video, plan: &Plan) -> Result<Vec<u8>> {
         let ended = item.is_none();
         let mut items: Vec<Item> = item.into_iter().collect();
         for stage in &mut stages {
-            let mut out = Vec::new();
-            for item in items {
-                stage.push(item)?;
-                while let Some(item) = stage.pull()? {
-                    out.push(item);
-                }
-            }
-            if ended {
-                stage.finish()?;
-                while let Some(item) = stage.pull()? {
-                    out.push(item);
-                }
-            }
-            items = out;
+            items = through(stage, items, ended)?;
         }
         for item in items {
             let Item::Frame(_, Frame::Video(frame)) = item else { continue };

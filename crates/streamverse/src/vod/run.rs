@@ -374,6 +374,7 @@ fn publish(
     let report = Report {
         renditions: records.iter().map(describe).collect(),
         reasons: plan.reasons.clone(),
+        decisions: plan.decisions.clone(),
         manifests: manifests.clone(),
         duration_ms: length.as_millis() as u64,
         poster,
@@ -381,6 +382,10 @@ fn publish(
         resumed_segments,
         elapsed_ms,
     };
+    for decision in &report.decisions {
+        let name = format!("ladder-{}.svg", decision.codec);
+        work.put(sv_core::Object::whole(name, "image/svg+xml", decision.svg().into_bytes()))?;
+    }
     let json = serde_json::to_vec_pretty(&report)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("the report can't be written: {e}")))?;
     work.put(sv_core::Object::whole("report.json", "application/json", json))?;

@@ -3,7 +3,7 @@
 //! 2011), in the form that VMAF takes: four levels of a Daubechies wavelet, weighted by how well
 //! eyes see each (Watson et al., "Visibility of wavelet quantization noise", 1997).
 
-use super::Luma;
+use super::{Luma, plane, recycle};
 use crate::Error;
 
 /// Daubechies' filter with two vanishing moments: low pass; the high pass is its mirror.
@@ -21,6 +21,12 @@ const BORDER: f64 = 0.1;
 const ONE_DEGREE: f32 = 0.999_695_4;
 const MOST_GAIN: f32 = 100.0;
 
+impl Drop for Bands {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.detail).into_iter().for_each(recycle);
+    }
+}
+
 /// Detail that is seen, at one level: horizontal, vertical, diagonal.
 struct Bands {
     width: usize,
@@ -35,15 +41,15 @@ struct Bands {
 pub fn adm(original: &Luma, copy: &Luma) -> Result<f64, Error> {
     original.same_size(copy)?;
     let least = 1e-2 * (original.width * original.height) as f64 / (1920.0 * 1080.0);
-    let (mut a, mut b) = (original.clone(), copy.clone());
+    let mut smaller: Option<(Luma, Luma)> = None;
     let (mut kept, mut all) = (0.0, 0.0);
     for level in 0..4 {
-        let (next_a, bands_a) = split(&a);
-        let (next_b, bands_b) = split(&b);
+        let (a, b) = smaller.as_ref().map_or((original, copy), |(a, b)| (a, b));
+        let ((next_a, bands_a), (next_b, bands_b)) = (split(a), split(b));
         let weights = weights(level);
         kept += restored(&bands_a, &bands_b, weights);
         all += total(&bands_a, weights);
-        (a, b) = (next_a, next_b);
+        smaller = Some((next_a, next_b));
     }
     Ok(match (kept, all) {
         (_, all) if all < least => 1.0,
@@ -72,8 +78,12 @@ fn split(p: &Luma) -> (Luma, Bands) {
         let at = at.abs();
         (if at >= n { 2 * n - at - 1 } else { at }).clamp(0, n - 1) as usize
     };
-    let mut small = Vec::with_capacity(width * height);
-    let mut detail = [0; 3].map(|_| Vec::with_capacity(width * height));
+    let empty = || {
+        let mut samples = plane(0);
+        samples.reserve_exact(width * height);
+        samples
+    };
+    let (mut small, mut detail) = (empty(), [empty(), empty(), empty()]);
     let (mut low, mut high) = (vec![0f32; w], vec![0f32; w]);
     for y in 0..height {
         low.fill(0.0);
@@ -124,9 +134,9 @@ fn total(bands: &Bands, weights: [f32; 3]) -> f64 {
 fn restored(a: &Bands, b: &Bands, weights: [f32; 3]) -> f64 {
     let (w, h) = (a.width, a.height);
     let len = w * h;
-    let mut kept = [0; 3].map(|_| vec![0f32; len]);
+    let mut kept = [plane(len), plane(len), plane(len)];
     // What was added hides what is near it, in all three orientations together.
-    let mut added = vec![0f32; len];
+    let mut added = plane(len);
     for i in 0..len {
         let (o, t) = (a.detail.each_ref().map(|d| d[i]), b.detail.each_ref().map(|d| d[i]));
         let product = o[0] * t[0] + o[1] * t[1];
@@ -157,6 +167,7 @@ fn restored(a: &Bands, b: &Bands, weights: [f32; 3]) -> f64 {
             }
         }
     }
+    kept.into_iter().chain([added, mask]).for_each(recycle);
     cubes.iter().map(|c| pooled(*c, (x1 - x0) * (y1 - y0))).sum()
 }
 
@@ -167,7 +178,7 @@ fn masks(added: &[f32], w: usize, h: usize) -> Vec<f32> {
         let at = at.abs();
         (if at > last { 2 * last - at + 1 } else { at }).clamp(0, last) as usize
     };
-    let mut across = vec![0f32; w * h];
+    let mut across = plane(w * h);
     for y in 0..h {
         let row = &added[y * w..(y + 1) * w];
         for x in 0..w {
@@ -175,7 +186,7 @@ fn masks(added: &[f32], w: usize, h: usize) -> Vec<f32> {
             across[y * w + x] = row[left] + row[x] + row[right];
         }
     }
-    let mut out = vec![0f32; w * h];
+    let mut out = plane(w * h);
     for y in 0..h {
         let (above, below) = (mirror(y as isize - 1, h), mirror(y as isize + 1, h));
         for x in 0..w {
@@ -183,6 +194,7 @@ fn masks(added: &[f32], w: usize, h: usize) -> Vec<f32> {
             out[y * w + x] = (ring + added[y * w + x]) / 30.0;
         }
     }
+    recycle(across);
     out
 }
 

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::vif::{blur, vif};
-use super::{Luma, Xpsnr, adm};
+use super::{Luma, Xpsnr, adm, recycle};
 use crate::Error;
 
 /// What a copy is like.
@@ -87,6 +87,7 @@ fn motion(before: Option<&Luma>, now: &Luma, after: Option<&Luma>) -> f64 {
     let change = |other: &Luma| {
         let other = blur(other, &SOFT);
         let sum: f64 = soft.iter().zip(&other).map(|(a, b)| f64::from((a - b).abs())).sum();
+        recycle(other);
         sum / soft.len().max(1) as f64
     };
     let same = |l: &&Luma| l.samples.len() == now.samples.len();

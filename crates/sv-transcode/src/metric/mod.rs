@@ -29,6 +29,37 @@ pub struct Luma {
     pub samples: Vec<f32>,
 }
 
+thread_local! {
+    /// Memory for the next picture of this thread: pictures are large, and fresh memory is dear.
+    static SPARE: std::cell::RefCell<Vec<Vec<f32>>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// Buffers that a thread keeps at most.
+const KEPT: usize = 16;
+
+/// A plane of zeros.
+fn plane(len: usize) -> Vec<f32> {
+    let mut plane = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    plane.clear();
+    plane.resize(len, 0.0);
+    plane
+}
+
+/// Gives a plane back for later.
+fn recycle(plane: Vec<f32>) {
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < KEPT {
+            spare.push(plane);
+        }
+    });
+}
+
+impl Drop for Luma {
+    fn drop(&mut self) {
+        recycle(std::mem::take(&mut self.samples));
+    }
+}
+
 impl Luma {
     /// Reads a planar picture.
     ///
@@ -42,8 +73,9 @@ impl Luma {
             _ => return Err(Error::Invalid("the picture is not planar 4:2:0: filter it first".into())),
         };
         let short = || Error::Invalid("the picture has fewer samples than its size says".into());
+        let mut samples = plane(0);
         let plane = frame.picture.plane(0).ok_or_else(short)?;
-        let mut samples = Vec::with_capacity(width * height);
+        samples.reserve_exact(width * height);
         for y in 0..height {
             let row = plane.data.get(y * plane.stride..).and_then(|r| r.get(..width * bytes));
             let row = row.ok_or_else(short)?;

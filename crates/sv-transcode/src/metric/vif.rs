@@ -1,7 +1,7 @@
 //! Visual information fidelity in the pixel domain (Sheikh and Bovik, "Image information and visual
 //! quality", IEEE Transactions on Image Processing 15(2), 2006), at four scales.
 
-use super::Luma;
+use super::{Luma, plane, recycle};
 use crate::Error;
 
 /// Variance of the noise that eyes add.
@@ -16,31 +16,36 @@ const MOST_GAIN: f32 = 100.0;
 /// [`Error::Invalid`] for pictures of two sizes.
 pub fn vif(original: &Luma, copy: &Luma) -> Result<[f64; 4], Error> {
     original.same_size(copy)?;
-    let (mut a, mut b) = (original.clone(), copy.clone());
     let mut out = [1.0; 4];
+    let mut smaller: Option<(Luma, Luma)> = None;
     for (scale, value) in out.iter_mut().enumerate() {
         let window = gaussian((16 >> scale) + 1);
         if scale > 0 {
-            (a, b) = (halve(&a, &window), halve(&b, &window));
+            let (a, b) = smaller.as_ref().map_or((original, copy), |(a, b)| (a, b));
+            smaller = Some((halve(a, &window), halve(b, &window)));
         }
-        *value = at_scale(&a, &b, &window);
+        let (a, b) = smaller.as_ref().map_or((original, copy), |(a, b)| (a, b));
+        *value = at_scale(a, b, &window);
     }
     Ok(out)
 }
 
 fn at_scale(a: &Luma, b: &Luma, window: &[f32]) -> f64 {
     let product = |x: &Luma, y: &Luma| {
-        let samples = x.samples.iter().zip(&y.samples).map(|(x, y)| x * y).collect();
+        let mut samples = plane(x.samples.len());
+        for (out, (x, y)) in samples.iter_mut().zip(x.samples.iter().zip(&y.samples)) {
+            *out = x * y;
+        }
         blur(&Luma { samples, ..*x }, window)
     };
     let (ma, mb) = (blur(a, window), blur(b, window));
     let (aa, bb, ab) = (product(a, a), product(b, b), product(a, b));
     let (mut kept, mut all) = (0f64, 0f64);
     for i in 0..ma.len() {
-        let (ma, mb) = (ma[i], mb[i]);
-        let va = (aa[i] - ma * ma).max(0.0);
-        let vb = (bb[i] - mb * mb).max(0.0);
-        let cov = ab[i] - ma * mb;
+        let (mean_a, mean_b) = (ma[i], mb[i]);
+        let va = (aa[i] - mean_a * mean_a).max(0.0);
+        let vb = (bb[i] - mean_b * mean_b).max(0.0);
+        let cov = ab[i] - mean_a * mean_b;
         if va < EYES {
             // Nothing to see in the original: noise in the copy takes away from it.
             kept += f64::from(1.0 - vb * (EYES * EYES / 255.0 / 255.0));
@@ -57,6 +62,7 @@ fn at_scale(a: &Luma, b: &Luma, window: &[f32]) -> f64 {
         kept += f64::from((1.0 + gain * gain * va / (noise + EYES)).log2());
         all += f64::from((1.0 + va / EYES).log2());
     }
+    [ma, mb, aa, bb, ab].into_iter().for_each(recycle);
     if all > 0.0 { kept / all } else { 1.0 }
 }
 
@@ -79,7 +85,7 @@ pub(super) fn blur(p: &Luma, window: &[f32]) -> Vec<f32> {
         let at = if at > last { 2 * last - at } else { at };
         at.clamp(0, last) as usize
     };
-    let mut down = vec![0f32; w * h];
+    let mut down = plane(w * h);
     for y in 0..h {
         let out = &mut down[y * w..(y + 1) * w];
         for (tap, &weight) in window.iter().enumerate() {
@@ -89,7 +95,7 @@ pub(super) fn blur(p: &Luma, window: &[f32]) -> Vec<f32> {
             }
         }
     }
-    let mut out = vec![0f32; w * h];
+    let mut out = plane(w * h);
     let mut padded = vec![0f32; w + 2 * half];
     for y in 0..h {
         let row = &down[y * w..(y + 1) * w];
@@ -103,17 +109,20 @@ pub(super) fn blur(p: &Luma, window: &[f32]) -> Vec<f32> {
             }
         }
     }
+    recycle(down);
     out
 }
 
 fn halve(p: &Luma, window: &[f32]) -> Luma {
     let soft = blur(p, window);
     let (width, height) = ((p.width / 2).max(1), (p.height / 2).max(1));
-    let mut samples = Vec::with_capacity(width * height);
+    let mut samples = plane(0);
+    samples.reserve_exact(width * height);
     for y in 0..height {
         let row = &soft[2 * y * p.width..][..p.width];
         samples.extend(row.iter().step_by(2).take(width));
     }
+    recycle(soft);
     Luma { width, height, samples }
 }
 

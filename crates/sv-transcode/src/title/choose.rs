@@ -32,7 +32,7 @@ pub fn choose(codec: Codec, points: &[Point], budget: &Budget, effort: Effort) -
     }
     let mut reasons = Vec::new();
     let mut pruned = Vec::new();
-    let places = places(&hull, budget, &mut reasons, &mut pruned);
+    let places = places(&frontier(&surface), budget, &mut reasons, &mut pruned);
     let places = affordable(places, points, budget, &mut reasons, &mut pruned)?;
     let mut ladder = Ladder { rungs: Vec::new(), reasons };
     for place in &places {
@@ -51,7 +51,7 @@ pub fn choose(codec: Codec, points: &[Point], budget: &Budget, effort: Effort) -
 }
 
 /// Each size at each whole factor between its measurements: the logarithm of the rate and the
-/// quality go straight from one to the next.
+/// quality follow the parabola through three of them, where that falls all the way.
 fn surface(points: &[Point]) -> Vec<Place> {
     let mut sizes: Vec<(u32, u32)> = points.iter().map(|p| (p.width, p.height)).collect();
     sizes.sort_unstable();
@@ -65,21 +65,41 @@ fn surface(points: &[Point]) -> Vec<Place> {
             })
             .collect();
         of.sort_by(|a, b| a.crf.total_cmp(&b.crf));
-        for pair in of.windows(2) {
-            let [a, b] = *pair else { continue };
-            let span = f64::from(b.crf - a.crf);
-            let mut crf = a.crf.ceil();
-            while crf <= b.crf && span > 0.0 {
-                let t = f64::from(crf - a.crf) / span;
-                out.push(Place {
-                    width,
-                    height,
-                    crf,
-                    bitrate: (a.bitrate.ln() * (1.0 - t) + b.bitrate.ln() * t).exp(),
-                    vmaf: a.quality.vmaf * (1.0 - t) + b.quality.vmaf * t,
-                });
-                crf += 1.0;
-            }
+        let rates: Vec<(f64, f64)> = of.iter().map(|p| (f64::from(p.crf), p.bitrate.ln())).collect();
+        let qualities: Vec<(f64, f64)> = of.iter().map(|p| (f64::from(p.crf), p.quality.vmaf)).collect();
+        let ends = of.first().zip(of.last()).map(|(a, b)| (a.crf.ceil(), b.crf));
+        let Some((mut crf, last)) = ends.filter(|_| of.len() >= 2) else { continue };
+        while crf <= last {
+            let at = f64::from(crf);
+            let (bitrate, vmaf) = (between(&rates, at).exp(), between(&qualities, at).clamp(0.0, 100.0));
+            out.push(Place { width, height, crf, bitrate, vmaf });
+            crf += 1.0;
+        }
+    }
+    out
+}
+
+/// The value at `x` between measurements that are in order of `x`.
+fn between(known: &[(f64, f64)], x: f64) -> f64 {
+    let segment = known.windows(2).find(|pair| x <= pair[1].0).or(known.windows(2).last());
+    let Some([a, b]) = segment else { return known.first().map_or(0.0, |k| k.1) };
+    let straight = a.1 + (b.1 - a.1) * (x - a.0) / (b.0 - a.0).max(1e-9);
+    let [p, q, r] = known else { return straight };
+    let first = (q.1 - p.1) / (q.0 - p.0);
+    let second = ((r.1 - q.1) / (r.0 - q.0) - first) / (r.0 - p.0);
+    let slope = |x: f64| first + second * (2.0 * x - p.0 - q.0);
+    let parabola = p.1 + first * (x - p.0) + second * (x - p.0) * (x - q.0);
+    if slope(p.0) <= 0.0 && slope(r.0) <= 0.0 { parabola } else { straight }
+}
+
+/// The places that no other beats in rate and quality both, in order of rising rate.
+fn frontier(surface: &[Place]) -> Vec<Place> {
+    let mut sorted = surface.to_vec();
+    sorted.sort_by(|a, b| a.bitrate.total_cmp(&b.bitrate).then(b.vmaf.total_cmp(&a.vmaf)));
+    let mut out: Vec<Place> = Vec::new();
+    for place in sorted {
+        if out.last().is_none_or(|last| place.vmaf > last.vmaf) {
+            out.push(place);
         }
     }
     out
@@ -87,13 +107,8 @@ fn surface(points: &[Point]) -> Vec<Place> {
 
 /// The places that no mixture of two others beats: rising in rate and quality, ever less steeply.
 fn hull(surface: &[Place]) -> Vec<Place> {
-    let mut sorted = surface.to_vec();
-    sorted.sort_by(|a, b| a.bitrate.total_cmp(&b.bitrate).then(b.vmaf.total_cmp(&a.vmaf)));
     let mut hull: Vec<Place> = Vec::new();
-    for place in sorted {
-        if hull.last().is_some_and(|last| place.vmaf <= last.vmaf) {
-            continue;
-        }
+    for place in frontier(surface) {
         while let [.., a, b] = hull[..] {
             let slope = |x: &Place, y: &Place| (y.vmaf - x.vmaf) / (y.bitrate / x.bitrate).ln().max(1e-9);
             if slope(&a, &b) > slope(&b, &place) {
@@ -106,20 +121,20 @@ fn hull(surface: &[Place]) -> Vec<Place> {
     hull
 }
 
-/// The hull at a quality: between two of its places, the cheaper way up is the one above.
-fn at_quality(hull: &[Place], vmaf: f64) -> Option<&Place> {
-    hull.iter().find(|p| p.vmaf >= vmaf)
+/// The cheapest place of at least a quality.
+fn at_quality(frontier: &[Place], vmaf: f64) -> Option<&Place> {
+    frontier.iter().find(|p| p.vmaf >= vmaf)
 }
 
 fn places(
-    hull: &[Place],
+    frontier: &[Place],
     budget: &Budget,
     reasons: &mut Vec<String>,
     pruned: &mut Vec<Pruned>,
 ) -> Vec<Place> {
     let most = budget.max_bitrate.map_or(f64::INFINITY, |b| b as f64);
-    let usable: Vec<Place> = hull.iter().copied().filter(|p| p.bitrate <= most).collect();
-    let Some(best) = usable.last().copied().or(hull.first().copied()) else { return Vec::new() };
+    let usable: Vec<Place> = frontier.iter().copied().filter(|p| p.bitrate <= most).collect();
+    let Some(best) = usable.last().copied().or(frontier.first().copied()) else { return Vec::new() };
     let top = at_quality(&usable, budget.target).copied().unwrap_or(best);
     if top.vmaf >= budget.target {
         reasons.push(format!(

@@ -90,6 +90,42 @@ pub struct Pruned {
     pub reason: String,
 }
 
+impl Decision {
+    /// Adds what is larger than the pictures that were measured, up to the source's own size: the
+    /// same factor as the best rung, and bits that grow as they do between sizes.
+    pub fn enlarge(&mut self, own: (u32, u32), measured: (u32, u32)) {
+        let Some(top) = self.ladder.rungs.first().cloned() else { return };
+        if (top.width, top.height) != measured {
+            self.ladder
+                .reasons
+                .push("larger sizes are left out: even the largest measured one adds nothing".into());
+            return;
+        }
+        let most = self.budget.max_bitrate.unwrap_or(u64::MAX);
+        let mut sizes = vec![own];
+        // One between, where the step is more than twice each side.
+        if own.0 >= measured.0 * 2 {
+            sizes.push((own.0 * 2 / 3 / 2 * 2, own.1 * 2 / 3 / 2 * 2));
+        }
+        for (width, height) in sizes.into_iter().rev() {
+            let share = f64::from(width) * f64::from(height) / (f64::from(top.width) * f64::from(top.height));
+            let bitrate = (top.bitrate as f64 * share.powf(0.75)) as u64;
+            if bitrate > most || self.ladder.rungs.len() >= self.budget.rungs {
+                continue;
+            }
+            let mut rung = top.clone();
+            rung.name = format!("{}p", width.min(height));
+            (rung.width, rung.height, rung.bitrate, rung.max_bitrate) = (width, height, bitrate, bitrate * 2);
+            self.ladder.reasons.push(format!(
+                "{width}x{height} at about {} kbit/s is not measured but follows from {}",
+                bitrate / 1000,
+                top.name
+            ));
+            self.ladder.rungs.insert(0, rung);
+        }
+    }
+}
+
 /// The ladder of one codec, and everything that it was chosen by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {

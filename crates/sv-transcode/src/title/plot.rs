@@ -150,7 +150,10 @@ impl Decision {
             );
         }
         let start = SIZE.1 - BOTTOM - 34.0 * self.places.len() as f64;
-        for (index, (place, rung)) in self.places.iter().zip(&self.ladder.rungs).enumerate() {
+        // Rungs that are larger than what was measured stand first, and are not on the plot.
+        let measured = self.ladder.rungs.len().saturating_sub(self.places.len());
+        let rungs = self.ladder.rungs.iter().skip(measured);
+        for (index, (place, rung)) in self.places.iter().zip(rungs).enumerate() {
             let Place { bitrate, vmaf, .. } = *place;
             let (x, y) = (paper.x(bitrate), paper.y(vmaf));
             let text = start + 34.0 * index as f64;

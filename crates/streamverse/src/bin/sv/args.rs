@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Probe(Probe),
     /// Transcode a file into an adaptive stream (HLS and DASH)
     Vod(Vod),
+    /// Find the ladder that a file needs, by encoding samples of it
+    Ladder(Ladder),
     /// Package files as they are, without encoding anything anew
     Package(Package),
     /// Serve a packaged folder, with a test player
@@ -56,7 +58,7 @@ pub(crate) struct Vod {
     /// The folder to make
     #[arg(long)]
     pub(crate) out: PathBuf,
-    /// auto, fixed, or a TOML file
+    /// auto, fixed, title (found by encoding samples of the source), or a TOML file
     #[arg(long, default_value = "auto")]
     pub(crate) ladder: String,
     /// Video codecs, separated by commas: each gets the whole ladder
@@ -69,7 +71,64 @@ pub(crate) struct Vod {
     #[arg(long)]
     pub(crate) keep_partial: bool,
     #[command(flatten)]
+    pub(crate) budget: Budget,
+    #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// For `--ladder title` and `sv ladder`.
+#[derive(ClapArgs)]
+#[command(next_help_heading = "Ladder by title")]
+pub(crate) struct Budget {
+    /// VMAF of the best rung: what is above it, nobody sees
+    #[arg(long, default_value_t = 95.0)]
+    pub(crate) target: f64,
+    /// Most bits per second of the best rung, such as 6M or 800k
+    #[arg(long, value_parser = rate)]
+    pub(crate) max_bitrate: Option<u64>,
+    /// Most rungs
+    #[arg(long, default_value_t = 6)]
+    pub(crate) max_rungs: usize,
+    /// Most core-seconds of encoding for a minute of the source
+    #[arg(long)]
+    pub(crate) core_seconds: Option<f64>,
+}
+
+impl Budget {
+    pub(crate) fn get(&self) -> streamverse::title::Budget {
+        let mut budget = streamverse::title::Budget::default();
+        budget.target = self.target;
+        budget.max_bitrate = self.max_bitrate;
+        budget.rungs = self.max_rungs;
+        budget.core_seconds_per_minute = self.core_seconds;
+        budget
+    }
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Ladder {
+    /// The file: anything that the enabled backends read
+    pub(crate) input: PathBuf,
+    /// Video codecs, separated by commas: each gets a ladder of its own
+    #[arg(long, default_value = "h264", value_delimiter = ',')]
+    pub(crate) codec: Vec<CodecName>,
+    /// How hard the encoders work
+    #[arg(long, default_value = "fast")]
+    pub(crate) preset: PresetName,
+    /// Length of a segment, such as 4s or 2500ms
+    #[arg(long, default_value = "4s", value_parser = duration)]
+    pub(crate) segment: Duration,
+    /// Draw each decision into this folder, as ladder-CODEC.svg
+    #[arg(long)]
+    pub(crate) plot: Option<PathBuf>,
+    /// Write the ladder as TOML, for `sv vod --ladder FILE`
+    #[arg(long)]
+    pub(crate) toml: Option<PathBuf>,
+    /// Print the decisions as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
 }
 
 #[derive(ClapArgs)]
@@ -199,6 +258,18 @@ fn duration(text: &str) -> Result<Duration, String> {
             Ok(Duration::from_millis((n * unit_ms).round() as u64))
         }
         _ => Err("a length between 100ms and 60s is wanted, such as 4s".into()),
+    }
+}
+
+/// `6M`, `800k`, `2500000`.
+fn rate(text: &str) -> Result<u64, String> {
+    let (number, unit) = match text.strip_suffix(['M', 'm']) {
+        Some(number) => (number, 1e6),
+        None => text.strip_suffix(['K', 'k']).map_or((text, 1.0), |number| (number, 1e3)),
+    };
+    match number.parse::<f64>() {
+        Ok(n) if (10_000.0..=1e9).contains(&(n * unit)) => Ok((n * unit).round() as u64),
+        _ => Err("bits per second between 10k and 1000M are wanted, such as 6M".into()),
     }
 }
 

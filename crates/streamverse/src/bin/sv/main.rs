@@ -6,6 +6,7 @@
 mod args;
 mod doctor;
 mod keys;
+mod ladder;
 mod package;
 mod probe;
 mod progress;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let result = match args.command {
         args::Command::Probe(a) => probe::run(&a),
         args::Command::Vod(a) => vod::run(&a),
+        args::Command::Ladder(a) => ladder::run(&a),
         args::Command::Package(a) => package::run(&a),
         args::Command::Serve(a) => serve::run(&a),
         args::Command::Doctor(a) => doctor::run(&a),

@@ -13,6 +13,7 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     request.ladder = match args.ladder.as_str() {
         "auto" => LadderChoice::Auto,
         "fixed" => LadderChoice::Fixed,
+        "title" => LadderChoice::Title(args.budget.get()),
         file => LadderChoice::File(PathBuf::from(file)),
     };
     request.codecs = args.codec.iter().map(|c| (*c).into()).collect();

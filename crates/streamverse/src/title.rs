@@ -1,0 +1,205 @@
+//! What ladder a file needs, found out by encoding a little of it.
+//!
+//! ```no_run
+//! use streamverse::title::{Request, analyze};
+//!
+//! for decision in analyze(&Request::new("talk.mp4"))? {
+//!     for reason in &decision.ladder.reasons {
+//!         println!("{reason}");
+//!     }
+//!     std::fs::write(format!("{}.svg", decision.codec), decision.svg())?;
+//! }
+//! # Ok::<(), streamverse::Error>(())
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, Track, TrackKind};
+pub use sv_transcode::title::{Budget, Decision, Place, Point, Pruned};
+use sv_transcode::title::{Sample, choose, sizes, trial};
+use sv_transcode::{Stage, cpu, decode, filter};
+
+use crate::input::{Input, Prefer};
+use crate::vod::Preset;
+use crate::{Error, Result};
+
+/// The share of a film's pictures that is tried. With all sizes and factors that is about a tenth
+/// of what encoding the ladder takes.
+const SHARE: f64 = 0.03;
+/// Pictures that are tried at least and at most: what is less tells nothing, what is more nothing new.
+const PICTURES: (f64, f64) = (24.0, 160.0);
+/// Pictures of one sample: about a second.
+const SAMPLE: f64 = 24.0;
+/// Larger pictures are judged at this short side, which is what VMAF's model is for.
+const JUDGED: u32 = 1080;
+
+/// What to find a ladder for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Request {
+    /// The source: any container and codec that the enabled backends read.
+    pub input: PathBuf,
+    /// Which video codecs; each gets a ladder of its own.
+    pub codecs: Vec<Codec>,
+    /// What the ladder may cost.
+    pub budget: Budget,
+    /// Encoder effort of the ladder, and of trying.
+    pub preset: Preset,
+    /// Length of a segment: every rendition will have a key frame at each multiple.
+    pub segment: Duration,
+}
+
+impl Request {
+    /// H.264, the default budget and effort, 4-second segments.
+    #[must_use]
+    pub fn new(input: impl Into<PathBuf>) -> Self {
+        Self {
+            input: input.into(),
+            codecs: vec![Codec::H264],
+            budget: Budget::default(),
+            preset: Preset::default(),
+            segment: Duration::from_secs(4),
+        }
+    }
+}
+
+/// Tries the source on this thread, and decides: one decision for each codec.
+///
+/// # Errors
+/// When the source can't be read, has no pictures, nothing here encodes a codec, or nothing fits
+/// the budget.
+pub fn analyze(request: &Request) -> Result<Vec<Decision>> {
+    let input = Input::open(&request.input, Prefer::Backend)?;
+    let track = input.tracks.iter().find(|t| t.kind() == TrackKind::Video).cloned();
+    let track = track
+        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "there are no pictures to make a ladder for"))?;
+    request
+        .codecs
+        .iter()
+        .map(|codec| decide(&input, &track, *codec, &request.budget, request.preset, request.segment))
+        .collect()
+}
+
+pub(crate) fn decide(
+    input: &Input,
+    track: &Arc<Track>,
+    codec: Codec,
+    budget: &Budget,
+    preset: Preset,
+    segment: Duration,
+) -> Result<Decision> {
+    let begun = cpu::spent();
+    let info =
+        track.video().ok_or_else(|| Error::new(ErrorKind::Internal, "a video track without pictures"))?;
+    let mut sizes = sizes(info);
+    let own = sizes.first().copied().unwrap_or((info.width, info.height));
+    let judged = fit(own, JUDGED);
+    sizes.retain(|s| s.0 < judged.0);
+    sizes.insert(0, judged);
+
+    let fps = info.frame_rate.map_or(25.0, |r| r.to_f64()).clamp(1.0, 240.0);
+    let length = input.duration.map_or(0.0, |d| d.as_secs_f64());
+    let pictures = (length * fps * SHARE).clamp(PICTURES.0, PICTURES.1);
+    let count = (pictures / SAMPLE).round().max(1.0);
+    let each = (pictures / count).round() as usize;
+    let mut samples = Vec::new();
+    for index in 0..count as u32 {
+        let at = length * (f64::from(index) + 0.5) / count;
+        let sample = sample(input, track, codec, judged, Duration::from_secs_f64(at), each)?;
+        if sample.frames.len() >= 2 {
+            samples.push(sample);
+        }
+    }
+    let points = trial(&samples, &sizes, codec, preset, segment)?;
+    let mut decision = choose(codec, &points, budget, preset)?;
+    if own != judged {
+        decision.enlarge(own, judged);
+    }
+    let tried = samples.iter().map(|s| s.frames.len() as u64).sum();
+    decision.tried = (tried, (cpu::spent() - begun).as_secs_f64());
+    decision.ladder.reasons.insert(
+        0,
+        format!(
+            "{tried} pictures at {} places were encoded at {} sizes and measured, in {:.1} core-seconds",
+            samples.len(),
+            sizes.len(),
+            decision.tried.1
+        ),
+    );
+    Ok(decision)
+}
+
+/// A size with a short side of `short` at most.
+fn fit((w, h): (u32, u32), short: u32) -> (u32, u32) {
+    if w.min(h) <= short {
+        return (w, h);
+    }
+    let scale = f64::from(short) / f64::from(w.min(h));
+    let even = |v: u32| ((f64::from(v) * scale / 2.0).round() as u32).max(1) * 2;
+    (even(w), even(h))
+}
+
+/// Some pictures from the key frame before a moment on: encoders put those where scenes begin.
+fn sample(
+    input: &Input,
+    track: &Arc<Track>,
+    codec: Codec,
+    size: (u32, u32),
+    at: Duration,
+    count: usize,
+) -> Result<Sample> {
+    let mut input = input.again()?;
+    input.select(&[track.id]);
+    if !at.is_zero() {
+        input.seek(at)?;
+    }
+    let mut config = filter::Video::default();
+    config.size = Some(size);
+    if codec == Codec::H264 {
+        config.bit_depth = Some(8);
+        config.dynamic_range = filter::DynamicRange::Standard;
+    }
+    let mut stages: [Stage; 2] =
+        [decode::open(track, &decode::Options::default())?, filter::video(track, &config)?];
+    let mut sample = Sample { track: Arc::clone(track), frames: Vec::new() };
+    loop {
+        let item = input.next_item()?;
+        let ended = item.is_none();
+        let mut items: Vec<Item> = item.into_iter().collect();
+        for stage in &mut stages {
+            items = through(stage, items, ended)?;
+        }
+        for item in items {
+            match item {
+                Item::Track(track) => sample.track = track,
+                Item::Frame(_, Frame::Video(frame)) if sample.frames.len() < count => {
+                    sample.frames.push(frame);
+                }
+                _ => {}
+            }
+        }
+        if ended || sample.frames.len() >= count {
+            return Ok(sample);
+        }
+    }
+}
+
+/// What a stage makes of some items, and of the end.
+pub(crate) fn through(stage: &mut Stage, items: Vec<Item>, ended: bool) -> Result<Vec<Item>> {
+    let mut out = Vec::new();
+    for item in items {
+        stage.push(item)?;
+        while let Some(item) = stage.pull()? {
+            out.push(item);
+        }
+    }
+    if ended {
+        stage.finish()?;
+        while let Some(item) = stage.pull()? {
+            out.push(item);
+        }
+    }
+    Ok(out)
+}
