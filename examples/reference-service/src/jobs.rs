@@ -228,6 +228,7 @@ impl App {
         request.ladder = match row.options.ladder {
             crate::api::model::Ladder::Auto => vod::LadderChoice::Auto,
             crate::api::model::Ladder::Fixed => vod::LadderChoice::Fixed,
+            crate::api::model::Ladder::Title => vod::LadderChoice::Title(Default::default()),
         };
         request.codecs = row.options.codecs.iter().map(|c| (*c).into()).collect();
         request.segment = Duration::from_millis(row.options.segment_ms.into());

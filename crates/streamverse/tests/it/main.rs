@@ -15,5 +15,7 @@ mod pure;
 mod resume;
 #[cfg(feature = "cli")]
 mod serve;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod title;
 #[cfg(feature = "ffmpeg")]
 mod vod;

@@ -22,7 +22,7 @@ use crate::metric::Verdict;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Budget {
-    /// Quality of the best rung as predicted VMAF: what is above it, no viewer sees.
+    /// Quality of the best rung as VMAF: what is above it, no viewer sees.
     pub target: f64,
     /// Bits per second of the best rung at most.
     pub max_bitrate: Option<u64>,
@@ -30,9 +30,9 @@ pub struct Budget {
     pub rungs: usize,
     /// Core-seconds of encoding for a minute of the source at most, all rungs together.
     pub core_seconds_per_minute: Option<f64>,
-    /// From one rung to the next, in predicted VMAF, where bits don't ask for more.
+    /// From one rung to the next, in VMAF, where bits don't ask for more.
     pub step: f64,
-    /// Two rungs that are less than this apart in predicted VMAF are one.
+    /// Two rungs that are less than this apart in VMAF are one.
     pub visible: f64,
 }
 
@@ -77,7 +77,7 @@ pub struct Place {
     pub crf: f32,
     /// Bits per second.
     pub bitrate: f64,
-    /// Predicted VMAF.
+    /// VMAF, as far as it follows from the measurements.
     pub vmaf: f64,
 }
 

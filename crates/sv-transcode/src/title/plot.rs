@@ -96,7 +96,7 @@ impl Decision {
         let _ = writeln!(
             out,
             "<path d=\"M{x0} {y:.1}H{x1}\" stroke=\"#555\" stroke-dasharray=\"6 4\"/>\
-             <text x=\"{x0}\" y=\"22\" font-size=\"14\" font-weight=\"bold\">{}: predicted VMAF (up) for bits \
+             <text x=\"{x0}\" y=\"22\" font-size=\"14\" font-weight=\"bold\">{}: VMAF (up) for bits \
              per second (right); dashed: the target</text>",
             self.codec
         );

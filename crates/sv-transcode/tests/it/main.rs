@@ -10,6 +10,7 @@ mod corpus;
 mod kit;
 #[cfg(feature = "ffmpeg")]
 mod made;
+mod metric;
 mod pattern;
 mod plan;
 mod sound;

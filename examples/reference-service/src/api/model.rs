@@ -19,6 +19,9 @@ pub(crate) enum Ladder {
     Auto,
     /// The fixed ladder of Apple's HLS authoring specification.
     Fixed,
+    /// Found by encoding samples of the source: costs a little more, and makes what viewers can
+    /// tell apart.
+    Title,
 }
 
 /// Whether and how to encrypt.
@@ -163,6 +166,8 @@ pub(crate) struct Playback {
     pub(crate) dash: Option<String>,
     /// A picture of the beginning.
     pub(crate) poster: Option<String>,
+    /// Drawings of what the ladder was chosen by, if it was chosen by trial: one for each codec.
+    pub(crate) plots: Vec<String>,
     /// Where a player gets the key of a protected video (ClearKey).
     pub(crate) license: Option<String>,
     /// Until when the links are good, RFC 3339.
@@ -272,6 +277,7 @@ fn playback(app: &App, row: &VideoRow) -> Result<Option<Playback>> {
         hls: manifest(".m3u8"),
         dash: manifest(".mpd"),
         poster: report.poster.as_deref().map(link),
+        plots: report.decisions.iter().map(|d| link(&format!("ladder-{}.svg", d.codec))).collect(),
         license: row.scheme.map(|_| format!("/v1/license/clearkey?token={token}")),
         expires_at: rfc3339(i64::try_from(expires).unwrap_or(i64::MAX).saturating_mul(1000)),
     }))

@@ -79,6 +79,7 @@ fn describe(path: &str) -> (&'static str, &'static str) {
         "m4a" | "cmfa" => "audio/mp4",
         "vtt" => "text/vtt; charset=utf-8",
         "jpg" | "jpeg" => "image/jpeg",
+        "svg" => "image/svg+xml",
         "png" => "image/png",
         "webp" => "image/webp",
         "json" => "application/json",

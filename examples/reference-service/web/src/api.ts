@@ -35,12 +35,13 @@ export interface Playback {
   hls: string | null;
   dash: string | null;
   poster: string | null;
+  plots: string[];
   license: string | null;
   expires_at: string;
 }
 
 export interface Options {
-  ladder: 'auto' | 'fixed';
+  ladder: 'auto' | 'fixed' | 'title';
   codecs: string[];
   segment_ms: number;
   protect: Protect;

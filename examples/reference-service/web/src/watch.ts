@@ -121,6 +121,7 @@ function facts(video: Video): HTMLElement[] {
         { class: 'panel ladder', 'aria-labelledby': 'ladder' },
         h('h2', { id: 'ladder' }, 'The ladder'),
         h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-labelledby': 'ladder' }, h('table', {}, h('thead', {}, h('tr', {}, ...head)), h('tbody', {}, ...rows))),
+        ...(video.playback?.plots ?? []).map((plot) => h('img', { class: 'plot', src: plot, alt: 'Quality for bits of every size that was tried, their hull, and the rungs on it', width: 860, height: 520, loading: 'lazy' })),
         video.reasons.length > 0 && h('h3', {}, 'Why these'),
         video.reasons.length > 0 && h('ul', { class: 'reasons' }, ...video.reasons.map((r) => h('li', {}, r))),
         video.warnings.length > 0 && h('h3', {}, 'Worth knowing'),
@@ -181,7 +182,7 @@ function actions(video: Video): HTMLElement {
       'div',
       { class: 'again' },
       choice('Protection', 'again-protect', [{ value: 'none', label: 'None' }, { value: 'cenc', label: 'CENC' }, { value: 'cbcs', label: 'CBCS' }], protect, (v) => (protect = v as Protect)),
-      choice('Ladder', 'again-ladder', [{ value: 'auto', label: 'For this video' }, { value: 'fixed', label: 'Fixed' }], ladder, (v) => (ladder = v as typeof ladder)),
+      choice('Ladder', 'again-ladder', [{ value: 'auto', label: 'For this video' }, { value: 'title', label: 'By trial (VMAF)' }, { value: 'fixed', label: 'Fixed' }], ladder, (v) => (ladder = v as typeof ladder)),
       h(
         'button',
         { class: 'button', onclick: () => transcode(video.id, { ...video.options, protect, ladder }).then(() => (again.open = false), refused) },
