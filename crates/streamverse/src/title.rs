@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, Track, TrackKind};
+use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, Timestamp, Track, TrackKind};
 pub use sv_transcode::title::{Budget, Decision, Place, Point, Pruned};
 use sv_transcode::title::{Sample, choose, sizes, trial};
 use sv_transcode::{Stage, cpu, decode, filter};
@@ -30,7 +30,7 @@ use crate::{Error, Result};
 const SHARE: f64 = 0.03;
 /// Pictures that are tried at least and at most: what is less tells nothing, what is more nothing new.
 const PICTURES: (f64, f64) = (24.0, 160.0);
-/// Pictures of one sample: about a second.
+/// Pictures of one sample at most: about a second. There are two samples at least.
 const SAMPLE: f64 = 24.0;
 /// Larger pictures are judged at this short side, which is what VMAF's model is for.
 const JUDGED: u32 = 1080;
@@ -102,12 +102,13 @@ pub(crate) fn decide(
     let fps = info.frame_rate.map_or(25.0, |r| r.to_f64()).clamp(1.0, 240.0);
     let length = input.duration.map_or(0.0, |d| d.as_secs_f64());
     let pictures = (length * fps * SHARE).clamp(PICTURES.0, PICTURES.1);
-    let count = (pictures / SAMPLE).round().max(1.0);
+    let count = (pictures / SAMPLE).ceil().max(2.0);
     let each = (pictures / count).round() as usize;
     let mut samples = Vec::new();
     for index in 0..count as u32 {
         let at = length * (f64::from(index) + 0.5) / count;
-        let sample = sample(input, track, codec, judged, Duration::from_secs_f64(at), each)?;
+        let behind = samples.last().and_then(|s: &Sample| s.frames.last()).map(|f| f.pts);
+        let sample = sample(input, track, codec, judged, Duration::from_secs_f64(at), behind, each)?;
         if sample.frames.len() >= 2 {
             samples.push(sample);
         }
@@ -141,13 +142,15 @@ fn fit((w, h): (u32, u32), short: u32) -> (u32, u32) {
     (even(w), even(h))
 }
 
-/// Some pictures from the key frame before a moment on: encoders put those where scenes begin.
+/// Some pictures from the key frame before a moment on: encoders put those where scenes begin. Where
+/// that is not behind the last sample (key frames are rare in some files), from the moment itself on.
 fn sample(
     input: &Input,
     track: &Arc<Track>,
     codec: Codec,
     size: (u32, u32),
     at: Duration,
+    behind: Option<Timestamp>,
     count: usize,
 ) -> Result<Sample> {
     let mut input = input.again()?;
@@ -164,6 +167,7 @@ fn sample(
     let mut stages: [Stage; 2] =
         [decode::open(track, &decode::Options::default())?, filter::video(track, &config)?];
     let mut sample = Sample { track: Arc::clone(track), frames: Vec::new() };
+    let mut from: Option<f64> = None;
     loop {
         let item = input.next_item()?;
         let ended = item.is_none();
@@ -175,7 +179,11 @@ fn sample(
             match item {
                 Item::Track(track) => sample.track = track,
                 Item::Frame(_, Frame::Video(frame)) if sample.frames.len() < count => {
-                    sample.frames.push(frame);
+                    let overlaps = behind.is_some_and(|last| frame.pts <= last);
+                    let from = *from.get_or_insert(if overlaps { at.as_secs_f64() } else { f64::MIN });
+                    if frame.pts.to_seconds(track.time_base) >= from {
+                        sample.frames.push(frame);
+                    }
                 }
                 _ => {}
             }
