@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 
 use crate::ffi as ff;
 use bytes::Bytes;
-use sv_core::{Codec, ColorInfo, Duration, Packet, Ratio, Timestamp, TrackId, VideoFrame};
+use sv_core::{Codec, ColorInfo, Duration, Packet, PixelFormat, Ratio, Timestamp, TrackId, VideoFrame};
 
 use crate::decode::{Context, rational};
 use crate::demux::{Options, RawPacket};
@@ -87,6 +87,37 @@ impl Encoder {
     /// [`Error::Missing`] when the linked FFmpeg lacks the encoder; FFmpeg's reason when it does
     /// not like the settings.
     pub fn video(settings: &Video) -> Result<Self, Error> {
+        Self::video_with(settings, None)
+    }
+
+    /// The configuration of an encoder that tells it only with its first packet (libaom): that of
+    /// another one with the same settings, which encodes one grey picture.
+    fn config_by_trial(settings: &Video, sampling: Sampling) -> Result<Option<Bytes>, Error> {
+        let mut encoder = Self::video_with(settings, Some(Bytes::new()))?;
+        let bytes = if settings.bit_depth == 10 { 2 } else { 1 };
+        let plane = |index| {
+            let (w, h) = crate::frame::plane_size(settings.width, settings.height, index);
+            (vec![0; w * h * bytes], w * bytes)
+        };
+        let format = if bytes == 2 { PixelFormat::Yuv420p10 } else { PixelFormat::Yuv420p8 };
+        let picture = sv_core::Planes { format, planes: (0..3).map(plane).collect() };
+        let frame = VideoFrame {
+            pts: Timestamp::ZERO,
+            duration: Duration::ZERO,
+            width: settings.width,
+            height: settings.height,
+            color: settings.color,
+            hdr: sv_core::HdrMetadata::default(),
+            picture: std::sync::Arc::new(picture),
+        };
+        encoder.push(&frame, 0, true)?;
+        encoder.finish()?;
+        let first = encoder.packet(TrackId(0))?;
+        Ok(first.and_then(|packet| av1::av1c(&packet.data, sampling)))
+    }
+
+    /// With a configuration that is known already, or its own.
+    fn video_with(settings: &Video, config: Option<Bytes>) -> Result<Self, Error> {
         let (codec, mut context) = open(&settings.encoder)?;
         let inner = context.inner_mut();
         inner.width = i32::try_from(settings.width).unwrap_or(0);
@@ -117,6 +148,8 @@ impl Encoder {
         );
         let extradata = extradata(&context);
         let config = match codec {
+            _ if config.is_some() => config,
+            Codec::Av1 if extradata.is_empty() => Self::config_by_trial(settings, sampling)?,
             Codec::H264 => nal::avcc(extradata, sampling),
             Codec::Hevc => nal::hvcc(extradata, sampling),
             Codec::Av1 if extradata.first() == Some(&0x81) => Some(Bytes::copy_from_slice(extradata)),

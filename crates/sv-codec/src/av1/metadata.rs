@@ -1,5 +1,6 @@
 //! HDR10 metadata as metadata OBUs (5.8.3 and 5.8.4), in our units.
 
+use bytes::{BufMut, Bytes, BytesMut};
 use sv_core::HdrMetadata;
 use sv_core::color::{ContentLight, MasteringDisplay};
 
@@ -8,7 +9,8 @@ use super::{Obu, obus};
 use crate::Reader;
 
 /// Whether a metadata payload is the static metadata of HDR10.
-pub(super) fn is_static(payload: &[u8]) -> bool {
+#[must_use]
+pub fn is_static(payload: &[u8]) -> bool {
     matches!(leb128(&mut Reader::new("the metadata OBU", payload)), Ok(1 | 2))
 }
 
@@ -25,6 +27,43 @@ pub fn hdr(units: &[u8]) -> HdrMetadata {
         }
     }
     out
+}
+
+/// Metadata units with the static metadata, each with its size; `None` when there is none.
+///
+/// AV1 has finer steps than our units, but for the largest luminance: that is exact to 1/256 cd/m².
+#[must_use]
+pub fn build(hdr: &HdrMetadata) -> Option<Bytes> {
+    let mut out = BytesMut::new();
+    let mut unit = |kind: u8, payload: &[u8]| {
+        out.put_u8(Obu::METADATA.wrapping_shl(3) | 2);
+        // Kind, payload and trailing bits: always less than what a second byte of size would take.
+        out.put_u8(u8::try_from(payload.len().saturating_add(2)).unwrap_or(0));
+        out.put_u8(kind);
+        out.put_slice(payload);
+        out.put_u8(0x80);
+    };
+    if let Some(light) = hdr.light {
+        unit(1, [light.max_content.to_be_bytes(), light.max_average.to_be_bytes()].as_flattened());
+    }
+    if let Some(mastering) = hdr.mastering {
+        let fraction = |value: u64, per_unit: u64, bits: u32| {
+            let half = per_unit.wrapping_shr(1);
+            value.wrapping_shl(bits).saturating_add(half).checked_div(per_unit).unwrap_or(0)
+        };
+        let mut payload = Vec::with_capacity(24);
+        let [red, green, blue] = mastering.primaries;
+        for value in [red, green, blue, mastering.white].as_flattened() {
+            let value = fraction(u64::from(*value), 50_000, 16);
+            payload.extend(u16::try_from(value).unwrap_or(u16::MAX).to_be_bytes());
+        }
+        for (value, bits) in [(mastering.max_luminance, 8), (mastering.min_luminance, 14)] {
+            let value = fraction(u64::from(value), 10_000, bits);
+            payload.extend(u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes());
+        }
+        unit(2, &payload);
+    }
+    (!out.is_empty()).then(|| out.freeze())
 }
 
 fn light(r: &mut Reader<'_>) -> Option<ContentLight> {
@@ -51,4 +90,30 @@ fn mastering(r: &mut Reader<'_>) -> Option<MasteringDisplay> {
         max_luminance: u32::try_from(max).unwrap_or(u32::MAX),
         min_luminance: u32::try_from(min).unwrap_or(u32::MAX),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn metadata_survives(
+            primaries in prop::array::uniform3(prop::array::uniform2(0u16..50_000)),
+            white in prop::array::uniform2(0u16..50_000),
+            nits in 0u32..=10_000,
+            min_luminance in 0u32..100_000,
+            max_content: u16,
+            max_average: u16,
+        ) {
+            let mastering =
+                MasteringDisplay { primaries, white, max_luminance: nits * 10_000, min_luminance };
+            let light = ContentLight { max_content, max_average };
+            let hdr = HdrMetadata { mastering: Some(mastering), light: Some(light) };
+            let units = build(&hdr).unwrap();
+            prop_assert_eq!(super::hdr(&units), hdr);
+            prop_assert!(obus(&units).all(|obu| is_static(obu.unwrap().payload)));
+        }
+    }
 }

@@ -65,6 +65,29 @@ pub fn build(hdr: &HdrMetadata) -> Option<Bytes> {
     Some(Bytes::from(unit))
 }
 
+/// An SEI unit without the metadata of HDR10: `None` when nothing else is in it.
+#[must_use]
+pub fn without_hdr(unit: &[u8]) -> Option<Bytes> {
+    let (header, body) = unit.split_at_checked(2)?;
+    let rbsp = nal::rbsp(body, unit.len());
+    let mut out = Vec::new();
+    for (kind, payload) in sei_payloads(&rbsp).filter(|(kind, _)| !matches!(kind, 137 | 144)) {
+        for mut value in [usize::try_from(kind).ok()?, payload.len()] {
+            while value >= 255 {
+                out.push(255);
+                value = value.saturating_sub(255);
+            }
+            out.push(u8::try_from(value).ok()?);
+        }
+        out.extend_from_slice(payload);
+    }
+    if out.is_empty() {
+        return None;
+    }
+    out.push(0x80);
+    Some([header, &nal::escape(&out)].concat().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +102,22 @@ mod tests {
             };
             let unit = build(&hdr).unwrap();
             prop_assert_eq!(super::hdr([&unit[..]]), hdr);
+            prop_assert_eq!(without_hdr(&unit), None);
+        }
+
+        #[test]
+        fn other_messages_stay(kind in prop_oneof![0u8..137, 145u8..254], payload in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let mut rbsp = vec![kind];
+            rbsp.extend(std::iter::repeat_n(255, payload.len() / 255));
+            rbsp.push((payload.len() % 255) as u8);
+            rbsp.extend(&payload);
+            let (alone, mut both) = (rbsp.clone(), vec![144, 4, 0, 9, 0, 3]);
+            both.extend(rbsp);
+            let unit = |mut rbsp: Vec<u8>| {
+                rbsp.push(0x80);
+                [&[PREFIX_SEI << 1, 1][..], &nal::escape(&rbsp)].concat()
+            };
+            prop_assert_eq!(without_hdr(&unit(both)).unwrap(), unit(alone));
         }
     }
 }

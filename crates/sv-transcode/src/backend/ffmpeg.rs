@@ -174,6 +174,16 @@ fn video_options(name: &str, config: &encode::Video, picture: &Picture) -> Vec<(
             }
             set("svtav1-params", svt_parameters(config, picture));
         }
+        "libaom-av1" => {
+            set("cpu-used", preset(["8", "6", "5", "3"]).into());
+            set("usage", preset(["realtime", "good", "good", "good"]).into());
+            // No key frame of its own between those that are asked for.
+            set("keyint_min", NEVER.into());
+            if let Some(crf) = crf {
+                set("crf", format!("{crf:.0}"));
+                set("b", cap.map_or(0, |c| c.bitrate).to_string());
+            }
+        }
         "libvpx-vp9" => {
             set("deadline", "good".into());
             set("cpu-used", preset(["8", "5", "3", "1"]).into());

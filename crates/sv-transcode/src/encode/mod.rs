@@ -2,6 +2,7 @@
 
 mod audio;
 mod grid;
+mod hdr;
 mod video;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ use sv_core::{
 };
 
 use super::grid::Keys;
+use super::hdr::Metadata;
 use super::{Rate, Video};
 use crate::backend::{self, EncodeVideo, Picture};
 use crate::{Error, Stage};
@@ -53,6 +54,7 @@ struct Encoder {
 struct Work {
     encoder: Box<dyn EncodeVideo>,
     keys: Keys,
+    metadata: Option<Metadata>,
     rate: Ratio,
     base: TimeBase,
     size: (u32, u32),
@@ -102,6 +104,7 @@ impl Encoder {
         Ok(Work {
             encoder,
             keys: Keys::new(&self.config, base),
+            metadata: Metadata::of(self.config.codec, frame),
             rate,
             base,
             size: (frame.width, frame.height),
@@ -213,8 +216,11 @@ impl sv_core::Stage for Encoder {
             return Ok(Some(item));
         }
         if let Some(work) = &mut self.work
-            && let Some(packet) = work.encoder.pull(self.id)?
+            && let Some(mut packet) = work.encoder.pull(self.id)?
         {
+            if let Some(metadata) = work.metadata.as_ref().filter(|_| packet.key) {
+                packet.data = metadata.put_into(&packet.data);
+            }
             return Ok(Some(Item::Packet(packet)));
         }
         if self.ended && !self.finished {

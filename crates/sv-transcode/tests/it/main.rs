@@ -7,6 +7,8 @@
 mod builtin;
 #[cfg(feature = "ffmpeg")]
 mod corpus;
+#[cfg(feature = "ffmpeg")]
+mod hdr;
 mod kit;
 #[cfg(feature = "ffmpeg")]
 mod made;
