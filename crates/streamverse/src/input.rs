@@ -29,6 +29,8 @@ pub(crate) struct Input {
     pending: VecDeque<Item>,
     /// Subtracted from every time, so that the presentation begins at zero.
     start: Timestamp,
+    /// Where to stop, in nanoseconds of the presentation.
+    end: Option<Timestamp>,
 }
 
 /// Which demuxer to try first.
@@ -81,6 +83,7 @@ impl Input {
             only: Vec::new(),
             pending: VecDeque::new(),
             start: Timestamp::ZERO,
+            end: None,
         })
     }
 
@@ -98,6 +101,11 @@ impl Input {
     /// Subtracts `start`, in nanoseconds of the source's own timeline, from every time.
     pub(crate) fn rebase(&mut self, start: Timestamp) {
         self.start = start;
+    }
+
+    /// Stops when packets are decoded so far behind the presentation's start.
+    pub(crate) fn limit(&mut self, length: Duration) {
+        self.end = Some(Timestamp::new(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX)));
     }
 
     /// Goes to the key frame at or before `at` of the presentation.
@@ -157,6 +165,12 @@ impl Input {
         })
     }
 
+    fn is_behind(&self, item: &Item) -> bool {
+        let (Some(end), Item::Packet(packet)) = (self.end, item) else { return false };
+        let base = self.tracks.iter().find(|t| t.id == packet.track).map(|t| t.time_base);
+        base.is_some_and(|base| packet.dts.rescale(base, TimeBase::NANOS) >= end)
+    }
+
     fn rebased(&self, mut item: Item) -> Item {
         if let Item::Packet(packet) = &mut item
             && self.start != Timestamp::ZERO
@@ -178,7 +192,8 @@ impl Source for Input {
             let Some(item) = self.raw_item()? else { return Ok(None) };
             let wanted = self.only.is_empty() || item.track().is_none_or(|id| self.only.contains(&id));
             if wanted {
-                return Ok(Some(self.rebased(item)));
+                let item = self.rebased(item);
+                return Ok((!self.is_behind(&item)).then_some(item));
             }
         }
     }
@@ -205,6 +220,7 @@ fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
         only: Vec::new(),
         pending: VecDeque::new(),
         start: Timestamp::ZERO,
+        end: None,
     };
     let longest =
         |tracks: &[Arc<Track>]| tracks.iter().filter_map(|t| t.duration.map(|d| d.to_std(t.time_base))).max();

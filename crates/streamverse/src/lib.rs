@@ -3,7 +3,7 @@
 //! This crate re-exports the family behind features and holds the recipes that wire its members
 //! together, because the members never call each other: [`vod`] turns a file into an adaptive
 //! stream, [`title`] finds the ladder that it needs, [`package_files`] packages what is encoded already, [`probe`] looks inside, [`doctor`]
-//! says what works on this machine.
+//! says what works on this machine, and [`cost`] what work takes.
 //!
 //! ```no_run
 //! use streamverse::vod::{self, Request};
@@ -17,6 +17,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod cost;
 mod doctor;
 mod error;
 mod finish;

@@ -20,6 +20,8 @@ pub use sv_transcode::encode::Effort as Preset;
 use serde::{Deserialize, Serialize};
 use sv_core::{Codec, KeyId, Scheme};
 
+use crate::cost::{Prices, Receipt, Window};
+
 /// What to make of which file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -46,6 +48,10 @@ pub struct Request {
     pub preset: Preset,
     /// Where a ClearKey licence is to be had; written into manifests of encrypted presentations.
     pub license_url: Option<String>,
+    /// What things cost, for the receipt.
+    pub prices: Option<Prices>,
+    /// Only a part of the source, for estimates.
+    pub(crate) window: Option<Window>,
 }
 
 impl Request {
@@ -64,6 +70,8 @@ impl Request {
             single_file: false,
             preset: Preset::default(),
             license_url: None,
+            prices: None,
+            window: None,
         }
     }
 }
@@ -77,6 +85,8 @@ pub enum LadderChoice {
     Fixed,
     /// Read from a TOML file.
     File(PathBuf),
+    /// These rungs.
+    Rungs(sv_transcode::Ladder),
     /// Found by encoding samples of the source: the rungs that its viewers can tell apart.
     Title(crate::title::Budget),
 }
@@ -116,6 +126,9 @@ pub struct Report {
     pub resumed_segments: u64,
     /// Wall-clock milliseconds of this run.
     pub elapsed_ms: u64,
+    /// What the run took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
 }
 
 /// One stream of the result.

@@ -97,7 +97,12 @@ impl Plan {
             video.iter().map(|v| v.track.id).chain(sounds.iter().map(|s| s.track.id)).collect();
         let mut scout = input.again()?;
         scout.select(&wanted);
-        let start = scout.find_start()?;
+        let mut start = scout.find_start()?;
+        let mut duration = duration;
+        if let Some(window) = request.window {
+            start = start.offset(i64::try_from(window.at.as_nanos()).unwrap_or(i64::MAX));
+            duration = Some(window.length);
+        }
         let mut plan = Self {
             source: input,
             video,
@@ -178,6 +183,10 @@ fn pictures(
             }
             ladder
         }
+        LadderChoice::Rungs(ladder) => {
+            ladder.check(info)?;
+            ladder.clone()
+        }
         LadderChoice::File(path) => {
             let what = || format!("the ladder {} can't be used", path.display());
             let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).context(what()))?;
@@ -202,7 +211,7 @@ fn pictures(
             encode::video(&rung.encode()?, track.id)?;
         }
         check_encryption(request.encryption.as_ref(), codec)?;
-        if !matches!(request.ladder, LadderChoice::File(_)) {
+        if !matches!(request.ladder, LadderChoice::File(_) | LadderChoice::Rungs(_)) {
             rung.effort = request.preset;
         }
         rungs.push(Picture { name: names.unique(&rung.id()), rung, trick_name: None });

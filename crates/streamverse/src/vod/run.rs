@@ -9,10 +9,11 @@ use sv_core::{ErrorKind, Event, Frame, Item, Stage, TimeBase, Timestamp, Track, 
 use sv_package::{Layout, Rendition as Record, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Graph, Node};
-use sv_transcode::{Rung, decode, encode, filter};
+use sv_transcode::{Rung, cpu, decode, encode, filter};
 
 use super::plan::{Picture, Plan, Sound, Video};
-use super::{Handle, Rendition, Report, Request};
+use super::{Handle, LadderChoice, Rendition, Report, Request};
+use crate::cost::{self, Receipt};
 use crate::finish::{Common, Finish, Shared, resume_point};
 use crate::input::Input;
 use crate::manifests::{self, Wanted};
@@ -29,6 +30,7 @@ const QUEUE: usize = 2 << 20;
 pub struct Driver {
     request: Request,
     plan: Plan,
+    begun: Duration,
     meter: Meter,
     cancel: Cancel,
 }
@@ -40,10 +42,11 @@ pub struct Driver {
 /// feature that would help), the ladder file is wrong, or the output is there already.
 pub fn start(request: Request) -> Result<(Handle, Driver)> {
     Work::check(&request.output)?;
+    let begun = cpu::spent();
     let plan = Plan::of(&request)?;
     let (meter, events) = Meter::new();
     let cancel = Cancel::default();
-    let driver = Driver { request, plan, meter, cancel: cancel.clone() };
+    let driver = Driver { request, plan, begun, meter, cancel: cancel.clone() };
     Ok((Handle::new(events, cancel), driver))
 }
 
@@ -60,6 +63,22 @@ pub fn discard(output: &Path) -> Result<()> {
 }
 
 impl Driver {
+    /// How long the source is, if it says.
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        self.plan.duration
+    }
+
+    /// The folder that will be made.
+    pub(crate) fn output(&self) -> &Path {
+        &self.request.output
+    }
+
+    /// The rungs that were decided on.
+    pub(crate) fn ladder(&self) -> LadderChoice {
+        let rungs = self.plan.video.iter().flat_map(|v| &v.rungs).map(|p| p.rung.clone()).collect();
+        LadderChoice::Rungs(sv_transcode::Ladder { rungs, reasons: Vec::new() })
+    }
+
     /// Transcodes and packages, on this thread and others that end with it.
     ///
     /// # Errors
@@ -67,7 +86,7 @@ impl Driver {
     /// finished stays in `<output>.partial`: start the same request again to go on, or
     /// [`discard`] it.
     pub fn run(self) -> Result<Report> {
-        let Self { request, plan, meter, cancel } = self;
+        let Self { request, plan, begun, meter, cancel } = self;
         let work = Work::journaled(&request.output, &plan.fingerprint)?;
         let resumed = work.resumed();
         let work: Shared = Arc::new(Mutex::new(work));
@@ -100,7 +119,7 @@ impl Driver {
         for lane in lanes {
             lane.end.end()?;
         }
-        publish(&request, &plan, work, &meter, poster, resumed)
+        publish(&request, &plan, work, &meter, poster, resumed, begun)
     }
 }
 
@@ -168,6 +187,10 @@ impl Build<'_> {
         let mut input = self.plan.source.again()?;
         input.select(tracks);
         input.rebase(self.plan.start);
+        if let Some(window) = self.request.window {
+            input.limit(window.length);
+            input.seek(Duration::ZERO)?;
+        }
         if let Some(from) = from.filter(|f| f.ticks() > 0) {
             input.seek(Duration::from_nanos(from.ticks().unsigned_abs()))?;
         }
@@ -352,6 +375,7 @@ fn publish(
     meter: &Meter,
     poster: Option<String>,
     resumed_segments: u64,
+    begun: Duration,
 ) -> Result<Report> {
     let mut work = Arc::into_inner(work)
         .and_then(|w| w.into_inner().ok())
@@ -371,7 +395,7 @@ fn publish(
     let wanted = Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url.clone() };
     let manifests = manifests::write(&mut work, &records, &wanted)?;
     let elapsed_ms = meter.elapsed().as_millis() as u64;
-    let report = Report {
+    let mut report = Report {
         renditions: records.iter().map(describe).collect(),
         reasons: plan.reasons.clone(),
         decisions: plan.decisions.clone(),
@@ -381,7 +405,10 @@ fn publish(
         warnings,
         resumed_segments,
         elapsed_ms,
+        receipt: None,
     };
+    let spent = cpu::spent().saturating_sub(begun);
+    report.receipt = Some(Receipt::new(spent, cost::stored(&report), length, request.prices.as_ref()));
     for decision in &report.decisions {
         let name = format!("ladder-{}.svg", decision.codec);
         work.put(sv_core::Object::whole(name, "image/svg+xml", decision.svg().into_bytes()))?;

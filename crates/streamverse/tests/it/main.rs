@@ -4,6 +4,8 @@
 mod absent;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod bad_input;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod cost;
 #[cfg(feature = "ffmpeg")]
 mod encryption;
 mod kit;

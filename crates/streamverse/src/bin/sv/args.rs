@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Probe(Probe),
     /// Transcode a file into an adaptive stream (HLS and DASH)
     Vod(Vod),
+    /// Say what transcoding a file will cost, by doing a little of it
+    Estimate(Estimate),
     /// Find the ladder that a file needs, by encoding samples of it
     Ladder(Ladder),
     /// Package files as they are, without encoding anything anew
@@ -58,6 +60,35 @@ pub(crate) struct Vod {
     /// The folder to make
     #[arg(long)]
     pub(crate) out: PathBuf,
+    /// After a failure or Ctrl-C, keep OUT.partial: the same command goes on with it
+    #[arg(long)]
+    pub(crate) keep_partial: bool,
+    #[command(flatten)]
+    pub(crate) encode: Encode,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Estimate {
+    /// The file: anything that the enabled backends read
+    pub(crate) input: PathBuf,
+    /// Length of a segment, such as 4s or 2500ms
+    #[arg(long, default_value = "4s", value_parser = duration)]
+    pub(crate) segment: Duration,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) encode: Encode,
+    #[command(flatten)]
+    pub(crate) budget: Budget,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Encode {
     /// auto, fixed, title (found by encoding samples of the source), or a TOML file
     #[arg(long, default_value = "auto")]
     pub(crate) ladder: String,
@@ -67,13 +98,9 @@ pub(crate) struct Vod {
     /// How hard the encoders work
     #[arg(long, default_value = "fast")]
     pub(crate) preset: PresetName,
-    /// After a failure or Ctrl-C, keep OUT.partial: the same command goes on with it
-    #[arg(long)]
-    pub(crate) keep_partial: bool,
-    #[command(flatten)]
-    pub(crate) budget: Budget,
-    #[command(flatten)]
-    pub(crate) output: Output,
+    /// A TOML file of prices: currency, core_hour, device_hour, gigabyte_month
+    #[arg(long, env = "SV_PRICES")]
+    pub(crate) prices: Option<PathBuf>,
 }
 
 /// For `--ladder title` and `sv ladder`.

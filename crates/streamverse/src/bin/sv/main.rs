@@ -5,6 +5,7 @@
 
 mod args;
 mod doctor;
+mod estimate;
 mod keys;
 mod ladder;
 mod package;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     let result = match args.command {
         args::Command::Probe(a) => probe::run(&a),
         args::Command::Vod(a) => vod::run(&a),
+        args::Command::Estimate(a) => estimate::run(&a),
         args::Command::Ladder(a) => ladder::run(&a),
         args::Command::Package(a) => package::run(&a),
         args::Command::Serve(a) => serve::run(&a),

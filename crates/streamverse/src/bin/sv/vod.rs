@@ -3,25 +3,19 @@
 use std::path::PathBuf;
 
 use streamverse::core::ErrorKind;
+use streamverse::cost::Prices;
 use streamverse::vod::{self, LadderChoice, Request};
 
-use crate::args::Vod;
+use crate::args::{Budget, Encode, Vod};
 use crate::{At, Failure, keys, progress};
 
 pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     let mut request = Request::new(&args.input, &args.out);
-    request.ladder = match args.ladder.as_str() {
-        "auto" => LadderChoice::Auto,
-        "fixed" => LadderChoice::Fixed,
-        "title" => LadderChoice::Title(args.budget.get()),
-        file => LadderChoice::File(PathBuf::from(file)),
-    };
-    request.codecs = args.codec.iter().map(|c| (*c).into()).collect();
+    encode(&mut request, &args.encode, &args.budget)?;
     request.segment = args.output.segment;
     request.encryption = keys::encryption(&args.output).map_err(Failure::at(At::Keys))?;
     (request.hls, request.dash) = args.output.manifests();
     request.single_file = args.output.single_file;
-    request.preset = args.preset.into();
     request.license_url = args.output.license_url.clone();
     let (handle, driver) = vod::start(request)?;
     let result = drive(handle, args.output.json, || driver.run());
@@ -31,7 +25,24 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     {
         vod::discard(&args.out)?;
     }
-    result?;
+    let report = result?;
+    if let Some(receipt) = report.receipt.filter(|_| !args.output.json) {
+        println!("{receipt}");
+    }
+    Ok(())
+}
+
+/// The part of a request that says how to encode.
+pub(crate) fn encode(request: &mut Request, args: &Encode, budget: &Budget) -> Result<(), Failure> {
+    request.ladder = match args.ladder.as_str() {
+        "auto" => LadderChoice::Auto,
+        "fixed" => LadderChoice::Fixed,
+        "title" => LadderChoice::Title(budget.get()),
+        file => LadderChoice::File(PathBuf::from(file)),
+    };
+    request.codecs = args.codec.iter().map(|c| (*c).into()).collect();
+    request.preset = args.preset.into();
+    request.prices = args.prices.as_deref().map(Prices::read).transpose()?;
     Ok(())
 }
 
