@@ -75,7 +75,7 @@ impl Workers {
 
 /// How a run of the facade ended.
 enum Outcome {
-    Done(vod::Report),
+    Done(Box<vod::Report>),
     /// The video was deleted meanwhile, or another worker has the job.
     CalledOff,
     /// The service stops.
@@ -208,10 +208,10 @@ impl App {
             run.join()
         });
         match result {
-            Ok(Ok(report)) if !called_off => Ok(Outcome::Done(report)),
+            Ok(Ok(report)) if !called_off => Ok(Outcome::Done(Box::new(report))),
             _ if called_off => Ok(Outcome::CalledOff),
             Ok(Err(_)) if leaving => Ok(Outcome::Leaving),
-            Ok(result) => result.map(Outcome::Done),
+            Ok(result) => result.map(|report| Outcome::Done(Box::new(report))),
             Err(_) => {
                 Err(Error::new(ErrorKind::Internal, "the transcode stopped by a bug; the log says where"))
             }

@@ -1,6 +1,6 @@
 //! Scaling directly against FFmpeg's own filter.
 
-use sv_core::{Picture as _, Ratio, TimeBase, VideoFrame};
+use sv_core::{Ratio, TimeBase, VideoFrame};
 use sv_ffmpeg::{Filter, Scaler};
 use sv_testkit::video::Pattern;
 
