@@ -49,9 +49,12 @@ impl Xpsnr {
         Ok(decibels(weighted, self.samples))
     }
 
-    /// The next picture does not follow the last one, but `before`.
+    /// The next picture follows `before`. Where that is the last one that was added, nothing changes.
     pub fn restart(&mut self, before: Option<&Luma>) {
-        self.before = before.into_iter().cloned().collect();
+        let last = self.before.first().map(|last| &last.samples);
+        if last.is_none() || last != before.map(|before| &before.samples) {
+            self.before = before.into_iter().cloned().collect();
+        }
     }
 
     /// The whole sequence's value in decibels, or nothing before the first picture.
