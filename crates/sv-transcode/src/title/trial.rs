@@ -115,10 +115,13 @@ impl Sum {
             })
             .collect();
         let key: usize = sizes.iter().filter(|s| s.0).map(|s| s.1).sum();
-        let rest: usize = sizes.iter().filter(|s| !s.0).map(|s| s.1).sum();
-        let others = sizes.iter().filter(|s| !s.0).count().max(1) as f64;
+        // Encoders spend less on pictures that nothing behind them will refer to: the last ones of a
+        // sample are cheaper than they would be in the film, so the first half speaks for the rest.
+        let others: Vec<usize> = sizes.iter().filter(|s| !s.0).map(|s| s.1).collect();
+        let early = &others[..others.len().div_ceil(2)];
+        let rest = early.iter().sum::<usize>() as f64 / early.len().max(1) as f64;
         let group = (segment.as_secs_f64() * rate).max(1.0);
-        let per_picture = (key as f64 + (group - 1.0) * rest as f64 / others) / group;
+        let per_picture = (key as f64 + (group - 1.0) * rest) / group;
         self.bitrate += per_picture * 8.0 * rate;
         self.cost += seconds / small.frames.len() as f64 * rate;
 
