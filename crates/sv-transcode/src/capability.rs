@@ -5,9 +5,9 @@ use serde::Serialize;
 /// One backend, and what it can do on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Capability {
-    /// Its name: `ffmpeg`, `pure`.
+    /// Its name: `ffmpeg`, `pure`, `nvcodec`.
     pub backend: String,
-    /// Whether it is compiled in.
+    /// Whether it is compiled in, and what it loads at run time is there.
     pub enabled: bool,
     /// What would switch it on, when it is not.
     pub hint: Option<String>,
@@ -46,7 +46,7 @@ pub struct Device {
 /// All backends, compiled in or not. Devices are tried, which may take a moment.
 #[must_use]
 pub fn capabilities() -> Vec<Capability> {
-    vec![ffmpeg(), pure()]
+    vec![ffmpeg(), pure(), nvcodec()]
 }
 
 #[cfg(feature = "ffmpeg")]
@@ -125,6 +125,37 @@ fn pure() -> Capability {
     Capability {
         backend: "pure".into(),
         hint: Some("build with the feature `pure`; it needs a C++ compiler".into()),
+        ..Capability::default()
+    }
+}
+
+#[cfg(feature = "nvcodec")]
+fn nvcodec() -> Capability {
+    let backend = crate::backend::nvcodec::NAME.to_owned();
+    match crate::backend::nvcodec::probe() {
+        Ok((name, decoders)) => Capability {
+            backend,
+            enabled: true,
+            decoders,
+            devices: vec![Device { name, problem: None }],
+            ..Capability::default()
+        },
+        Err(problem) => Capability {
+            backend,
+            hint: Some(format!("a machine with an NVIDIA device and its driver is needed; here {problem}")),
+            devices: vec![Device { name: "nvdec".into(), problem: Some(problem) }],
+            ..Capability::default()
+        },
+    }
+}
+
+#[cfg(not(feature = "nvcodec"))]
+fn nvcodec() -> Capability {
+    Capability {
+        backend: "nvcodec".into(),
+        hint: Some(
+            "build with the feature `nvcodec`; it needs an NVIDIA device and its driver to run".into(),
+        ),
         ..Capability::default()
     }
 }

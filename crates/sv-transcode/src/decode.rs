@@ -19,11 +19,14 @@ pub struct Options {
     pub threads: u32,
     /// Bounds on what a hostile input may cost.
     pub limits: Limits,
+    /// Size to which a device scales while it decodes, both sides even: less to copy. Software
+    /// decoders leave pictures as they are, so a filter still has to look at them.
+    pub scale: Option<(u32, u32)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { backend: Backend::Auto, threads: 0, limits: Limits::default() }
+        Self { backend: Backend::Auto, threads: 0, limits: Limits::default(), scale: None }
     }
 }
 

@@ -19,7 +19,9 @@
 //! # Backends
 //! Who does the work is chosen at run time by [`Backend`]; no public type names a library.
 //! [`capabilities`] says what works here and what would switch on the rest.
-#![forbid(unsafe_code)]
+// The driver of a device is called by pointers, in `backend::nvcodec` alone; nothing else may.
+#![cfg_attr(not(feature = "nvcodec"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 
 pub mod audio;
 mod backend;

@@ -6,6 +6,9 @@
 
 #[cfg(feature = "ffmpeg")]
 pub(crate) mod ffmpeg;
+#[cfg(feature = "nvcodec")]
+#[allow(unsafe_code, reason = "a C interface, loaded at run time")]
+pub(crate) mod nvcodec;
 #[cfg(feature = "pure")]
 pub(crate) mod pure;
 
@@ -85,6 +88,15 @@ pub(crate) fn no_encoder(codec: Codec) -> Error {
 }
 
 pub(crate) fn decoder(track: &Track, options: &decode::Options) -> Result<Box<dyn Decode>, Error> {
+    let device = match &options.backend {
+        // Sound has no devices.
+        Backend::Hardware => track.video().is_some(),
+        Backend::Named(name) => name == "nvcodec",
+        Backend::Auto | Backend::Software => false,
+    };
+    if device {
+        return device_decoder(track, options);
+    }
     #[cfg(feature = "ffmpeg")]
     match ffmpeg::decoder(track, options) {
         Ok(decoder) => return Ok(decoder),
@@ -97,6 +109,17 @@ pub(crate) fn decoder(track: &Track, options: &decode::Options) -> Result<Box<dy
     }
     let _ = options;
     Err(Error::Unsupported { task: "decode", codec: track.codec, hint: hint(track.codec) })
+}
+
+#[cfg(feature = "nvcodec")]
+use nvcodec::decoder as device_decoder;
+
+#[cfg(not(feature = "nvcodec"))]
+fn device_decoder(track: &Track, _: &decode::Options) -> Result<Box<dyn Decode>, Error> {
+    Err(Error::Incapable {
+        what: format!("no device can decode {} in this build", track.codec),
+        hint: "build with the feature `nvcodec`, or choose the software backend".into(),
+    })
 }
 
 pub(crate) fn video_encoder(
