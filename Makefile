@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Outside the clone, so that a fresh clone builds warm.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/streamverse/target
 # Everything that this machine can have.
-PRODUCTION := streamverse/cli,streamverse/ffmpeg,reference-service/ffmpeg,make-sample/ffmpeg
+PRODUCTION := streamverse/cli,streamverse/ffmpeg,streamverse/nvcodec,reference-service/ffmpeg,make-sample/ffmpeg
 WEB := examples/reference-service/web
 E2E := examples/reference-service/e2e
 SAMPLE ?=
@@ -31,7 +31,7 @@ run: setup-run web ## build everything, start the service on LISTEN, publish a f
 
 .PHONY: build
 build: setup-run ## leave the command `sv`, with every backend, at release/sv in the target folder
-	cargo build --release --locked -p streamverse --features cli,ffmpeg
+	cargo build --release --locked -p streamverse --features cli,ffmpeg,nvcodec
 	@echo "built $$CARGO_TARGET_DIR/release/sv"
 
 .PHONY: test

@@ -13,6 +13,8 @@ mod kit;
 #[cfg(feature = "ffmpeg")]
 mod made;
 mod metric;
+#[cfg(feature = "nvcodec")]
+mod nvcodec;
 mod pattern;
 mod plan;
 mod sound;
