@@ -6,7 +6,9 @@ mod house;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Asked at run time: a target folder that several checkouts share may hold a program built in another.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = std::path::Path::new(&here).join("..");
     let command = std::env::args().nth(1);
     if command.as_deref() != Some("check") {
         eprintln!("usage: cargo run -p xtask -- check");

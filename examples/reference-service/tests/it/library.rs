@@ -153,14 +153,15 @@ fn a_deleted_video_leaves_nothing_even_while_it_is_transcoded() {
     service.wait(|| (service.video(&id)["progress"]["percent"].as_f64()? > 0.0).then_some(()));
     assert_eq!(service.send("DELETE", &format!("/v1/videos/{id}"), &[], b"").status, 204);
     service.get(&format!("/v1/videos/{id}")).problem(404, "not_found");
-    service.wait(|| {
-        let left = |folder| std::fs::read_dir(service.data.path().join(folder)).unwrap().count();
-        (left("uploads") == 0 && left("videos") == 0).then_some(())
-    });
+    // The row of a deleted video goes last (`Library::remove`), so when it's gone all must be.
     let db = rusqlite::Connection::open(service.data.path().join("library.sqlite3")).unwrap();
-    for table in ["videos", "keys", "uploads"] {
-        let rows: i64 =
-            service.wait(|| db.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get(0)).ok());
-        assert_eq!(rows, 0, "{table}");
+    let rows = |table| db.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get::<_, i64>(0));
+    service.wait(|| (rows("videos").ok()? == 0).then_some(()));
+    for table in ["keys", "uploads"] {
+        assert_eq!(service.wait(|| rows(table).ok()), 0, "{table}");
+    }
+    for folder in ["uploads", "videos"] {
+        let left = std::fs::read_dir(service.data.path().join(folder)).unwrap().count();
+        assert_eq!(left, 0, "{folder}");
     }
 }
