@@ -7,8 +7,8 @@ what=${1:-run}
 packages=(build-essential pkg-config clang libclang-dev nasm cmake
   libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libswscale-dev libswresample-dev)
 if [ "$what" = test ]; then
-  # ffmpeg, xmllint and chromium judge what we make.
-  packages+=(ffmpeg libxml2-utils chromium fonts-dejavu-core)
+  # ffmpeg, xmllint and chromium judge what we make; nats-server carries work between machines.
+  packages+=(ffmpeg libxml2-utils chromium fonts-dejavu-core nats-server)
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then

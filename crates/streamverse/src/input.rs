@@ -153,6 +153,16 @@ impl Input {
         Ok(start.unwrap_or(Timestamp::ZERO))
     }
 
+    /// When the key frames of a track are shown, behind the presentation's `start`; nothing where the
+    /// container has no list of them.
+    pub(crate) fn key_times(&self, track: TrackId, start: Timestamp) -> Result<Vec<Duration>> {
+        let Demuxer::Mp4(demuxer) = &self.demuxer else { return Ok(Vec::new()) };
+        let base = self.tracks.iter().find(|t| t.id == track).map_or(TimeBase::NANOS, |t| t.time_base);
+        let behind = |at: &Timestamp| at.rescale(base, TimeBase::NANOS).since(start);
+        let times = demuxer.sync_times(track)?;
+        Ok(times.iter().filter_map(behind).map(|d| d.to_std(TimeBase::NANOS)).collect())
+    }
+
     fn raw_item(&mut self) -> Result<Option<Item>> {
         if let Some(item) = self.pending.pop_front() {
             return Ok(Some(item));

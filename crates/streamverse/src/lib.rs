@@ -17,6 +17,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod chunks;
 pub mod cost;
 mod doctor;
 mod error;
@@ -27,6 +28,7 @@ mod meter;
 mod names;
 pub mod package_files;
 mod probe;
+mod rungs;
 mod text;
 pub mod title;
 pub mod vod;

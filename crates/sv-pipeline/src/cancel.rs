@@ -20,14 +20,32 @@ struct Inner {
     sleepers: Mutex<Vec<Weak<dyn Wake>>>,
 }
 
-impl Cancel {
-    /// Asks the run to stop soon and wakes everything in it that waits.
-    pub fn cancel(&self) {
-        self.inner.cancelled.store(true, Ordering::SeqCst);
-        let sleepers = self.inner.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+impl Wake for Inner {
+    fn wake(&self) {
+        self.cancelled.store(true, Ordering::SeqCst);
+        let sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
         for sleeper in sleepers.iter().filter_map(Weak::upgrade) {
             sleeper.wake();
         }
+    }
+}
+
+impl Cancel {
+    /// Asks the run to stop soon and wakes everything in it that waits.
+    pub fn cancel(&self) {
+        self.inner.wake();
+    }
+
+    /// For a part of the run: it is cancelled with the whole, and alone without it.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        let part = Self::default();
+        let inner: Arc<dyn Wake> = part.inner.clone();
+        self.register(Arc::downgrade(&inner));
+        if self.is_cancelled() {
+            part.cancel();
+        }
+        part
     }
 
     /// Whether the run has been asked to stop.
@@ -37,12 +55,29 @@ impl Cancel {
     }
 
     pub(crate) fn register(&self, sleeper: Weak<dyn Wake>) {
-        self.inner.sleepers.lock().unwrap_or_else(PoisonError::into_inner).push(sleeper);
+        let mut sleepers = self.inner.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        sleepers.retain(|sleeper| sleeper.strong_count() > 0);
+        sleepers.push(sleeper);
     }
 }
 
 impl std::fmt::Debug for Cancel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Cancel({})", self.is_cancelled())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_ends_with_the_whole_and_not_the_other_way_round() {
+        let whole = Cancel::default();
+        let (one, other) = (whole.part(), whole.part());
+        one.cancel();
+        assert!(one.is_cancelled() && !other.is_cancelled() && !whole.is_cancelled());
+        whole.cancel();
+        assert!(other.is_cancelled() && whole.part().is_cancelled());
     }
 }

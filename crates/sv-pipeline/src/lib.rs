@@ -1,5 +1,5 @@
 //! Runs a [`graph`] of stages on threads with bounded queues, stores what comes out in a
-//! [`folder`], and keeps a [`queue`] of jobs in a journal.
+//! [`folder`], keeps a [`queue`] of jobs in a journal, and (feature `nats`) gives work to other machines.
 //!
 //! Nothing is spawned behind the caller's back: [`graph::Graph::run`] works until the end on
 //! threads that end with it.
@@ -8,6 +8,8 @@ mod cancel;
 mod channel;
 pub mod folder;
 pub mod graph;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod queue;
 
 pub use cancel::Cancel;

@@ -26,6 +26,7 @@
 pub mod audio;
 mod backend;
 mod capability;
+pub mod chunk;
 pub mod cpu;
 pub mod decode;
 pub mod encode;

@@ -8,6 +8,7 @@
 //! there, the folder is renamed to `<output>`, so nobody ever sees half a presentation. A run that
 //! was killed goes on where its journal ends when the same request is started again.
 
+mod chunks;
 mod plan;
 mod run;
 
@@ -50,6 +51,11 @@ pub struct Request {
     pub license_url: Option<String>,
     /// What things cost, for the receipt.
     pub prices: Option<Prices>,
+    /// Encode pictures in chunks, so many at a time: the result is the same, byte for byte, for any
+    /// number. `None` encodes them in one go, which takes a little less work in all.
+    pub workers: Option<u32>,
+    /// How long a chunk is, about.
+    pub chunk: Duration,
     /// Only a part of the source, for estimates.
     pub(crate) window: Option<Window>,
 }
@@ -71,6 +77,8 @@ impl Request {
             preset: Preset::default(),
             license_url: None,
             prices: None,
+            workers: None,
+            chunk: Duration::from_secs(30),
             window: None,
         }
     }

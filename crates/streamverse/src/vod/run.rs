@@ -5,20 +5,22 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sv_core::{ErrorKind, Event, Frame, Item, Stage, TimeBase, Timestamp, Track, TrackId};
+use sv_core::{ErrorKind, Event, Timestamp, TrackId};
 use sv_package::{Layout, Rendition as Record, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Graph, Node};
-use sv_transcode::{Rung, cpu, decode, encode, filter};
+use sv_transcode::{cpu, decode, encode, filter};
 
+use super::chunks;
 use super::plan::{Picture, Plan, Sound, Video};
 use super::{Handle, LadderChoice, Rendition, Report, Request};
 use crate::cost::{self, Receipt};
 use crate::finish::{Common, Finish, Shared, resume_point};
 use crate::input::Input;
-use crate::manifests::{self, Wanted};
+use crate::manifests;
 use crate::meter::Meter;
 use crate::package_files::failure;
+use crate::rungs::{self, Span, Wanted};
 use crate::work::{self, Work};
 use crate::{Error, Result, text};
 
@@ -109,15 +111,9 @@ impl Driver {
             duration: plan.duration,
         };
         let build = Build { request: &request, plan: &plan, common, work: &work, meter: &meter };
-        let mut lanes = Vec::new();
-        let mut graph = Graph::<Error>::new(QUEUE, &cancel);
-        build.lanes(&mut graph, &mut lanes)?;
-        for Lane { node, end } in &mut lanes {
-            graph.sink("writer", *node, None, |item| end.item(item));
-        }
-        graph.run().map_err(failure)?;
-        for lane in lanes {
-            lane.end.end()?;
+        match request.workers {
+            Some(workers) => build.in_chunks(workers, &cancel)?,
+            None => build.in_one(&cancel)?,
         }
         publish(&request, &plan, work, &meter, poster, resumed, begun)
     }
@@ -130,24 +126,72 @@ struct Lane {
 }
 
 /// A rung to make: its two names as far as they are not finished, and where the first goes on.
-struct Todo<'p> {
-    one: &'p Picture,
-    main: Option<&'p String>,
-    trick: Option<&'p String>,
-    from: Option<Timestamp>,
+pub(super) struct Todo<'p> {
+    pub(super) one: &'p Picture,
+    pub(super) main: Option<&'p String>,
+    pub(super) trick: Option<&'p String>,
+    pub(super) from: Option<Timestamp>,
 }
 
-struct Build<'a> {
-    request: &'a Request,
-    plan: &'a Plan,
+pub(super) struct Build<'a> {
+    pub(super) request: &'a Request,
+    pub(super) plan: &'a Plan,
     common: Common,
     work: &'a Shared,
-    meter: &'a Meter,
+    pub(super) meter: &'a Meter,
 }
 
-impl Build<'_> {
-    fn lanes(&self, graph: &mut Graph<'_, Error>, lanes: &mut Vec<Lane>) -> Result<()> {
-        let pictures = self.plan.video.as_ref().map(|video| (video, self.pictures_to_make(video)));
+impl<'a> Build<'a> {
+    /// Pictures and sound: one graph that reads the source from end to end.
+    fn in_one(&self, cancel: &Cancel) -> Result<()> {
+        let mut lanes = Vec::new();
+        let mut graph = Graph::<Error>::new(QUEUE, cancel);
+        self.lanes(true, &mut graph, &mut lanes)?;
+        for Lane { node, end } in &mut lanes {
+            graph.sink("writer", *node, None, |item| end.item(item));
+        }
+        graph.run().map_err(failure)?;
+        lanes.into_iter().try_for_each(|lane| lane.end.end())
+    }
+
+    /// Pictures in chunks, and sound beside them in one go: an encoder of sound that begins in the
+    /// middle gives other samples.
+    fn in_chunks(&self, workers: u32, cancel: &Cancel) -> Result<()> {
+        let todo = self.plan.video.as_ref().map(|video| self.pictures_to_make(video)).unwrap_or_default();
+        let both = cancel.part();
+        let mut lanes = Vec::new();
+        let mut graph = Graph::<Error>::new(QUEUE, &both);
+        self.lanes(false, &mut graph, &mut lanes)?;
+        for Lane { node, end } in &mut lanes {
+            graph.sink("writer", *node, None, |item| end.item(item));
+        }
+        std::thread::scope(|scope| {
+            // One that fails cancels everything that shares its `Cancel`.
+            let sound = scope.spawn(|| graph.run().map_err(failure));
+            let pictures = if todo.is_empty() { Ok(()) } else { chunks::run(self, todo, workers, &both) };
+            if pictures.is_err() {
+                both.cancel();
+            }
+            let sound = sound.join().unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::Internal,
+                    "the thread of the sound panicked; this is a bug of ours",
+                ))
+            });
+            match (pictures, sound) {
+                // Whichever failed first cancelled the other.
+                (Err(error), Err(other)) if error.kind() == ErrorKind::Cancelled => Err(other),
+                (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+                (Ok(()), Ok(())) => Ok(()),
+            }
+        })?;
+        lanes.into_iter().try_for_each(|lane| lane.end.end())?;
+        chunks::clear(&self.request.output)
+    }
+
+    fn lanes(&self, pictures: bool, graph: &mut Graph<'_, Error>, lanes: &mut Vec<Lane>) -> Result<()> {
+        let video = self.plan.video.as_ref().filter(|_| pictures);
+        let pictures = video.map(|video| (video, self.pictures_to_make(video)));
         let sounds: Vec<&Sound> = self.plan.sounds.iter().filter(|s| !self.finished(&s.name)).collect();
         let sound_tracks: Vec<TrackId> = sounds.iter().map(|s| s.track.id).collect();
         let mut reader = None;
@@ -198,7 +242,7 @@ impl Build<'_> {
     }
 
     /// The rungs that an earlier run has not finished.
-    fn pictures_to_make<'p>(&self, video: &'p Video) -> Vec<Todo<'p>> {
+    fn pictures_to_make(&self, video: &'a Video) -> Vec<Todo<'a>> {
         let mut todo = Vec::new();
         for one in &video.rungs {
             let trick = one.trick_name.as_ref().filter(|name| !self.finished(name));
@@ -211,8 +255,7 @@ impl Build<'_> {
         todo
     }
 
-    /// One decoder; for each kind of picture a row of filters, each fed by the next larger one; an
-    /// encoder for each rung.
+    /// Decodes once and makes every rung; the key frames of some are a rendition of their own.
     fn video(
         &self,
         graph: &mut Graph<'_, Error>,
@@ -221,41 +264,22 @@ impl Build<'_> {
         todo: Vec<Todo<'_>>,
         lanes: &mut Vec<Lane>,
     ) -> Result<()> {
-        let track = &video.track;
-        let decoder = decode::open(track, &decode::Options::default())?;
-        let decoded = graph.stage("decoder", reader, Some(track.id), decoder);
-
-        // Rungs of other codecs share a row where what they keep is what the others make.
-        let deep = track.video().is_some_and(|v| v.bit_depth > 8 || v.color.is_pq() || v.color.is_hlg());
-        let mut rows: BTreeMap<bool, Vec<_>> = BTreeMap::new();
-        for one in todo {
-            let plain = one.one.rung.filter().bit_depth == Some(8);
-            rows.entry(deep && !plain).or_default().push(one);
-        }
-        for mut row in rows.into_values() {
-            row.sort_by_key(|todo| std::cmp::Reverse(area(&todo.one.rung)));
-            let mut above: Option<(Node, Arc<Track>)> = None;
-            for Todo { one, main, trick, from } in row {
-                let (source, shown) = above.unwrap_or_else(|| (decoded, Arc::clone(track)));
-                let stage = filter::video(&shown, &one.rung.filter())?;
-                let node = graph.stage(format!("filter {}", one.name), source, None, stage);
-                above = Some((node, Arc::new(filtered(&shown, &one.rung))));
-
-                let node = match from {
-                    Some(from) => graph.stage("resume", node, None, Skip::to(from)),
-                    None => node,
-                };
-                let mut config = one.rung.encode()?;
-                config.grid = encode::Grid::every(self.request.segment);
-                let encoder = encode::video(&config, track.id)?;
-                let encoded = graph.stage(format!("encoder {}", one.name), node, None, encoder);
-                if let Some(name) = main {
-                    lanes.push(self.lane(name, None, encoded)?);
-                }
-                if let Some(name) = trick {
-                    let keys = graph.stage("key frames", encoded, None, TrickPlay::default());
-                    lanes.push(self.lane(name, Some(&one.name), keys)?);
-                }
+        let wanted: Vec<Wanted<'_>> = todo
+            .iter()
+            .map(|todo| Wanted {
+                name: &todo.one.name,
+                rung: &todo.one.rung,
+                span: Span { from: todo.from, until: None },
+            })
+            .collect();
+        let nodes = rungs::encode(graph, reader, &video.track, &wanted, self.request.segment)?;
+        for (todo, encoded) in todo.iter().zip(nodes) {
+            if let Some(name) = todo.main {
+                lanes.push(self.lane(name, None, encoded)?);
+            }
+            if let Some(name) = todo.trick {
+                let keys = graph.stage("key frames", encoded, None, TrickPlay::default());
+                lanes.push(self.lane(name, Some(&todo.one.name), keys)?);
             }
         }
         Ok(())
@@ -292,62 +316,12 @@ impl Build<'_> {
     }
 
     fn lane(&self, name: &str, trick_play_of: Option<&str>, node: Node) -> Result<Lane> {
-        let end = Finish::new(name, &self.common, trick_play_of, self.work, self.meter.clone())?;
-        Ok(Lane { node, end })
-    }
-}
-
-fn area(rung: &Rung) -> u64 {
-    u64::from(rung.width) * u64::from(rung.height)
-}
-
-/// The track as a rung's filter leaves it: turned, whole, with square samples.
-fn filtered(track: &Track, rung: &Rung) -> Track {
-    let mut track = track.clone();
-    if let sv_core::Media::Video(video) = &mut track.media {
-        video.width = rung.width;
-        video.height = rung.height;
-        video.sample_aspect = sv_core::Ratio::ONE;
-        video.quarter_turns = 0;
-        video.interlaced = false;
-    }
-    track
-}
-
-/// Lets nothing through that is shown before a moment.
-struct Skip {
-    from: Timestamp,
-    base: TimeBase,
-    ready: Option<Item>,
-}
-
-impl Skip {
-    fn to(from: Timestamp) -> Self {
-        Self { from, base: TimeBase::NANOS, ready: None }
-    }
-}
-
-impl Stage for Skip {
-    type Error = Error;
-
-    fn push(&mut self, item: Item) -> Result<()> {
-        if let Item::Track(track) = &item {
-            self.base = track.time_base;
-        }
-        let early = match &item {
-            Item::Frame(_, Frame::Video(frame)) => frame.pts.rescale(self.base, TimeBase::NANOS) < self.from,
-            _ => false,
-        };
-        self.ready = (!early).then_some(item);
-        Ok(())
+        Ok(Lane { node, end: self.finish(name, trick_play_of)? })
     }
 
-    fn pull(&mut self) -> Result<Option<Item>> {
-        Ok(self.ready.take())
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
+    /// The end of a rendition.
+    pub(super) fn finish(&self, name: &str, trick_play_of: Option<&str>) -> Result<Finish> {
+        Finish::new(name, &self.common, trick_play_of, self.work, self.meter.clone())
     }
 }
 
@@ -392,7 +366,8 @@ fn publish(
             Err(error) => warnings.push(format!("subtitles {} are left out: {error}", subtitles.name)),
         }
     }
-    let wanted = Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url.clone() };
+    let wanted =
+        manifests::Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url.clone() };
     let manifests = manifests::write(&mut work, &records, &wanted)?;
     let elapsed_ms = meter.elapsed().as_millis() as u64;
     let mut report = Report {

@@ -5,6 +5,8 @@ mod absent;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod bad_input;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod chunks;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod cost;
 #[cfg(feature = "ffmpeg")]
 mod encryption;

@@ -158,6 +158,9 @@ fn video_options(name: &str, config: &encode::Video, picture: &Picture) -> Vec<(
                 // nothing (measured: the same SSIM at the same size), but two pictures of memory.
                 set("b-pyramid", "none".into());
             }
+            if reads_beyond_a_row(picture.frame.width) {
+                set("x264-params", "asm=AVX2".into());
+            }
         }
         "libx265" => {
             set("preset", preset(["ultrafast", "veryfast", "medium", "slow"]).into());
@@ -215,6 +218,17 @@ fn video_options(name: &str, config: &encode::Video, picture: &Picture) -> Vec<(
         options.push((key.clone(), value.clone()));
     }
     options
+}
+
+/// Whether x264 would use memory that it never wrote to. Its AVX-512 code for macroblock trees takes
+/// eight blocks at a time, and where a row isn't a multiple of that, what happens to lie behind it
+/// finds its way into the result: two runs differ (seen with x264 164 and `MALLOC_PERTURB_`; none
+/// of the other instruction sets does it, and they all give one result).
+fn reads_beyond_a_row(width: u32) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return !width.div_ceil(16).is_multiple_of(8) && std::arch::is_x86_feature_detected!("avx512f");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
 }
 
 /// Whether the encoder can't be told in this mode where to make key frames. SVT-AV1 takes requests

@@ -63,6 +63,12 @@ pub(crate) struct Vod {
     /// After a failure or Ctrl-C, keep OUT.partial: the same command goes on with it
     #[arg(long)]
     pub(crate) keep_partial: bool,
+    /// Encode in chunks, so many at a time; the bytes are the same for any number
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) workers: Option<u32>,
+    /// How long a chunk is, about, such as 30s
+    #[arg(long, default_value = "30s", value_parser = duration, requires = "workers")]
+    pub(crate) chunk: Duration,
     #[command(flatten)]
     pub(crate) encode: Encode,
     #[command(flatten)]

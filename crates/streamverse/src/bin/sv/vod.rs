@@ -16,6 +16,8 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     request.encryption = keys::encryption(&args.output).map_err(Failure::at(At::Keys))?;
     (request.hls, request.dash) = args.output.manifests();
     request.single_file = args.output.single_file;
+    request.workers = args.workers;
+    request.chunk = args.chunk;
     request.license_url = args.output.license_url.clone();
     let (handle, driver) = vod::start(request)?;
     let result = drive(handle, args.output.json, || driver.run());

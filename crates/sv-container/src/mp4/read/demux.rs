@@ -276,6 +276,24 @@ impl Demuxer {
         Ok(Timestamp::new(pts))
     }
 
+    /// When the sync samples of a track are shown, in the order of the file and in its time base.
+    /// Read from the header alone, so a fragmented file, which has no such list, gives none.
+    ///
+    /// # Errors
+    /// [`Error::NoTrack`], and what is wrong with the tables.
+    pub fn sync_times(&self, track: TrackId) -> Result<Vec<Timestamp>> {
+        let trak = self.traks.get(&track.0).ok_or(Error::NoTrack { track: track.0 })?;
+        let mut cursor = Cursor::default();
+        let mut times = Vec::new();
+        while let Some(sample) = cursor.next(&trak.tables)? {
+            if sample.key {
+                let shown = sample.dts.saturating_add(i64::from(sample.shift));
+                times.push(Timestamp::new(shown.saturating_add(trak.edit.shift)));
+            }
+        }
+        Ok(times)
+    }
+
     /// Where the file's header leaves open what a track is like, its first packet tells: MPEG audio
     /// has no configuration, and parameter sets may be in packets alone.
     fn look_at_first_packet(&mut self, id: u32) {

@@ -1,0 +1,132 @@
+//! The middle of a graph: one decoder, a row of filters, an encoder for each rung.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sv_core::{Frame, Item, Stage, TimeBase, Timestamp, Track};
+use sv_pipeline::graph::{Graph, Node};
+use sv_transcode::{Rung, decode, encode, filter};
+
+use crate::{Error, Result};
+
+/// A rung to make, and of which part of the source.
+pub(crate) struct Wanted<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) rung: &'a Rung,
+    pub(crate) span: Span,
+}
+
+/// A part of the presentation, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// Pictures shown before are left out.
+    pub(crate) from: Option<Timestamp>,
+    /// Pictures shown then or later are left out.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl Span {
+    /// Whether a moment is in it.
+    pub(crate) fn holds(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| at >= from) && self.until.is_none_or(|until| at < until)
+    }
+}
+
+/// Puts a decoder behind `reader`, for each kind of picture a row of filters, each fed by the next
+/// larger one, and the encoders; gives the encoders' nodes in the order of `wanted`.
+pub(crate) fn encode(
+    graph: &mut Graph<'_, Error>,
+    reader: Node,
+    track: &Arc<Track>,
+    wanted: &[Wanted<'_>],
+    segment: Duration,
+) -> Result<Vec<Node>> {
+    let decoder = decode::open(track, &decode::Options::default())?;
+    let decoded = graph.stage("decoder", reader, Some(track.id), decoder);
+
+    // Rungs of other codecs share a row where what they keep is what the others make.
+    let deep = track.video().is_some_and(|v| v.bit_depth > 8 || v.color.is_pq() || v.color.is_hlg());
+    let mut rows: BTreeMap<bool, Vec<(usize, &Wanted<'_>)>> = BTreeMap::new();
+    for (place, one) in wanted.iter().enumerate() {
+        let plain = one.rung.filter().bit_depth == Some(8);
+        rows.entry(deep && !plain).or_default().push((place, one));
+    }
+    let mut nodes: BTreeMap<usize, Node> = BTreeMap::new();
+    for mut row in rows.into_values() {
+        row.sort_by_key(|(_, one)| std::cmp::Reverse(area(one.rung)));
+        let mut above: Option<(Node, Arc<Track>)> = None;
+        for (place, Wanted { name, rung, span }) in row {
+            let (source, shown) = above.unwrap_or_else(|| (decoded, Arc::clone(track)));
+            let stage = filter::video(&shown, &rung.filter())?;
+            let node = graph.stage(format!("filter {name}"), source, None, stage);
+            above = Some((node, Arc::new(filtered(&shown, rung))));
+
+            let node = match *span {
+                Span { from: None, until: None } => node,
+                span => graph.stage("span", node, None, Keep::new(span)),
+            };
+            let mut config = rung.encode()?;
+            config.grid = encode::Grid::every(segment);
+            let encoder = encode::video(&config, track.id)?;
+            nodes.insert(place, graph.stage(format!("encoder {name}"), node, None, encoder));
+        }
+    }
+    Ok(nodes.into_values().collect())
+}
+
+fn area(rung: &Rung) -> u64 {
+    u64::from(rung.width) * u64::from(rung.height)
+}
+
+/// The track as a rung's filter leaves it: turned, whole, with square samples.
+fn filtered(track: &Track, rung: &Rung) -> Track {
+    let mut track = track.clone();
+    if let sv_core::Media::Video(video) = &mut track.media {
+        video.width = rung.width;
+        video.height = rung.height;
+        video.sample_aspect = sv_core::Ratio::ONE;
+        video.quarter_turns = 0;
+        video.interlaced = false;
+    }
+    track
+}
+
+/// Lets only the pictures of a span through.
+struct Keep {
+    span: Span,
+    base: TimeBase,
+    ready: Option<Item>,
+}
+
+impl Keep {
+    fn new(span: Span) -> Self {
+        Self { span, base: TimeBase::NANOS, ready: None }
+    }
+}
+
+impl Stage for Keep {
+    type Error = Error;
+
+    fn push(&mut self, item: Item) -> Result<()> {
+        if let Item::Track(track) = &item {
+            self.base = track.time_base;
+        }
+        let kept = match &item {
+            Item::Frame(_, Frame::Video(frame)) => {
+                self.span.holds(frame.pts.rescale(self.base, TimeBase::NANOS))
+            }
+            _ => true,
+        };
+        self.ready = kept.then_some(item);
+        Ok(())
+    }
+
+    fn pull(&mut self) -> Result<Option<Item>> {
+        Ok(self.ready.take())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
