@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Outside the clone, so that a fresh clone builds warm.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/streamverse/target
 # Everything that this machine can have.
-PRODUCTION := streamverse/cli,streamverse/ffmpeg,streamverse/nvcodec,reference-service/ffmpeg,make-sample/ffmpeg
+PRODUCTION := streamverse/cli,streamverse/ffmpeg,streamverse/nvcodec,streamverse/nats,reference-service/ffmpeg,reference-service/nats,make-sample/ffmpeg
 WEB := examples/reference-service/web
 E2E := examples/reference-service/e2e
 SAMPLE ?=
@@ -20,7 +20,7 @@ help: ## list the targets
 
 .PHONY: run
 run: setup-run web ## build everything, start the service on LISTEN, publish a first video
-	cargo build --release --locked -p reference-service -p make-sample --features reference-service/ffmpeg,make-sample/ffmpeg
+	cargo build --release --locked -p reference-service -p make-sample --features reference-service/ffmpeg,reference-service/nats,make-sample/ffmpeg
 	mkdir -p $(DATA)
 	sample='$(SAMPLE)'; \
 	if [ -z "$$sample" ]; then \
@@ -31,7 +31,7 @@ run: setup-run web ## build everything, start the service on LISTEN, publish a f
 
 .PHONY: build
 build: setup-run ## leave the command `sv`, with every backend, at release/sv in the target folder
-	cargo build --release --locked -p streamverse --features cli,ffmpeg,nvcodec
+	cargo build --release --locked -p streamverse --features cli,ffmpeg,nvcodec,nats
 	@echo "built $$CARGO_TARGET_DIR/release/sv"
 
 .PHONY: test
@@ -50,7 +50,7 @@ lint: ## formatting, clippy, docs, dependency edges, generated files
 
 .PHONY: e2e
 e2e: ## the service in a real browser
-	cargo build --locked -p reference-service -p make-sample --features reference-service/ffmpeg,make-sample/ffmpeg
+	cargo build --locked -p reference-service -p make-sample --features reference-service/ffmpeg,reference-service/nats,make-sample/ffmpeg
 	cd $(E2E) && npm ci --no-audit --no-fund --loglevel=error && npm test
 
 .PHONY: web
@@ -62,6 +62,15 @@ web: ## the page, built into the service
 .PHONY: fuzz
 fuzz: ## every parser for SECONDS each (default 180); needs nightly Rust and cargo-fuzz
 	fuzz/run.sh $${SECONDS_EACH:-180}
+
+.PHONY: soak-workers
+soak-workers: setup-test ## kill workers a hundred times, here and over NATS: the bytes must stay the same
+	SV_KILLS=$${SV_KILLS:-100} cargo test --locked -p streamverse --features cli,ffmpeg,nvcodec,nats --test it -- --nocapture killed
+
+.PHONY: bench-workers
+bench-workers: setup-test ## a thousand workers that only wait: how much of their time is work
+	cargo build --release --locked -p sv-pipeline --features nats --example stub_workers
+	benches/peers/workers.sh
 
 .PHONY: bench-peers
 bench-peers: build ## our programs beside FFmpeg and shaka-packager; prints ratios

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use streamverse::chunks::Roster;
 use streamverse::drm::token::Signer;
 use streamverse::pipeline::queue::{Options as QueueOptions, Queue};
 
@@ -25,6 +26,7 @@ pub(crate) struct App {
     pub(crate) signer: Signer,
     pub(crate) gates: Gates,
     pub(crate) workers: Workers,
+    pub(crate) roster: Roster,
     pub(crate) metrics: Metrics,
 }
 
@@ -58,6 +60,7 @@ impl App {
             bus: Bus::new(),
             gates: Gates::default(),
             workers: Workers::default(),
+            roster: Roster::default(),
             metrics: Metrics::default(),
             config,
         }))

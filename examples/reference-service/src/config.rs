@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use streamverse::chunks::Workers;
+
 /// Said at the end of `--help`.
 const EXIT_CODES: &str = "Exit codes:
   0  stopped by a signal
@@ -45,6 +47,16 @@ pub(crate) struct Config {
           value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) jobs: u8,
 
+    /// Cut videos into chunks, and encode so many of them at a time. Left out, each is encoded in one go.
+    #[arg(long, env = "STREAMVERSE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) workers: Option<u32>,
+
+    /// A NATS server with JetStream: chunks are encoded by whoever joined there (`sv worker --nats`) and has
+    /// the data folder at the same path.
+    #[cfg(feature = "nats")]
+    #[arg(long, env = "STREAMVERSE_NATS", value_name = "URL", hide_env_values = true)]
+    pub(crate) nats: Option<String>,
+
     /// How to write the log; by default text on a terminal and JSON elsewhere.
     #[arg(long, env = "STREAMVERSE_LOG", value_enum, value_name = "FORMAT")]
     pub(crate) log: Option<LogFormat>,
@@ -52,6 +64,17 @@ pub(crate) struct Config {
     /// Print the OpenAPI document and exit.
     #[arg(long)]
     pub(crate) print_openapi: bool,
+}
+
+impl Config {
+    /// Who encodes chunks, if videos are cut into any.
+    pub(crate) fn chunk_workers(&self) -> Option<Workers> {
+        #[cfg(feature = "nats")]
+        if let Some(url) = &self.nats {
+            return Some(Workers::Nats(streamverse::pipeline::nats::Options::new(url)));
+        }
+        self.workers.map(Workers::Here)
+    }
 }
 
 /// How to write the log.

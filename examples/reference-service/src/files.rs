@@ -49,6 +49,12 @@ impl Files {
         self.video(video).join(run.to_string())
     }
 
+    /// Whose presentation lies there.
+    pub(crate) fn video_of(&self, presentation: &Path) -> Option<String> {
+        let below = presentation.strip_prefix(self.root.join("videos")).ok()?;
+        Some(below.parent()?.to_str()?.to_owned())
+    }
+
     /// Deletes all that was made for a video, and its original.
     pub(crate) fn remove_video(&self, video: &str, upload: &str) -> io::Result<()> {
         gone(fs::remove_dir_all(self.video(video)))?;

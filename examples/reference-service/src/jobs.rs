@@ -230,6 +230,8 @@ impl App {
             crate::api::model::Ladder::Fixed => vod::LadderChoice::Fixed,
             crate::api::model::Ladder::Title => vod::LadderChoice::Title(Default::default()),
         };
+        request.roster = self.roster.clone();
+        request.workers = self.config.chunk_workers();
         request.codecs = row.options.codecs.iter().map(|c| (*c).into()).collect();
         request.segment = Duration::from_millis(row.options.segment_ms.into());
         request.encryption = key.map(|k| vod::Encryption { scheme: k.scheme, kid: k.kid, key: k.key });

@@ -11,9 +11,29 @@
 //! spends its last bits as if it went on.
 
 mod crew;
+#[cfg(feature = "nats")]
+mod far;
+mod roster;
 mod store;
 mod unit;
+#[cfg(feature = "nats")]
+mod worker;
 
-pub(crate) use crew::Crew;
+pub(crate) use crew::{Crew, Plan};
+pub use roster::{Hand, Load, Roster};
 pub use store::Store;
 pub use unit::Unit;
+#[cfg(feature = "nats")]
+pub use worker::{Worker, group};
+
+/// Who encodes chunks.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Workers {
+    /// Threads of this process, so many.
+    Here(u32),
+    /// Whoever has joined through NATS (`sv worker`): processes of this machine and others that
+    /// have the source and the output at the same paths.
+    #[cfg(feature = "nats")]
+    Nats(sv_pipeline::nats::Options),
+}

@@ -31,6 +31,11 @@ impl Store {
         &self.root
     }
 
+    /// Makes the folder. Only a coordinator does: a worker that finds none has come too late.
+    pub(super) fn make(&self) -> Result<()> {
+        fs::create_dir_all(&self.root).map_err(|e| named(&self.root, e))
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.root.join(name).is_file()
     }
@@ -44,9 +49,6 @@ impl Store {
         getrandom::fill(&mut random).map_err(|e| Error::from(io::Error::other(e.to_string())))?;
         let own = u64::from_ne_bytes(random) ^ COUNT.fetch_add(1, Ordering::Relaxed);
         let aside = self.root.join(format!(".{name}.{own:016x}.part"));
-        if let Some(folder) = aside.parent() {
-            fs::create_dir_all(folder).map_err(|e| named(folder, e))?;
-        }
         let file = File::create(&aside).map_err(|e| named(&aside, e))?;
         Ok(Chunk { file: Some(file), aside, path })
     }

@@ -13,7 +13,7 @@ use sv_transcode::chunk;
 use super::Request;
 use super::plan::Plan;
 use super::run::{Build, Todo};
-use crate::chunks::{Crew, Store, Unit};
+use crate::chunks::{self, Crew, Store, Unit, Workers};
 use crate::finish::Finish;
 use crate::meter::Meter;
 use crate::{Error, Result};
@@ -51,8 +51,13 @@ fn units(request: &Request, plan: &Plan, length: Duration, todo: &[Todo<'_>]) ->
     Ok(starts.iter().zip(ends).enumerate().map(unit).collect())
 }
 
-/// Encodes what `todo` names, in chunks.
-pub(super) fn run(build: &Build<'_>, todo: Vec<Todo<'_>>, workers: u32, cancel: &Cancel) -> Result<()> {
+/// Encodes what `todo` names, in chunks; tells the processor time that other processes took.
+pub(super) fn run(
+    build: &Build<'_>,
+    todo: Vec<Todo<'_>>,
+    workers: &Workers,
+    cancel: &Cancel,
+) -> Result<Duration> {
     let Some(length) = build.plan.duration else {
         let message = "the source doesn't say how long it is, so it can't be cut into chunks";
         return Err(Error::new(ErrorKind::Unsupported, message));
@@ -65,21 +70,32 @@ pub(super) fn run(build: &Build<'_>, todo: Vec<Todo<'_>>, workers: u32, cancel: 
     let begin = units.first().map_or(Duration::ZERO, |unit| unit.from);
 
     let folder = crate::work::partial(&build.request.output).join(FOLDER);
+    // Workers elsewhere know no other folder that this process works in.
+    let folder = std::path::absolute(&folder)?;
     let store = Store::folder(&folder);
     let mut lanes = todo.iter().map(|todo| Lane::new(build, todo)).collect::<Result<Vec<_>>>()?;
     let progress = Progress::new(build.meter, begin);
     let watch = |name: &str, more: Duration| progress.more(name, more);
-    let crew = Crew::new(&folder, &units, &store, cancel, &watch)?;
+    let name = build.request.output.display().to_string();
+    let crew = Crew::new(chunks::Plan {
+        name: &name,
+        units: &units,
+        store: &store,
+        cancel,
+        watch: &watch,
+        roster: &build.request.roster,
+    })?;
     let mut last: Option<&Unit> = None;
     let remove = |unit: &Unit| unit.rungs.iter().try_for_each(|(name, _)| store.remove(&unit.name(name)));
-    crew.run(workers, |unit| {
+    let far = crew.run(workers, |unit| {
         lanes.iter_mut().try_for_each(|lane| lane.take(&store, unit))?;
         // A chunk's last segment is stored when the next chunk begins: only then is it done with.
         let unit = units.iter().find(|known| known.number == unit.number);
         std::mem::replace(&mut last, unit).map_or(Ok(()), remove)
     })?;
     drop(crew);
-    lanes.into_iter().try_for_each(Lane::end)
+    lanes.into_iter().try_for_each(Lane::end)?;
+    Ok(far)
 }
 
 /// Removes what a run needed only on its way. Called when everything is in its place, also by a run

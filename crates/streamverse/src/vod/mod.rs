@@ -21,6 +21,7 @@ pub use sv_transcode::encode::Effort as Preset;
 use serde::{Deserialize, Serialize};
 use sv_core::{Codec, KeyId, Scheme};
 
+use crate::chunks::{Roster, Workers};
 use crate::cost::{Prices, Receipt, Window};
 
 /// What to make of which file.
@@ -51,11 +52,13 @@ pub struct Request {
     pub license_url: Option<String>,
     /// What things cost, for the receipt.
     pub prices: Option<Prices>,
-    /// Encode pictures in chunks, so many at a time: the result is the same, byte for byte, for any
-    /// number. `None` encodes them in one go, which takes a little less work in all.
-    pub workers: Option<u32>,
+    /// Who encodes pictures in chunks: the result is the same, byte for byte, whoever does. `None`
+    /// encodes them in one go, which takes a little less work in all.
+    pub workers: Option<Workers>,
     /// How long a chunk is, about.
     pub chunk: Duration,
+    /// Where the workers are shown.
+    pub roster: Roster,
     /// Only a part of the source, for estimates.
     pub(crate) window: Option<Window>,
 }
@@ -79,6 +82,7 @@ impl Request {
             prices: None,
             workers: None,
             chunk: Duration::from_secs(30),
+            roster: Roster::default(),
             window: None,
         }
     }

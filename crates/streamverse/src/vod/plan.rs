@@ -147,7 +147,7 @@ impl Plan {
             "encryption": encryption,
             "single_file": request.single_file,
             "preset": request.preset,
-            "chunk": request.workers.map(|_| request.chunk.as_millis().to_string()),
+            "chunk": request.workers.as_ref().map(|_| request.chunk.as_millis().to_string()),
         });
         Ok(all.to_string())
     }

@@ -14,6 +14,7 @@ use sv_transcode::{cpu, decode, encode, filter};
 use super::chunks;
 use super::plan::{Picture, Plan, Sound, Video};
 use super::{Handle, LadderChoice, Rendition, Report, Request};
+use crate::chunks::Workers;
 use crate::cost::{self, Receipt};
 use crate::finish::{Common, Finish, Shared, resume_point};
 use crate::input::Input;
@@ -111,11 +112,11 @@ impl Driver {
             duration: plan.duration,
         };
         let build = Build { request: &request, plan: &plan, common, work: &work, meter: &meter };
-        match request.workers {
+        let far = match &request.workers {
             Some(workers) => build.in_chunks(workers, &cancel)?,
-            None => build.in_one(&cancel)?,
-        }
-        publish(&request, &plan, work, &meter, poster, resumed, begun)
+            None => build.in_one(&cancel).map(|()| Duration::ZERO)?,
+        };
+        publish(&request, &plan, work, &meter, poster, resumed, (begun, far))
     }
 }
 
@@ -156,7 +157,7 @@ impl<'a> Build<'a> {
 
     /// Pictures in chunks, and sound beside them in one go: an encoder of sound that begins in the
     /// middle gives other samples.
-    fn in_chunks(&self, workers: u32, cancel: &Cancel) -> Result<()> {
+    fn in_chunks(&self, workers: &Workers, cancel: &Cancel) -> Result<Duration> {
         let todo = self.plan.video.as_ref().map(|video| self.pictures_to_make(video)).unwrap_or_default();
         let both = cancel.part();
         let mut lanes = Vec::new();
@@ -165,10 +166,11 @@ impl<'a> Build<'a> {
         for Lane { node, end } in &mut lanes {
             graph.sink("writer", *node, None, |item| end.item(item));
         }
-        std::thread::scope(|scope| {
+        let far = std::thread::scope(|scope| {
             // One that fails cancels everything that shares its `Cancel`.
             let sound = scope.spawn(|| graph.run().map_err(failure));
-            let pictures = if todo.is_empty() { Ok(()) } else { chunks::run(self, todo, workers, &both) };
+            let pictures =
+                if todo.is_empty() { Ok(Duration::ZERO) } else { chunks::run(self, todo, workers, &both) };
             if pictures.is_err() {
                 both.cancel();
             }
@@ -181,12 +183,13 @@ impl<'a> Build<'a> {
             match (pictures, sound) {
                 // Whichever failed first cancelled the other.
                 (Err(error), Err(other)) if error.kind() == ErrorKind::Cancelled => Err(other),
-                (Err(error), _) | (Ok(()), Err(error)) => Err(error),
-                (Ok(()), Ok(())) => Ok(()),
+                (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+                (Ok(far), Ok(())) => Ok(far),
             }
         })?;
         lanes.into_iter().try_for_each(|lane| lane.end.end())?;
-        chunks::clear(&self.request.output)
+        chunks::clear(&self.request.output)?;
+        Ok(far)
     }
 
     fn lanes(&self, pictures: bool, graph: &mut Graph<'_, Error>, lanes: &mut Vec<Lane>) -> Result<()> {
@@ -349,7 +352,7 @@ fn publish(
     meter: &Meter,
     poster: Option<String>,
     resumed_segments: u64,
-    begun: Duration,
+    (begun, far): (Duration, Duration),
 ) -> Result<Report> {
     let mut work = Arc::into_inner(work)
         .and_then(|w| w.into_inner().ok())
@@ -382,7 +385,7 @@ fn publish(
         elapsed_ms,
         receipt: None,
     };
-    let spent = cpu::spent().saturating_sub(begun);
+    let spent = cpu::spent().saturating_sub(begun) + far;
     report.receipt = Some(Receipt::new(spent, cost::stored(&report), length, request.prices.as_ref()));
     for decision in &report.decisions {
         let name = format!("ladder-{}.svg", decision.codec);

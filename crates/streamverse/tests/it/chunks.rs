@@ -12,7 +12,7 @@ use crate::kit;
 
 /// 24 seconds whose picture changes altogether at 7.4 and 17.2 s, small enough for many runs. 427
 /// samples of width make rows of 27 macroblocks, which x264's code for AVX-512 read beyond.
-fn source(dir: &Path) -> Option<PathBuf> {
+pub(crate) fn source(dir: &Path) -> Option<PathBuf> {
     let graph = "testsrc2=s=428x240:r=25:d=7.4[a];mandelbrot=s=428x240:r=25,trim=end=9.8[b];\
                  smptehdbars=s=428x240:r=25:d=6.8[c];[a][b][c]concat=n=3,format=yuv420p";
     let sound = "sine=f=440:r=48000:d=24";
@@ -30,7 +30,7 @@ fn command(source: &Path, output: &Path, workers: u32) -> Command {
 }
 
 /// Every file below a folder and its bytes; the report tells of times, so it is never the same.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut out = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -46,7 +46,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     out
 }
 
-fn assert_same(one: &BTreeMap<PathBuf, Vec<u8>>, other: &BTreeMap<PathBuf, Vec<u8>>) {
+pub(crate) fn assert_same(one: &BTreeMap<PathBuf, Vec<u8>>, other: &BTreeMap<PathBuf, Vec<u8>>) {
     assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
     for (name, bytes) in one {
         assert!(other[name] == *bytes, "{} differs", name.display());

@@ -10,6 +10,8 @@ mod chunks;
 mod cost;
 #[cfg(feature = "ffmpeg")]
 mod encryption;
+#[cfg(all(feature = "ffmpeg", feature = "cli", feature = "nats"))]
+mod far;
 mod kit;
 #[cfg(feature = "ffmpeg")]
 mod manifests;

@@ -4,10 +4,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use async_nats::jetstream::message::PublishMessage;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::runtime::Runtime;
 
-use super::link::{Link, failed, reports, tasks};
+use super::link::{Link, checked, failed, reports, tasks};
 use super::{Error, Options, Report, Task};
 
 /// Offers tasks, and hears what becomes of them.
@@ -26,6 +26,7 @@ impl Board {
     /// # Errors
     /// [`Error::Server`] when it can't be reached within its own time, or has no JetStream.
     pub fn connect(options: &Options, name: &str) -> Result<Self, Error> {
+        checked(name)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("nats")
@@ -64,7 +65,7 @@ impl Board {
     /// # Errors
     /// [`Error::Server`] when it does not answer: offer again when it does.
     pub fn offer(&self, tasks_of: &[Task]) -> Result<(), Error> {
-        let subject = tasks(&self.options.group);
+        let subject = tasks(&self.options.group, &self.name);
         self.runtime.block_on(async {
             let mut waiting = Vec::new();
             for task in tasks_of {
@@ -88,22 +89,41 @@ impl Board {
         })
     }
 
+    /// Takes back what no worker has yet: nobody is to begin it any more.
+    ///
+    /// # Errors
+    /// [`Error::Server`] when it does not answer.
+    pub fn withdraw(&self) -> Result<(), Error> {
+        let subject = tasks(&self.options.group, &self.name);
+        self.runtime.block_on(async {
+            let stream = self.link.stream().await?;
+            stream.purge().filter(subject).await.map_err(failed("takes no task back")).map(drop)
+        })
+    }
+
     /// What a worker said, if one says something within `limit`.
     #[must_use]
     pub fn hear(&self, limit: Duration) -> Option<Report> {
         self.heard.recv_timeout(limit).ok()
     }
 
-    /// How many tasks of the group the server holds: waiting for a worker, or for its end. Nothing
-    /// while tasks are out means that the server has lost them. Makes anew what the server lost.
+    /// How many of this board's tasks the server holds: waiting for a worker, or for its end. Fewer than
+    /// are out means that it has lost some. Makes anew what it has lost besides.
     ///
     /// # Errors
     /// [`Error::Server`] when it does not answer.
     pub fn held(&self) -> Result<u64, Error> {
+        let what = "does not tell what it holds";
+        let subject = tasks(&self.options.group, &self.name);
         self.runtime.block_on(async {
-            let mut takers = self.link.takers(&self.options).await?;
-            let info = takers.info().await.map_err(failed("does not tell what it holds"))?;
-            Ok(info.num_pending + info.num_ack_pending as u64)
+            self.link.takers(&self.options).await?;
+            let stream = self.link.stream().await?;
+            let mut counts = stream.info_with_subjects(subject).await.map_err(failed(what))?;
+            let mut held = 0;
+            while let Some((_, count)) = counts.try_next().await.map_err(failed(what))? {
+                held += count as u64;
+            }
+            Ok(held)
         })
     }
 }

@@ -20,20 +20,26 @@ pub(super) fn failed<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> 
     move |error| Error::Server { what, reason: error.to_string() }
 }
 
-pub(super) fn tasks(group: &str) -> String {
-    format!("sv.tasks.{group}")
+pub(super) fn tasks(group: &str, board: &str) -> String {
+    format!("sv.tasks.{group}.{board}")
 }
 
 pub(super) fn reports(board: &str) -> String {
     format!("sv.reports.{board}")
 }
 
+/// Refuses what would mean something else in a subject.
+pub(super) fn checked(name: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(Error::Name(name.to_owned()));
+    }
+    Ok(())
+}
+
 impl Link {
     pub(super) async fn connect(options: &Options, name: &str) -> Result<Self, Error> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if options.group.is_empty() || !options.group.chars().all(plain) {
-            return Err(Error::Group(options.group.clone()));
-        }
+        checked(&options.group)?;
         // A server that goes away comes back: connections are tried again for ever, at most every
         // two seconds.
         let mut connect = async_nats::ConnectOptions::new()
@@ -54,10 +60,10 @@ impl Link {
     }
 
     /// The stream, made if it is not there: a server that lost its disk has lost it too.
-    async fn stream(&self) -> Result<stream::Stream, Error> {
+    pub(super) async fn stream(&self) -> Result<stream::Stream, Error> {
         let config = stream::Config {
             name: STREAM.into(),
-            subjects: vec!["sv.tasks.*".into()],
+            subjects: vec!["sv.tasks.*.*".into()],
             retention: stream::RetentionPolicy::WorkQueue,
             storage: stream::StorageType::File,
             duplicate_window: Duration::from_secs(120),
@@ -71,7 +77,7 @@ impl Link {
         let name = format!("workers-{}", options.group);
         let config = consumer::pull::Config {
             durable_name: Some(name.clone()),
-            filter_subject: tasks(&options.group),
+            filter_subject: tasks(&options.group, "*"),
             ack_policy: consumer::AckPolicy::Explicit,
             ack_wait: options.patience,
             // Every slot of every machine holds one task and waits with one request.

@@ -46,7 +46,10 @@ impl Options {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options").field("group", &self.group).field("patience", &self.patience).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("group", &self.group)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,9 +65,9 @@ pub enum Error {
         /// What the client library says.
         reason: String,
     },
-    /// A name with other characters than those of a subject.
-    #[error("{0:?} is not a name of a group: letters, digits, - and _ only")]
-    Group(String),
+    /// A group's or a board's name with other characters than those of a subject.
+    #[error("{0:?} is no name for a group or a board: letters, digits, - and _ only")]
+    Name(String),
     /// The operating system refuses threads or sockets.
     #[error("no threads for the NATS client: {0}")]
     Threads(std::io::Error),

@@ -43,7 +43,8 @@ where
         let mut all = Vec::new();
         for n in 0..slots.max(1) {
             let name = if slots > 1 { format!("{name}/{n}") } else { name.to_owned() };
-            let slot = Slot { link: Arc::clone(&link), options: options.clone(), name, run: Arc::clone(&run) };
+            let slot =
+                Slot { link: Arc::clone(&link), options: options.clone(), name, run: Arc::clone(&run) };
             all.push(tokio::spawn(slot.serve(cancel.clone())));
         }
         for slot in all {
@@ -125,7 +126,8 @@ impl Slot {
                 }
             }
         };
-        let outcome = outcome.unwrap_or_else(|_| Outcome::Again("the worker panicked; this is a bug of ours".into()));
+        let outcome =
+            outcome.unwrap_or_else(|_| Outcome::Again("the worker panicked; this is a bug of ours".into()));
         match outcome {
             Outcome::Done(result) => {
                 self.report(&task, News::Done(result)).await;

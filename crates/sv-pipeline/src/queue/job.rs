@@ -215,6 +215,8 @@ pub struct Counts {
     pub failed: u64,
     /// Called off.
     pub cancelled: u64,
+    /// How often those that wait or run were claimed before and did not end.
+    pub retries: u64,
 }
 
 const COLUMNS: &str = "SELECT id, key, class, state, payload, progress, result, reason, attempts, fence,
@@ -231,10 +233,15 @@ pub(super) fn latest(journal: &Connection, key: &str) -> Result<Option<Job>> {
 
 pub(super) fn counts(journal: &Connection) -> Result<Counts> {
     let mut counts = Counts::default();
-    let mut statement = journal.prepare("SELECT state, count(*) FROM jobs GROUP BY state")?;
+    // A job that runs is at its last attempt, one that waits has ended them all.
+    let sql = "SELECT state, count(*), sum(attempts - (state = 'running')) FROM jobs GROUP BY state";
+    let mut statement = journal.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let n = u64::from(row.get::<_, u32>(1)?);
+        if matches!(row.get(0)?, State::Queued | State::Running) {
+            counts.retries += u64::from(row.get::<_, u32>(2)?);
+        }
         match row.get(0)? {
             State::Queued => counts.queued = n,
             State::Running => counts.running = n,

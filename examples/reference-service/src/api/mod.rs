@@ -15,6 +15,7 @@ pub(crate) mod openapi;
 mod playback;
 pub(crate) mod uploads;
 mod videos;
+mod workers;
 
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(events_ws::events))
         .routes(routes!(health::health))
         .routes(routes!(health::metrics))
+        .routes(routes!(workers::workers))
         .merge(playback)
 }
 

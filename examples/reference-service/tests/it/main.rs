@@ -8,3 +8,4 @@ mod playback;
 mod service;
 mod start;
 mod uploads;
+mod workers;

@@ -65,6 +65,14 @@ export interface Video {
   playback: Playback | null;
 }
 
+export interface Workforce {
+  queued: number;
+  running: number;
+  retries: number;
+  workers: { name: string; remote: boolean; busy: boolean; finished: number; silent_ms: number }[];
+  chunks: { video_id: string; waiting: number; running: number; done: number; retries: number }[];
+}
+
 export type Happening =
   | { type: 'video.uploaded' | 'video.transcoding.complete'; data: Video }
   | { type: 'video.transcoding.progress'; data: Progress & { video_id: string } }

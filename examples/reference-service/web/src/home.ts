@@ -6,13 +6,15 @@ import { clock, date, left } from './format';
 import type { Library } from './library';
 import { bar, rungs, updateRungs } from './progress';
 import type { Uploads } from './upload';
+import { workers } from './workers';
 
 /** Shows the page; returns what ends it. */
 export function home(main: HTMLElement, library: Library, uploads: Uploads): () => void {
   const grid = h('div', { class: 'grid' });
   const empty = h('p', { class: 'empty', hidden: true }, 'Nothing here yet. The first video that you upload appears here.');
   const more = h('button', { class: 'quiet more', hidden: true, onclick: () => void library.more() }, 'Show older videos');
-  main.replaceChildren(uploads.element, h('section', { 'aria-labelledby': 'library' }, h('h2', { id: 'library' }, 'Library'), grid, empty, more));
+  const force = workers();
+  main.replaceChildren(uploads.element, h('section', { 'aria-labelledby': 'library' }, h('h2', { id: 'library' }, 'Library'), grid, empty, more), force.element);
   document.title = 'StreamVerse';
   const draw = () => {
     keyed(grid, library.sorted(), (v) => `${v.id} ${shape(v)}`, card, update);
@@ -21,7 +23,10 @@ export function home(main: HTMLElement, library: Library, uploads: Uploads): () 
   };
   draw();
   library.addEventListener('change', draw);
-  return () => library.removeEventListener('change', draw);
+  return () => {
+    library.removeEventListener('change', draw);
+    force.leave();
+  };
 }
 
 /** What decides which parts a card has; a card of another shape is made anew. */

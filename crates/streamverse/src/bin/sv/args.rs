@@ -33,6 +33,9 @@ pub(crate) enum Command {
     Ladder(Ladder),
     /// Package files as they are, without encoding anything anew
     Package(Package),
+    /// Encode chunks for runs elsewhere (`sv vod --nats`), until Ctrl-C
+    #[cfg(feature = "nats")]
+    Worker(Worker),
     /// Serve a packaged folder, with a test player
     Serve(Serve),
     /// Show what works on this machine and what would switch on the rest
@@ -67,14 +70,48 @@ pub(crate) struct Vod {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) workers: Option<u32>,
     /// How long a chunk is, about, such as 30s
-    #[arg(long, default_value = "30s", value_parser = duration, requires = "workers")]
+    #[arg(long, default_value = "30s", value_parser = duration)]
     pub(crate) chunk: Duration,
+    #[cfg(feature = "nats")]
+    #[command(flatten)]
+    pub(crate) nats: Nats,
     #[command(flatten)]
     pub(crate) encode: Encode,
     #[command(flatten)]
     pub(crate) budget: Budget,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// Where the workers meet.
+#[cfg(feature = "nats")]
+#[derive(ClapArgs)]
+pub(crate) struct Nats {
+    /// A NATS server with JetStream, such as nats://10.0.0.5:4222: chunks go to whoever joined there
+    #[arg(long, env = "SV_NATS", hide_env_values = true)]
+    pub(crate) nats: Option<String>,
+    /// Its credentials file, if it asks for one
+    #[arg(long, env = "SV_NATS_CREDS", hide_env_values = true)]
+    pub(crate) nats_creds: Option<PathBuf>,
+    /// How long a worker may be silent before its chunk goes to another; the same for all
+    #[arg(long, env = "SV_NATS_PATIENCE", default_value = "10s", value_parser = duration)]
+    pub(crate) nats_patience: Duration,
+}
+
+#[cfg(feature = "nats")]
+#[derive(ClapArgs)]
+pub(crate) struct Worker {
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    /// How many chunks at a time
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) slots: u16,
+    /// Refuse sources and outputs that are not below this folder
+    #[arg(long, default_value = ".")]
+    pub(crate) root: PathBuf,
+    /// What it is called; the host's name and the process number if left out
+    #[arg(long)]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(ClapArgs)]

@@ -13,6 +13,8 @@ mod probe;
 mod progress;
 mod serve;
 mod vod;
+#[cfg(feature = "nats")]
+mod worker;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
     let result = match args.command {
         args::Command::Probe(a) => probe::run(&a),
         args::Command::Vod(a) => vod::run(&a),
+        #[cfg(feature = "nats")]
+        args::Command::Worker(a) => worker::run(&a),
         args::Command::Estimate(a) => estimate::run(&a),
         args::Command::Ladder(a) => ladder::run(&a),
         args::Command::Package(a) => package::run(&a),

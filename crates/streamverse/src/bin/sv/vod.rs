@@ -16,7 +16,11 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     request.encryption = keys::encryption(&args.output).map_err(Failure::at(At::Keys))?;
     (request.hls, request.dash) = args.output.manifests();
     request.single_file = args.output.single_file;
-    request.workers = args.workers;
+    request.workers = args.workers.map(streamverse::chunks::Workers::Here);
+    #[cfg(feature = "nats")]
+    if let (Some(options), None) = (crate::worker::options(&args.nats)?, args.workers) {
+        request.workers = Some(streamverse::chunks::Workers::Nats(options));
+    }
     request.chunk = args.chunk;
     request.license_url = args.output.license_url.clone();
     let (handle, driver) = vod::start(request)?;

@@ -1,0 +1,40 @@
+//! `sv worker`.
+
+use streamverse::chunks;
+use streamverse::core::ErrorKind;
+use streamverse::pipeline::{Cancel, nats};
+use streamverse::{Error, Result};
+
+use crate::Failure;
+use crate::args::{Nats, Worker};
+
+pub(crate) fn run(args: &Worker) -> Result<(), Failure> {
+    let Some(options) = options(&args.nats)? else {
+        let message = "a worker needs to know where to join: --nats URL, or SV_NATS";
+        return Err(Error::new(ErrorKind::InvalidInput, message).into());
+    };
+    let mut worker = chunks::Worker::new(options, &args.root);
+    worker.slots = args.slots.into();
+    if let Some(name) = &args.name {
+        worker.name.clone_from(name);
+    }
+    let cancel = Cancel::default();
+    let canceller = cancel.clone();
+    let _ = ctrlc::set_handler(move || canceller.cancel());
+    eprintln!("{} takes chunks of group {}; Ctrl-C ends it", worker.name, chunks::group());
+    Ok(worker.run(&cancel)?)
+}
+
+/// What the arguments say, if anything.
+pub(crate) fn options(args: &Nats) -> Result<Option<nats::Options>> {
+    let Some(url) = &args.nats else { return Ok(None) };
+    // A command line is for all users of the machine to see.
+    if url.contains('@') && std::env::args().any(|arg| arg.contains(url.as_str())) {
+        let message = "a password doesn't belong on a command line: put the address into SV_NATS instead";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    let mut options = nats::Options::new(url);
+    options.credentials.clone_from(&args.nats_creds);
+    options.patience = args.nats_patience;
+    Ok(Some(options))
+}
