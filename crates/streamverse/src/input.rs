@@ -1,6 +1,6 @@
 //! Opens a source with whichever demuxer reads it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use sv_core::{
     ErrorKind, FileAt, Item, Limits, ReadAt, Source, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
 
+use crate::damage::{Damage, Ledger};
 use crate::{Error, Result};
 
 /// An open source.
@@ -31,6 +32,11 @@ pub(crate) struct Input {
     start: Timestamp,
     /// Where to stop, in nanoseconds of the presentation.
     end: Option<Timestamp>,
+    /// Who hears that the source breaks off; without one it's an error.
+    damage: Option<Ledger>,
+    /// Until when each track's packets are shown, in nanoseconds of the presentation.
+    reached: BTreeMap<TrackId, Timestamp>,
+    over: bool,
 }
 
 /// Which demuxer to try first.
@@ -84,7 +90,15 @@ impl Input {
             pending: VecDeque::new(),
             start: Timestamp::ZERO,
             end: None,
+            damage: None,
+            reached: BTreeMap::new(),
+            over: false,
         })
+    }
+
+    /// Lets a source that breaks off end there, and tells `damage` of it.
+    pub(crate) fn forgive(&mut self, damage: &Ledger) {
+        self.damage = Some(damage.clone());
     }
 
     /// Gives these tracks' items only.
@@ -110,6 +124,7 @@ impl Input {
 
     /// Goes to the key frame at or before `at` of the presentation.
     pub(crate) fn seek(&mut self, at: Duration) -> Result<()> {
+        self.over = false;
         let start = self.start.ticks();
         let nanos = i64::try_from(at.as_nanos()).unwrap_or(i64::MAX).saturating_add(start);
         let at = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
@@ -181,6 +196,47 @@ impl Input {
         base.is_some_and(|base| packet.dts.rescale(base, TimeBase::NANOS) >= end)
     }
 
+    fn note(&mut self, item: &Item) {
+        let Item::Packet(packet) = item else { return };
+        let Some(track) = self.tracks.iter().find(|t| t.id == packet.track) else { return };
+        let end = packet.pts.saturating_add(packet.duration).rescale(track.time_base, TimeBase::NANOS);
+        let reached = self.reached.entry(track.id).or_insert(end);
+        *reached = (*reached).max(end);
+    }
+
+    /// The container says that the whole is longer. Only Matroska's word is taken for it: others
+    /// estimate, or have tables that tell where the bytes are missing.
+    fn check_end(&mut self) -> Result<()> {
+        /// Tracks need not end together.
+        const SLACK: i64 = 1_000_000_000;
+        let written = ["matroska", "webm"].iter().any(|name| self.container.contains(name));
+        let (Some(length), Some(last)) = (self.duration, self.reached.values().max()) else { return Ok(()) };
+        let length = i64::try_from(length.as_nanos()).unwrap_or(i64::MAX).saturating_sub(self.start.ticks());
+        if !written || self.end.is_some() || last.ticks().saturating_add(SLACK) >= length {
+            return Ok(());
+        }
+        self.breaks_off("the file ends before it should")
+    }
+
+    /// Tells that nothing follows of any track.
+    fn breaks_off(&self, what: &(impl std::fmt::Display + ?Sized)) -> Result<()> {
+        let Some(damage) = &self.damage else {
+            return Err(Error::new(ErrorKind::Malformed, what.to_string()));
+        };
+        let ms = |at: Timestamp| at.rescale(TimeBase::NANOS, TimeBase::MILLIS).ticks().max(0).unsigned_abs();
+        let whole = |track: &Track| {
+            let own = track.duration.map(|d| d.to_std(track.time_base));
+            own.or(self.duration).map_or(0, |d| d.as_millis() as u64)
+        };
+        for track in self.tracks.iter().filter(|t| self.only.is_empty() || self.only.contains(&t.id)) {
+            let from_ms = self.reached.get(&track.id).copied().map_or(0, ms);
+            let until_ms = whole(track).saturating_sub(ms(self.start)).max(from_ms + 1);
+            let what = what.to_string();
+            damage.add(Damage { track: track.id.0, kind: track.kind(), from_ms, until_ms, what })?;
+        }
+        Ok(())
+    }
+
     fn rebased(&self, mut item: Item) -> Item {
         if let Item::Packet(packet) = &mut item
             && self.start != Timestamp::ZERO
@@ -198,14 +254,34 @@ impl Source for Input {
     type Error = Error;
 
     fn next_item(&mut self) -> Result<Option<Item>> {
-        loop {
-            let Some(item) = self.raw_item()? else { return Ok(None) };
+        while !self.over {
+            let item = match self.raw_item() {
+                Ok(Some(item)) => item,
+                Ok(None) => {
+                    self.over = true;
+                    self.check_end()?;
+                    break;
+                }
+                // What was good so far is kept, if there was anything.
+                Err(error) if error.kind() == ErrorKind::Malformed && !self.reached.is_empty() => {
+                    self.over = true;
+                    self.breaks_off(&error)?;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
             let wanted = self.only.is_empty() || item.track().is_none_or(|id| self.only.contains(&id));
             if wanted {
                 let item = self.rebased(item);
-                return Ok((!self.is_behind(&item)).then_some(item));
+                if self.is_behind(&item) {
+                    self.over = true;
+                    break;
+                }
+                self.note(&item);
+                return Ok(Some(item));
             }
         }
+        Ok(None)
     }
 }
 
@@ -231,6 +307,9 @@ fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
         pending: VecDeque::new(),
         start: Timestamp::ZERO,
         end: None,
+        damage: None,
+        reached: BTreeMap::new(),
+        over: false,
     };
     let longest =
         |tracks: &[Arc<Track>]| tracks.iter().filter_map(|t| t.duration.map(|d| d.to_std(t.time_base))).max();

@@ -19,6 +19,7 @@
 
 pub mod chunks;
 pub mod cost;
+mod damage;
 mod doctor;
 mod error;
 mod finish;
@@ -39,6 +40,7 @@ mod work;
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+pub use damage::Damage;
 pub use doctor::{Doctor, doctor};
 pub use error::{Error, Result};
 pub use probe::{Picture, Probe, Sound, Stream, probe};

@@ -15,6 +15,7 @@ use sv_core::{ErrorKind, Object, Sink as _};
 use sv_package::{Rendition, SegmentRecord};
 use sv_pipeline::folder::Folder;
 
+use crate::damage::Damage;
 use crate::{Error, Result};
 
 const JOURNAL: &str = ".journal";
@@ -30,6 +31,8 @@ enum Line {
     Segment { name: String, record: SegmentRecord },
     /// A rendition is complete.
     Done { rendition: Box<Rendition> },
+    /// Something of the source is damaged. A later line about the same place says more.
+    Damage { damage: Damage },
 }
 
 /// A presentation that grows.
@@ -43,6 +46,7 @@ pub(crate) struct Work {
     ivs: BTreeMap<String, [u8; 16]>,
     fingerprint: String,
     resumed: u64,
+    damage: Vec<Damage>,
 }
 
 /// Where the work for `output` is done.
@@ -79,6 +83,7 @@ impl Work {
             ivs: BTreeMap::new(),
             fingerprint: String::new(),
             resumed: 0,
+            damage: Vec::new(),
         })
     }
 
@@ -103,6 +108,7 @@ impl Work {
             ivs: BTreeMap::new(),
             fingerprint: fingerprint.to_owned(),
             resumed: 0,
+            damage: Vec::new(),
         };
         let whole = work.replay(&journal, fingerprint)?;
         if whole == 0 {
@@ -147,6 +153,7 @@ impl Work {
                         rendition.segments.push(record);
                     }
                 }
+                Line::Damage { damage } => self.damage.push(damage),
                 Line::Done { rendition } => {
                     self.renditions.remove(&rendition.name);
                     self.done.insert(rendition.name.clone(), *rendition);
@@ -161,6 +168,7 @@ impl Work {
         self.renditions.clear();
         self.done.clear();
         self.ivs.clear();
+        self.damage.clear();
         for entry in fs::read_dir(self.folder.path())? {
             let entry = entry?;
             if entry.file_name() == JOURNAL {
@@ -217,6 +225,16 @@ impl Work {
     /// Stores an object.
     pub(crate) fn put(&mut self, object: Object) -> Result<()> {
         Ok(self.folder.put(object)?)
+    }
+
+    /// What an earlier run found damaged.
+    pub(crate) fn damage(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// Notes damage of the source.
+    pub(crate) fn damaged(&mut self, damage: &Damage) -> Result<()> {
+        self.log(&Line::Damage { damage: damage.clone() })
     }
 
     /// Notes that a rendition has begun.

@@ -89,6 +89,7 @@ pub struct Decoder {
     track: Track,
     no_pts: bool,
     next_pts: i64,
+    patched: bool,
 }
 
 impl Decoder {
@@ -153,7 +154,7 @@ impl Decoder {
         let code = unsafe { ff::avcodec_open2(context.0.as_ptr(), codec, &raw mut options.0) };
         check(code, || format!("open the {} decoder", track.codec))?;
         let no_pts = private.is_some_and(|p| p.no_pts);
-        Ok(Self { context, track: track.clone(), no_pts, next_pts: 0 })
+        Ok(Self { context, track: track.clone(), no_pts, next_pts: 0, patched: false })
     }
 
     /// FFmpeg's name of the decoder at work.
@@ -211,8 +212,18 @@ impl Decoder {
         match code {
             ff::AVERROR_EOF => Ok(None),
             code if code == -EAGAIN => Ok(None),
-            code => check(code, || format!("decode {}", self.track.codec)).map(|_| Some(frame)),
+            code => {
+                check(code, || format!("decode {}", self.track.codec))?;
+                self.patched = frame.is_patched();
+                Ok(Some(frame))
+            }
         }
+    }
+
+    /// Whether the last picture or sound had places that could not be decoded and were made up.
+    #[must_use]
+    pub fn is_patched(&self) -> bool {
+        self.patched
     }
 
     /// The next picture. Its time is in the track's time base, exactly as the packet had it.

@@ -203,6 +203,12 @@ impl Frame {
         self.inner().sample_aspect_ratio
     }
 
+    /// Whether the decoder found errors in it, or it depends on pictures that never came.
+    pub(crate) fn is_patched(&self) -> bool {
+        let inner = self.inner();
+        inner.decode_error_flags != 0 || inner.flags & ff::AV_FRAME_FLAG_CORRUPT != 0
+    }
+
     pub(crate) fn best_pts(&self) -> Option<i64> {
         let inner = self.inner();
         [inner.best_effort_timestamp, inner.pts].into_iter().find(|&t| t != ff::AV_NOPTS_VALUE)

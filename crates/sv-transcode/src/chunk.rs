@@ -24,7 +24,7 @@ pub fn plan(length: Duration, segment: Duration, target: Duration, cuts: &[Durat
     while length.saturating_sub(last) > target * 5 / 3 {
         let (from, to) = (line(last + target * 2 / 3).max(line(last) + 1), line(last + target * 4 / 3));
         let usual = line(last + target);
-        let best = (from..=to.max(from)).min_by_key(|&n| {
+        let best = (from..=to.max(from)).filter(|&n| time(n) < length).min_by_key(|&n| {
             let at = time(n);
             let before = cuts.partition_point(|c| *c <= at);
             let behind = before.checked_sub(1).and_then(|i| cuts.get(i)).map(|cut| at - *cut);
@@ -34,7 +34,8 @@ pub fn plan(length: Duration, segment: Duration, target: Duration, cuts: &[Durat
                 behind.filter(|b| *b < segment).map_or(10, |b| b.as_nanos() * 10 / segment.as_nanos().max(1));
             (rest, n.abs_diff(usual))
         });
-        last = time(best.unwrap_or(usual));
+        let Some(best) = best else { break };
+        last = time(best);
         starts.push(last);
     }
     starts

@@ -1,9 +1,9 @@
 //! Packets to frames.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use sv_core::{AudioFrame, Frame, Item, Limits, Packet, TimeBase, Timestamp, Track};
+use sv_core::{AudioFrame, Frame, Item, Limits, Packet, TimeBase, Timestamp, Track, TrackId, VideoFrame};
 
 use crate::backend::{self, Backend, Decode};
 use crate::{Error, Stage};
@@ -22,19 +22,61 @@ pub struct Options {
     /// Size to which a device scales while it decodes, both sides even: less to copy. Software
     /// decoders leave pictures as they are, so a filter still has to look at them.
     pub scale: Option<(u32, u32)>,
+    /// Hears what of the source is damaged, as soon as the decoder knows.
+    pub on_damage: Option<OnDamage>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { backend: Backend::Auto, threads: 0, limits: Limits::default(), scale: None }
+        Self { backend: Backend::Auto, threads: 0, limits: Limits::default(), scale: None, on_damage: None }
+    }
+}
+
+/// A part of a track that can't be shown as it was meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// The track.
+    pub track: TrackId,
+    /// Where it begins, in the track's time base.
+    pub from: Timestamp,
+    /// Where it ends.
+    pub until: Timestamp,
+    /// What is wrong there, for people.
+    pub what: String,
+}
+
+/// Somebody who hears of damage. What an error says of it ends the decoding with that error.
+#[derive(Clone)]
+pub struct OnDamage(Arc<Hear>);
+
+type Hear = dyn Fn(&Damage) -> Result<(), Error> + Send + Sync;
+
+impl OnDamage {
+    /// Calls this function.
+    pub fn new(hear: impl Fn(&Damage) -> Result<(), Error> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+
+    /// An error at the first damage.
+    #[must_use]
+    pub fn refuse() -> Self {
+        Self::new(|damage| Err(Error::Refused(Box::new(damage.clone()))))
+    }
+}
+
+impl std::fmt::Debug for OnDamage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnDamage")
     }
 }
 
 /// A stage that turns the packets of `track` into frames: the track, frames, then its end. Each
 /// picture's time is its packet's, to the tick; sound is as long as the packets say it is.
 ///
-/// Items of other tracks pass through. Damaged packets are skipped and logged; only when nothing
-/// could be decoded at all is that an error. Encrypted packets are an error.
+/// Items of other tracks pass through. Damaged packets are skipped, and told to
+/// [`Options::on_damage`]; only when nothing could be decoded at all is that an error. Encrypted
+/// packets are an error.
 ///
 /// # Errors
 /// [`Error::Unsupported`], naming the feature to switch on.
@@ -52,6 +94,10 @@ pub fn open(track: &Track, options: &Options) -> Result<Stage, Error> {
         packets: 0,
         frames: 0,
         damage: None,
+        on_damage: options.on_damage.clone(),
+        expected: BTreeMap::new(),
+        shown_until: None,
+        last: None,
     }))
 }
 
@@ -73,7 +119,17 @@ struct Decoder {
     packets: u64,
     frames: u64,
     damage: Option<Error>,
+    on_damage: Option<OnDamage>,
+    /// Times of packets whose pictures are not out yet, and how long each is shown.
+    expected: BTreeMap<Timestamp, sv_core::Duration>,
+    /// Until when the last picture is shown.
+    shown_until: Option<Timestamp>,
+    /// When the last packet that went in is shown, and how long.
+    last: Option<(Timestamp, sv_core::Duration)>,
 }
+
+/// More than any decoder holds back.
+const MOST_EXPECTED: usize = 256;
 
 impl Decoder {
     fn begin(&mut self) {
@@ -86,9 +142,13 @@ impl Decoder {
     fn survive(&mut self, result: Result<(), Error>) -> Result<(), Error> {
         match result {
             Err(error) if error.is_damage() => {
-                tracing::warn!(track = self.track.id.0, "skipped: {error}");
+                tracing::debug!(track = self.track.id.0, "skipped: {error}");
+                let told = match self.last {
+                    Some((from, length)) => self.tell(from, from.saturating_add(length), &error.to_string()),
+                    None => Ok(()),
+                };
                 self.damage.get_or_insert(error);
-                Ok(())
+                told
             }
             result => result,
         }
@@ -106,8 +166,41 @@ impl Decoder {
                 self.durations.pop_front();
             }
         }
+        if self.track.video().is_some() && packet.pts >= Timestamp::ZERO {
+            self.expected.insert(packet.pts, packet.duration);
+            if self.expected.len() > MOST_EXPECTED {
+                self.expected.pop_first();
+            }
+        }
+        self.last = Some((packet.pts, packet.duration));
         let result = self.inner.push(packet);
         self.survive(result)
+    }
+
+    fn tell(&self, from: Timestamp, until: Timestamp, what: &str) -> Result<(), Error> {
+        let Some(OnDamage(hear)) = &self.on_damage else { return Ok(()) };
+        let from = from.max(Timestamp::ZERO);
+        if until <= from {
+            return Ok(());
+        }
+        hear(&Damage { track: self.track.id, from, until, what: what.to_owned() })
+    }
+
+    /// Tells of pictures that never came: packets went in, and nothing was shown at their times. Two
+    /// packets may be one picture (fields), so only times at which nothing is shown count. What is
+    /// before the first picture belongs to a group that began elsewhere.
+    fn missed(&mut self, frame: &VideoFrame) -> Result<(), Error> {
+        let later = self.expected.split_off(&frame.pts);
+        let mut missed = std::mem::replace(&mut self.expected, later);
+        let length = self.expected.remove(&frame.pts).filter(|d| *d != sv_core::Duration::ZERO);
+        let shown_until =
+            self.shown_until.replace(frame.pts.saturating_add(length.unwrap_or(frame.duration)));
+        let Some(shown_until) = shown_until else { return Ok(()) };
+        missed.retain(|pts, _| *pts >= shown_until);
+        match missed.first_key_value() {
+            Some((first, _)) => self.tell(*first, frame.pts, "pictures are missing"),
+            None => Ok(()),
+        }
     }
 
     fn end(&mut self) -> Result<(), Error> {
@@ -126,6 +219,13 @@ impl Decoder {
         for _ in 0..MOST_DAMAGE {
             match self.inner.pull() {
                 Ok(Some(frame)) => {
+                    if let Frame::Video(picture) = &frame {
+                        self.missed(picture)?;
+                    }
+                    if self.inner.is_patched() {
+                        let (from, until) = self.span_of(&frame);
+                        self.tell(from, until, "broken places were patched")?;
+                    }
                     if let Some(frame) = self.presented(frame) {
                         self.frames += 1;
                         return Ok(Some(frame));
@@ -139,6 +239,18 @@ impl Decoder {
             }
         }
         Ok(None)
+    }
+
+    fn span_of(&self, frame: &Frame) -> (Timestamp, Timestamp) {
+        match frame {
+            Frame::Video(frame) => (frame.pts, self.shown_until.unwrap_or(frame.pts)),
+            Frame::Audio(frame) => {
+                let samples = frame.samples.len() as u64 / u64::from(frame.channels).max(1);
+                let base = TimeBase::new(1, frame.sample_rate).unwrap_or(self.track.time_base);
+                let length = sv_core::Duration::new(samples).rescale(base, self.track.time_base);
+                (frame.pts, frame.pts.saturating_add(length))
+            }
+        }
     }
 
     /// The part of a frame that lies on the timeline.
@@ -224,6 +336,14 @@ impl sv_core::Stage for Decoder {
             return Ok(None);
         }
         self.state = State::Ended;
+        let shown_until = self.shown_until.unwrap_or(Timestamp::ZERO);
+        let last = std::mem::take(&mut self.expected);
+        if let (Some((first, _)), Some((end, length))) =
+            (last.range(shown_until..).next(), last.last_key_value())
+            && self.frames > 0
+        {
+            self.tell(*first, end.saturating_add(*length), "pictures are missing")?;
+        }
         match self.damage.take() {
             Some(first) if self.frames == 0 => Err(Error::Undecodable {
                 track: self.track.id.0,

@@ -44,6 +44,10 @@ pub enum Error {
         /// The decoder's words.
         reason: String,
     },
+    /// The source is damaged, and whoever asked wants none of it
+    /// ([`OnDamage::refuse`](crate::decode::OnDamage::refuse)).
+    #[error("the source is damaged: {}", .0.what)]
+    Refused(Box<crate::decode::Damage>),
     /// An argument can't be right, or items came in an order that can't be.
     #[error("{0}")]
     Invalid(String),
@@ -67,7 +71,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Unsupported { .. } | Self::Incapable { .. } => ErrorKind::Unsupported,
-            Self::Undecodable { .. } | Self::Damaged { .. } => ErrorKind::Malformed,
+            Self::Undecodable { .. } | Self::Damaged { .. } | Self::Refused(_) => ErrorKind::Malformed,
             Self::Invalid(_) => ErrorKind::InvalidInput,
             Self::Library { .. } => ErrorKind::Internal,
             #[cfg(feature = "ffmpeg")]

@@ -1,16 +1,16 @@
 //! Where chunks are put: a folder that coordinator and workers share.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use sv_container::mp4;
-use sv_core::{FileAt, Limits};
+use sv_core::{ErrorKind, FileAt, Limits};
 
-use crate::{Error, Result};
+use crate::{Damage, Error, Result};
 
 /// A folder of finished chunks. A name is there only if all of its bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,36 @@ impl Store {
             return Ok(None);
         }
         Ok(Some(mp4::Demuxer::open(Arc::new(file), Limits::default())?))
+    }
+
+    /// Keeps an account of damage, if there is any.
+    pub(super) fn tell_damage(&self, name: &str, damage: &[Damage]) -> Result<()> {
+        if damage.is_empty() {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(damage)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("damage can't be written down: {e}")))?;
+        let mut file = self.create(name)?;
+        file.write(&[json.into()])?;
+        file.finish()
+    }
+
+    /// The account of damage under a name; nothing if there is none.
+    pub(crate) fn damage(&self, name: &str) -> Result<Vec<Damage>> {
+        /// An account holds a few hundred lines at most.
+        const LARGEST: u64 = 1 << 20;
+        let path = self.root.join(name);
+        let text = match File::open(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            file => {
+                let mut text = Vec::new();
+                let read = file.and_then(|file| file.take(LARGEST).read_to_end(&mut text));
+                read.map_err(|e| named(&path, e))?;
+                text
+            }
+        };
+        serde_json::from_slice(&text)
+            .map_err(|e| Error::new(ErrorKind::Malformed, format!("{} can't be read: {e}", path.display())))
     }
 
     /// Removes a chunk, if it is there.

@@ -14,6 +14,7 @@ use sv_transcode::Rung;
 
 use super::Store;
 use super::store::Chunk;
+use crate::damage::Ledger;
 use crate::input::{Input, Prefer};
 use crate::package_files::failure;
 use crate::rungs::{self, Span, Wanted};
@@ -46,6 +47,9 @@ pub struct Unit {
     pub tail: Duration,
     /// Length of a segment.
     pub segment: Duration,
+    /// Whether damage in the source is an error.
+    #[serde(default)]
+    pub strict: bool,
     /// The renditions by name.
     pub rungs: Vec<(String, Rung)>,
 }
@@ -55,6 +59,11 @@ impl Unit {
     #[must_use]
     pub fn name(&self, rendition: &str) -> String {
         format!("{:05}-{rendition}.mp4", self.number)
+    }
+
+    /// What the account of damage in it is called, if there is any.
+    pub(crate) fn damage_name(&self) -> String {
+        format!("{:05}-damage.json", self.number)
     }
 
     /// Whether all of it is in the store.
@@ -79,6 +88,8 @@ impl Unit {
         };
         input.select(&[track.id]);
         input.rebase(Timestamp::new(self.start));
+        let damage = Ledger::new(self.strict);
+        input.forgive(&damage);
         let begin = self.from.saturating_sub(self.lead);
         let end = self.until.map(|until| until + self.tail);
         if let Some(end) = end {
@@ -94,7 +105,7 @@ impl Unit {
         let mut graph = Graph::<Error>::new(QUEUE, &cancel.part());
         let reader = graph.source("reader", input);
         let wanted: Vec<_> = self.rungs.iter().map(|(name, rung)| Wanted { name, rung, span }).collect();
-        let nodes = rungs::encode(&mut graph, reader, &track, &wanted, self.segment)?;
+        let nodes = rungs::encode(&mut graph, reader, &track, &wanted, self.segment, &damage)?;
         for (name, _) in &self.rungs {
             let kept = if self.number == 0 { Span { from: None, ..kept } } else { kept };
             parts.push(Part::new(name, store.create(&self.name(name))?, kept, self.segment, watch));
@@ -103,6 +114,8 @@ impl Unit {
             graph.sink("chunk", node, None, |item| part.item(item));
         }
         graph.run().map_err(failure)?;
+        // Before the chunk itself: whoever finds that must find this.
+        store.tell_damage(&self.damage_name(), &damage.list())?;
         parts.into_iter().try_for_each(Part::finish)
     }
 }

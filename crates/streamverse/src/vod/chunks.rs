@@ -46,6 +46,7 @@ fn units(request: &Request, plan: &Plan, length: Duration, todo: &[Todo<'_>]) ->
         lead: LEAD,
         tail: TAIL,
         segment: request.segment,
+        strict: request.strict,
         rungs: rungs.clone(),
     };
     Ok(starts.iter().zip(ends).enumerate().map(unit).collect())
@@ -88,6 +89,7 @@ pub(super) fn run(
     let mut last: Option<&Unit> = None;
     let remove = |unit: &Unit| unit.rungs.iter().try_for_each(|(name, _)| store.remove(&unit.name(name)));
     let far = crew.run(workers, |unit| {
+        store.damage(&unit.damage_name())?.into_iter().try_for_each(|found| build.damage.add(found))?;
         lanes.iter_mut().try_for_each(|lane| lane.take(&store, unit))?;
         // A chunk's last segment is stored when the next chunk begins: only then is it done with.
         let unit = units.iter().find(|known| known.number == unit.number);

@@ -21,6 +21,7 @@ pub use sv_transcode::encode::Effort as Preset;
 use serde::{Deserialize, Serialize};
 use sv_core::{Codec, KeyId, Scheme};
 
+use crate::Damage;
 use crate::chunks::{Roster, Workers};
 use crate::cost::{Prices, Receipt, Window};
 
@@ -57,6 +58,8 @@ pub struct Request {
     pub workers: Option<Workers>,
     /// How long a chunk is, about.
     pub chunk: Duration,
+    /// Fail at the first damage in the source, instead of keeping what is good and telling what isn't.
+    pub strict: bool,
     /// Where the workers are shown.
     pub roster: Roster,
     /// Only a part of the source, for estimates.
@@ -82,6 +85,7 @@ impl Request {
             prices: None,
             workers: None,
             chunk: Duration::from_secs(30),
+            strict: false,
             roster: Roster::default(),
             window: None,
         }
@@ -134,6 +138,9 @@ pub struct Report {
     pub poster: Option<String>,
     /// What was not as it should be in the source, one sentence each.
     pub warnings: Vec<String>,
+    /// What of the source is damaged; each is told in `warnings` too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damage: Vec<Damage>,
     /// Segments that an earlier run had finished.
     pub resumed_segments: u64,
     /// Wall-clock milliseconds of this run.

@@ -16,6 +16,7 @@ use super::plan::{Picture, Plan, Sound, Video};
 use super::{Handle, LadderChoice, Rendition, Report, Request};
 use crate::chunks::Workers;
 use crate::cost::{self, Receipt};
+use crate::damage::{Damage, Ledger};
 use crate::finish::{Common, Finish, Shared, resume_point};
 use crate::input::Input;
 use crate::manifests;
@@ -93,6 +94,7 @@ impl Driver {
         let work = Work::journaled(&request.output, &plan.fingerprint)?;
         let resumed = work.resumed();
         let work: Shared = Arc::new(Mutex::new(work));
+        let damage = ledger(&request, &work)?;
         let names = plan.names();
         meter.begin(plan.duration);
         meter.tell(Event::Planned {
@@ -111,13 +113,30 @@ impl Driver {
             encryption: request.encryption.clone(),
             duration: plan.duration,
         };
-        let build = Build { request: &request, plan: &plan, common, work: &work, meter: &meter };
+        let build =
+            Build { request: &request, plan: &plan, common, work: &work, meter: &meter, damage: &damage };
         let far = match &request.workers {
             Some(workers) => build.in_chunks(workers, &cancel)?,
             None => build.in_one(&cancel).map(|()| Duration::ZERO)?,
         };
-        publish(&request, &plan, work, &meter, poster, resumed, (begun, far))
+        let made = Made { poster, resumed, begun, far, damage: damage.list() };
+        publish(&request, &plan, work, &meter, made)
     }
+}
+
+/// Where damage of the source is collected, with what an earlier run found.
+fn ledger(request: &Request, work: &Shared) -> Result<Ledger> {
+    let ledger = Ledger::new(request.strict);
+    for known in work.lock().unwrap_or_else(PoisonError::into_inner).damage() {
+        ledger.add(known.clone())?;
+    }
+    // The folder is taken apart at the end, when nobody finds damage any more.
+    let weak = Arc::downgrade(work);
+    ledger.keep(move |damage| match weak.upgrade() {
+        Some(work) => work.lock().unwrap_or_else(PoisonError::into_inner).damaged(damage),
+        None => Ok(()),
+    });
+    Ok(ledger)
 }
 
 /// One rendition's end, and the node that feeds it.
@@ -140,6 +159,7 @@ pub(super) struct Build<'a> {
     common: Common,
     work: &'a Shared,
     pub(super) meter: &'a Meter,
+    pub(super) damage: &'a Ledger,
 }
 
 impl<'a> Build<'a> {
@@ -234,6 +254,7 @@ impl<'a> Build<'a> {
         let mut input = self.plan.source.again()?;
         input.select(tracks);
         input.rebase(self.plan.start);
+        input.forgive(self.damage);
         if let Some(window) = self.request.window {
             input.limit(window.length);
             input.seek(Duration::ZERO)?;
@@ -275,7 +296,7 @@ impl<'a> Build<'a> {
                 span: Span { from: todo.from, until: None },
             })
             .collect();
-        let nodes = rungs::encode(graph, reader, &video.track, &wanted, self.request.segment)?;
+        let nodes = rungs::encode(graph, reader, &video.track, &wanted, self.request.segment, self.damage)?;
         for (todo, encoded) in todo.iter().zip(nodes) {
             if let Some(name) = todo.main {
                 lanes.push(self.lane(name, None, encoded)?);
@@ -303,7 +324,9 @@ impl<'a> Build<'a> {
             let decoded = match decoders.get(&id) {
                 Some(node) => *node,
                 None => {
-                    let decoder = decode::open(&sound.track, &decode::Options::default())?;
+                    let mut options = decode::Options::default();
+                    options.on_damage = Some(self.damage.listener(&sound.track));
+                    let decoder = decode::open(&sound.track, &options)?;
                     let node = graph.stage("sound decoder", reader, Some(id), decoder);
                     decoders.insert(id, node);
                     node
@@ -345,21 +368,23 @@ fn poster(plan: &Plan, work: &Shared, meter: &Meter) -> Option<String> {
     }
 }
 
-fn publish(
-    request: &Request,
-    plan: &Plan,
-    work: Shared,
-    meter: &Meter,
+/// What a run knows at its end.
+struct Made {
     poster: Option<String>,
-    resumed_segments: u64,
-    (begun, far): (Duration, Duration),
-) -> Result<Report> {
+    resumed: u64,
+    begun: Duration,
+    far: Duration,
+    damage: Vec<Damage>,
+}
+
+fn publish(request: &Request, plan: &Plan, work: Shared, meter: &Meter, made: Made) -> Result<Report> {
     let mut work = Arc::into_inner(work)
         .and_then(|w| w.into_inner().ok())
         .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer is still at work"))?;
     let mut records = work.take(&plan.names());
     let length = records.iter().map(Record::duration).max().unwrap_or_default();
     let mut warnings = plan.warnings.clone();
+    warnings.extend(made.damage.iter().map(ToString::to_string));
     for subtitles in &plan.texts {
         match subtitles.read(plan) {
             Ok(vtt) => {
@@ -379,13 +404,14 @@ fn publish(
         decisions: plan.decisions.clone(),
         manifests: manifests.clone(),
         duration_ms: length.as_millis() as u64,
-        poster,
+        poster: made.poster,
         warnings,
-        resumed_segments,
+        resumed_segments: made.resumed,
+        damage: made.damage,
         elapsed_ms,
         receipt: None,
     };
-    let spent = cpu::spent().saturating_sub(begun) + far;
+    let spent = cpu::spent().saturating_sub(made.begun) + made.far;
     report.receipt = Some(Receipt::new(spent, cost::stored(&report), length, request.prices.as_ref()));
     for decision in &report.decisions {
         let name = format!("ladder-{}.svg", decision.codec);

@@ -8,6 +8,8 @@ mod bad_input;
 mod chunks;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod cost;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod damage;
 #[cfg(feature = "ffmpeg")]
 mod encryption;
 #[cfg(all(feature = "ffmpeg", feature = "cli", feature = "nats"))]

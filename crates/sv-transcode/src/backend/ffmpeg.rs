@@ -49,6 +49,10 @@ impl Decode for Decoder {
             false => self.decoder.audio()?.map(Frame::Audio),
         })
     }
+
+    fn is_patched(&self) -> bool {
+        self.decoder.is_patched()
+    }
 }
 
 /// Encoders of a codec, best first.

@@ -38,6 +38,11 @@ pub(crate) trait Decode: Send {
     fn push(&mut self, packet: &Packet) -> Result<(), Error>;
     fn finish(&mut self) -> Result<(), Error>;
     fn pull(&mut self) -> Result<Option<Frame>, Error>;
+
+    /// Whether the last frame that was pulled had places that the decoder made up.
+    fn is_patched(&self) -> bool {
+        false
+    }
 }
 
 /// Pictures to pictures.

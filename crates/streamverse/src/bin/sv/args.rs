@@ -66,6 +66,9 @@ pub(crate) struct Vod {
     /// After a failure or Ctrl-C, keep OUT.partial: the same command goes on with it
     #[arg(long)]
     pub(crate) keep_partial: bool,
+    /// Fail at the first damage in the source, instead of keeping what is good
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Encode in chunks, so many at a time; the bytes are the same for any number
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) workers: Option<u32>,

@@ -22,6 +22,7 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
         request.workers = Some(streamverse::chunks::Workers::Nats(options));
     }
     request.chunk = args.chunk;
+    request.strict = args.strict;
     request.license_url = args.output.license_url.clone();
     let (handle, driver) = vod::start(request)?;
     let result = drive(handle, args.output.json, || driver.run());
