@@ -118,8 +118,15 @@ fn a_connection_that_hangs_does_not_lock_its_owner_out() {
     let data = noise(2_000_000);
     let upload = create(&service, data.len());
     let mut hanging = begin_to_append(&service, &upload, 0, &data, 1_000_000);
+    // The service may take up the question before what was sent first, on another connection: then
+    // the offset is out of date once that has come, and a client asks again. It was cut off by then.
     let kept = offset(&service, &upload);
-    assert_eq!(append(&service, &upload, kept, &data[kept..]).status, 204);
+    let mut answer = append(&service, &upload, kept, &data[kept..]);
+    if answer.status == 409 {
+        let kept = offset(&service, &upload);
+        answer = append(&service, &upload, kept, &data[kept..]);
+    }
+    assert_eq!(answer.status, 204);
     assert_eq!(stored(&service, &upload), data);
     // The one that hung is told off, if it still listens, and changes nothing.
     let _ = hanging.write_all(&data[1_000_000..]);
