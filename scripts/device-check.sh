@@ -15,4 +15,19 @@ for media in *.mp4; do
   timeout 60 ./nvcheck "$media" "${media%.mp4}.txt" || { echo "FAILED: $media ($?)"; failed=1; }
 done
 [ "$failed" = 0 ] && echo "all pictures are the same"
+
+chmod +x sv
+for media in vod/*.mp4; do
+  rm -rf out-*
+  for how in software device auto; do
+    ./sv vod "$media" --out "out-$how" --decode "$how" 2>err.log || { tail -3 err.log; failed=1; }
+  done
+  ./sv vod "$media" --out out-chunks-software --workers 4 --chunk 12s 2>/dev/null || failed=1
+  ./sv vod "$media" --out out-chunks-device --decode device --workers 4 --chunk 12s 2>/dev/null || failed=1
+  for pair in "software device" "software auto" "chunks-software chunks-device"; do
+    read -r one other <<<"$pair"
+    if diff -rq "out-$one" "out-$other" | grep -v report.json; then echo "FAILED: $media: $pair"; failed=1; fi
+  done
+done
+[ "$failed" = 0 ] && echo "all presentations are the same"
 exit "$failed"

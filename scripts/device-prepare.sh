@@ -30,5 +30,13 @@ rm .device/nvcheck-software
 # The last build is the one to carry: it needs no library but those of C and C++.
 cargo build --locked --release -p sv-transcode --example nvcheck --no-default-features --features pure,nvcodec
 cp "$target/release/examples/nvcheck" .device/nvcheck
+# The command, and sources that software without FFmpeg decodes to the last bit (openh264 doesn't with
+# B-pictures), so that both ways must give the same files.
+cargo build --locked --release -p streamverse --no-default-features --features cli,pure,nvcodec
+cp "$target/release/sv" .device/sv
+mkdir -p .device/vod
+plain=(-c:v libx264 -preset veryfast -bf 0 -refs 1 -weightp 0 -crf 20)
+ffmpeg -v error -y -i "$source" "${plain[@]}" -c:a copy .device/vod/720p.mp4
+ffmpeg -v error -y -ss 8 -t 6 -i "$source" -an -vf scale=3840:2160 "${plain[@]}" .device/vod/2160p.mp4
 ldd .device/nvcheck
 du -sh .device

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sv_core::ErrorKind;
-use sv_transcode::cpu;
+use sv_transcode::cpu::Spent;
 
 use crate::vod::{self, Report, Request};
 use crate::{Error, Result};
@@ -79,14 +79,14 @@ pub struct Price {
 }
 
 impl Receipt {
-    pub(crate) fn new(spent: Duration, bytes: u64, media: Duration, prices: Option<&Prices>) -> Self {
-        let core_seconds = spent.as_secs_f64();
+    pub(crate) fn new(spent: Spent, bytes: u64, media: Duration, prices: Option<&Prices>) -> Self {
+        let (core_seconds, device_seconds) = (spent.cpu.as_secs_f64(), spent.device.as_secs_f64());
         let price = prices.map(|p| Price {
             currency: p.currency.clone(),
-            work: core_seconds / 3600.0 * p.core_hour,
+            work: (core_seconds * p.core_hour + device_seconds * p.device_hour) / 3600.0,
             storage_month: bytes as f64 / 1e9 * p.gigabyte_month,
         });
-        Self { core_seconds, device_seconds: 0.0, bytes, media_seconds: media.as_secs_f64(), price }
+        Self { core_seconds, device_seconds, bytes, media_seconds: media.as_secs_f64(), price }
     }
 }
 
@@ -125,18 +125,19 @@ const PLACES: [f64; 4] = [0.13, 0.38, 0.61, 0.86];
 /// # Errors
 /// As for [`vod::start`] and [`vod::Driver::run`].
 pub fn estimate(request: &Request) -> Result<Receipt> {
-    let begun = cpu::spent();
+    let begun = Spent::now();
     let (_handle, driver) = vod::start(scratch(request, None))?;
     let Some(length) = driver.duration().filter(|d| *d >= Duration::from_secs(60)) else {
         let (spent, bytes, media) = measured(driver)?;
         return Ok(Receipt::new(spent, bytes, media, request.prices.as_ref()));
     };
     // What deciding the ladder took is part of the work.
-    let planning = cpu::spent() - begun;
+    let planning = Spent::now().since(begun);
     let ladder = driver.ladder();
     drop(driver);
     let short = Duration::from_secs(1);
-    let (mut cores, mut bytes, mut fixed) = (0.0, 0.0, 0.0);
+    let (mut cores, mut devices, mut bytes) = (Rate::default(), Rate::default(), 0.0);
+    let seconds = request.segment.as_secs_f64();
     for place in PLACES {
         let at = length.mul_f64(place);
         let run = |length| {
@@ -146,16 +147,33 @@ pub fn estimate(request: &Request) -> Result<Receipt> {
         };
         let (one, small, _) = run(short)?;
         let (two, large, _) = run(short + request.segment)?;
-        let seconds = request.segment.as_secs_f64();
-        cores += (two.as_secs_f64() - one.as_secs_f64()).max(0.0) / seconds;
+        cores.add(one.cpu, two.cpu, seconds);
+        devices.add(one.device, two.device, seconds);
         bytes += large.saturating_sub(small) as f64 / seconds;
-        fixed += one.as_secs_f64();
     }
-    let n = PLACES.len() as f64;
-    let (per_second, overhead) = (cores / n, (fixed / n - cores / n).max(0.0));
-    let spent = per_second * length.as_secs_f64() + overhead + planning.as_secs_f64();
-    let bytes = (bytes / n * length.as_secs_f64()) as u64;
-    Ok(Receipt::new(Duration::from_secs_f64(spent), bytes, length, request.prices.as_ref()))
+    let spent = Spent { cpu: cores.of(length) + planning.cpu, device: devices.of(length) + planning.device };
+    let bytes = (bytes / PLACES.len() as f64 * length.as_secs_f64()) as u64;
+    Ok(Receipt::new(spent, bytes, length, request.prices.as_ref()))
+}
+
+/// What a second of the film takes, and what comes on top once: sums over all places.
+#[derive(Default)]
+struct Rate {
+    second: f64,
+    first: f64,
+}
+
+impl Rate {
+    fn add(&mut self, one: Duration, more: Duration, seconds: f64) {
+        self.second += more.saturating_sub(one).as_secs_f64() / seconds;
+        self.first += one.as_secs_f64();
+    }
+
+    fn of(&self, length: Duration) -> Duration {
+        let n = PLACES.len() as f64;
+        let once = (self.first - self.second).max(0.0);
+        Duration::from_secs_f64((self.second * length.as_secs_f64() + once) / n)
+    }
 }
 
 /// The same request for a part of the source, into a folder of its own.
@@ -165,11 +183,11 @@ fn scratch(request: &Request, window: Option<Window>) -> Request {
     Request { output: std::env::temp_dir().join(name), window, ..request.clone() }
 }
 
-fn measured(driver: vod::Driver) -> Result<(Duration, u64, Duration)> {
+fn measured(driver: vod::Driver) -> Result<(Spent, u64, Duration)> {
     let output = Output(driver.output().to_owned());
-    let begun = cpu::spent();
+    let begun = Spent::now();
     let report = driver.run()?;
-    let spent = cpu::spent() - begun;
+    let spent = Spent::now().since(begun);
     drop(output);
     Ok((spent, stored(&report), Duration::from_millis(report.duration_ms)))
 }

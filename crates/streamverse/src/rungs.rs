@@ -8,7 +8,6 @@ use sv_core::{Frame, Item, Stage, TimeBase, Timestamp, Track};
 use sv_pipeline::graph::{Graph, Node};
 use sv_transcode::{Rung, decode, encode, filter};
 
-use crate::damage::Ledger;
 use crate::{Error, Result};
 
 /// A rung to make, and of which part of the source.
@@ -42,11 +41,9 @@ pub(crate) fn encode(
     track: &Arc<Track>,
     wanted: &[Wanted<'_>],
     segment: Duration,
-    damage: &Ledger,
+    options: &decode::Options,
 ) -> Result<Vec<Node>> {
-    let mut options = decode::Options::default();
-    options.on_damage = Some(damage.listener(track));
-    let decoder = decode::open(track, &options)?;
+    let decoder = decode::open(track, options)?;
     let decoded = graph.stage("decoder", reader, Some(track.id), decoder);
 
     // Rungs of other codecs share a row where what they keep is what the others make.

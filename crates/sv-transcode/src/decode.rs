@@ -14,6 +14,10 @@ use crate::{Error, Stage};
 pub struct Options {
     /// Who does it.
     pub backend: Backend,
+    /// Go on in software where a device that was asked for can't be used or fails, at whatever
+    /// picture that happens: none is lost. The pictures since the last key frame wait for it in
+    /// memory as they are in the file.
+    pub fallback: bool,
     /// Threads inside the decoder, or 0 for as many as the size of the picture asks for. Each one
     /// more holds one more picture in memory.
     pub threads: u32,
@@ -28,7 +32,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { backend: Backend::Auto, threads: 0, limits: Limits::default(), scale: None, on_damage: None }
+        Self {
+            backend: Backend::Auto,
+            fallback: false,
+            threads: 0,
+            limits: Limits::default(),
+            scale: None,
+            on_damage: None,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::damage::Ledger;
 use crate::input::{Input, Prefer};
 use crate::package_files::failure;
 use crate::rungs::{self, Span, Wanted};
+use crate::vod::Decoder;
 use crate::{Error, Result};
 
 /// Bytes that wait between two threads, as in a run that isn't cut.
@@ -47,6 +48,9 @@ pub struct Unit {
     pub tail: Duration,
     /// Length of a segment.
     pub segment: Duration,
+    /// What decodes.
+    #[serde(default)]
+    pub decoder: Decoder,
     /// Whether damage in the source is an error.
     #[serde(default)]
     pub strict: bool,
@@ -105,7 +109,8 @@ impl Unit {
         let mut graph = Graph::<Error>::new(QUEUE, &cancel.part());
         let reader = graph.source("reader", input);
         let wanted: Vec<_> = self.rungs.iter().map(|(name, rung)| Wanted { name, rung, span }).collect();
-        let nodes = rungs::encode(&mut graph, reader, &track, &wanted, self.segment, &damage)?;
+        let options = self.decoder.options(&damage, &track);
+        let nodes = rungs::encode(&mut graph, reader, &track, &wanted, self.segment, &options)?;
         for (name, _) in &self.rungs {
             let kept = if self.number == 0 { Span { from: None, ..kept } } else { kept };
             parts.push(Part::new(name, store.create(&self.name(name))?, kept, self.segment, watch));

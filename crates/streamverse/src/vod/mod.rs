@@ -20,10 +20,12 @@ pub use sv_transcode::encode::Effort as Preset;
 
 use serde::{Deserialize, Serialize};
 use sv_core::{Codec, KeyId, Scheme};
+use sv_transcode::decode;
 
 use crate::Damage;
 use crate::chunks::{Roster, Workers};
 use crate::cost::{Prices, Receipt, Window};
+use crate::damage::Ledger;
 
 /// What to make of which file.
 #[derive(Clone, Debug)]
@@ -58,6 +60,8 @@ pub struct Request {
     pub workers: Option<Workers>,
     /// How long a chunk is, about.
     pub chunk: Duration,
+    /// What decodes pictures.
+    pub decoder: Decoder,
     /// Fail at the first damage in the source, instead of keeping what is good and telling what isn't.
     pub strict: bool,
     /// Where the workers are shown.
@@ -85,10 +89,36 @@ impl Request {
             prices: None,
             workers: None,
             chunk: Duration::from_secs(30),
+            decoder: Decoder::default(),
             strict: false,
             roster: Roster::default(),
             window: None,
         }
+    }
+}
+
+/// What decodes pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decoder {
+    /// The CPU.
+    #[default]
+    Software,
+    /// A device where there is one that can, and the CPU from the picture on at which it fails.
+    Auto,
+    /// A device, or an error that says why not.
+    Device,
+}
+
+impl Decoder {
+    pub(crate) fn options(self, damage: &Ledger, track: &sv_core::Track) -> decode::Options {
+        let mut options = decode::Options::default();
+        options.on_damage = Some(damage.listener(track));
+        if self != Self::Software {
+            options.backend = sv_transcode::Backend::Hardware;
+            options.fallback = self == Self::Auto;
+        }
+        options
     }
 }
 

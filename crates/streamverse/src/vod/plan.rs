@@ -9,6 +9,7 @@ use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, TimeBase, Timestamp, T
 use sv_transcode::{Ladder, Rung, audio, decode, encode, filter, poster};
 
 use super::{LadderChoice, Request};
+use crate::damage::Ledger;
 use crate::finish::check_encryption;
 use crate::input::{Input, Prefer};
 use crate::names::Names;
@@ -165,7 +166,7 @@ fn pictures(
         return Err(Error::new(ErrorKind::Internal, "a video track without picture properties"));
     };
     // Fails here, and not after the output folder has been made.
-    decode::open(track, &decode::Options::default())?;
+    decode::open(track, &request.decoder.options(&Ledger::default(), track))?;
     let bitrate = track.bitrate.or_else(|| {
         let seconds = input.duration?.as_secs_f64();
         let bytes = std::fs::metadata(&request.input).ok()?.len();

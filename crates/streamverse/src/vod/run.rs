@@ -34,7 +34,7 @@ const QUEUE: usize = 2 << 20;
 pub struct Driver {
     request: Request,
     plan: Plan,
-    begun: Duration,
+    begun: cpu::Spent,
     meter: Meter,
     cancel: Cancel,
 }
@@ -46,7 +46,7 @@ pub struct Driver {
 /// feature that would help), the ladder file is wrong, or the output is there already.
 pub fn start(request: Request) -> Result<(Handle, Driver)> {
     Work::check(&request.output)?;
-    let begun = cpu::spent();
+    let begun = cpu::Spent::now();
     let plan = Plan::of(&request)?;
     let (meter, events) = Meter::new();
     let cancel = Cancel::default();
@@ -296,7 +296,8 @@ impl<'a> Build<'a> {
                 span: Span { from: todo.from, until: None },
             })
             .collect();
-        let nodes = rungs::encode(graph, reader, &video.track, &wanted, self.request.segment, self.damage)?;
+        let options = self.request.decoder.options(self.damage, &video.track);
+        let nodes = rungs::encode(graph, reader, &video.track, &wanted, self.request.segment, &options)?;
         for (todo, encoded) in todo.iter().zip(nodes) {
             if let Some(name) = todo.main {
                 lanes.push(self.lane(name, None, encoded)?);
@@ -372,7 +373,7 @@ fn poster(plan: &Plan, work: &Shared, meter: &Meter) -> Option<String> {
 struct Made {
     poster: Option<String>,
     resumed: u64,
-    begun: Duration,
+    begun: cpu::Spent,
     far: Duration,
     damage: Vec<Damage>,
 }
@@ -411,7 +412,8 @@ fn publish(request: &Request, plan: &Plan, work: Shared, meter: &Meter, made: Ma
         elapsed_ms,
         receipt: None,
     };
-    let spent = cpu::spent().saturating_sub(made.begun) + made.far;
+    let mut spent = cpu::Spent::now().since(made.begun);
+    spent.cpu += made.far;
     report.receipt = Some(Receipt::new(spent, cost::stored(&report), length, request.prices.as_ref()));
     for decision in &report.decisions {
         let name = format!("ladder-{}.svg", decision.codec);

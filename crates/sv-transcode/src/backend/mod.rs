@@ -4,6 +4,7 @@
     allow(dead_code, unused_mut, reason = "a build without backends can plan, but not work")
 )]
 
+mod fallback;
 #[cfg(feature = "ffmpeg")]
 pub(crate) mod ffmpeg;
 #[cfg(feature = "nvcodec")]
@@ -100,7 +101,22 @@ pub(crate) fn decoder(track: &Track, options: &decode::Options) -> Result<Box<dy
         Backend::Auto | Backend::Software => false,
     };
     if device {
-        return device_decoder(track, options);
+        let decoder = device_decoder(track, options);
+        if !options.fallback {
+            return decoder;
+        }
+        let software = decode::Options { backend: Backend::Software, ..options.clone() };
+        return match decoder {
+            Ok(decoder) => {
+                let track = track.clone();
+                let open = Box::new(move || self::decoder(&track, &software));
+                Ok(Box::new(fallback::Fallback::new(decoder, open)))
+            }
+            Err(error) => {
+                tracing::info!("software decodes, because no device does: {error}");
+                self::decoder(track, &software)
+            }
+        };
     }
     #[cfg(feature = "ffmpeg")]
     match ffmpeg::decoder(track, options) {

@@ -144,9 +144,30 @@ pub(crate) struct Encode {
     /// How hard the encoders work
     #[arg(long, default_value = "fast")]
     pub(crate) preset: PresetName,
+    /// What decodes pictures: the CPU, a device if one works (auto), or a device and nothing else
+    #[arg(long, default_value = "software")]
+    pub(crate) decode: DecodeOn,
     /// A TOML file of prices: currency, core_hour, device_hour, gigabyte_month
     #[arg(long, env = "SV_PRICES")]
     pub(crate) prices: Option<PathBuf>,
+}
+
+/// What decodes pictures.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum DecodeOn {
+    Software,
+    Auto,
+    Device,
+}
+
+impl From<DecodeOn> for streamverse::vod::Decoder {
+    fn from(on: DecodeOn) -> Self {
+        match on {
+            DecodeOn::Software => Self::Software,
+            DecodeOn::Auto => Self::Auto,
+            DecodeOn::Device => Self::Device,
+        }
+    }
 }
 
 /// For `--ladder title` and `sv ladder`.
@@ -188,6 +209,9 @@ pub(crate) struct Ladder {
     /// How hard the encoders work
     #[arg(long, default_value = "fast")]
     pub(crate) preset: PresetName,
+    /// What decodes pictures: the CPU, a device if one works (auto), or a device and nothing else
+    #[arg(long, default_value = "software")]
+    pub(crate) decode: DecodeOn,
     /// Length of a segment, such as 4s or 2500ms
     #[arg(long, default_value = "4s", value_parser = duration)]
     pub(crate) segment: Duration,

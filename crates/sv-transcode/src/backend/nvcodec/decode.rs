@@ -16,7 +16,7 @@ use super::sys::{
 };
 use super::{cant, library};
 use crate::backend::Decode;
-use crate::{Error, decode};
+use crate::{Error, cpu, decode};
 
 /// Most pictures of one packet: more than any codec keeps, less than a hostile packet could hold.
 const MOST_READY: usize = 40;
@@ -160,6 +160,7 @@ pub(super) struct Decoder {
     /// Owned; a pointer, because the parser has it too.
     state: NonNull<State>,
     started: bool,
+    _held: cpu::Held,
 }
 
 // SAFETY: parser, decoder and memory belong to no thread, and this value has the only way to them.
@@ -190,7 +191,14 @@ impl Decoder {
         });
         let state = NonNull::from(Box::leak(state));
         // From here on `drop` cleans up.
-        let mut decoder = Self { context, form, parser: std::ptr::null_mut(), state, started: false };
+        let mut decoder = Self {
+            context,
+            form,
+            parser: std::ptr::null_mut(),
+            state,
+            started: false,
+            _held: cpu::Held::now(),
+        };
         let mut params = ParserParams {
             codec: kind,
             // The sequence callback says how many.
