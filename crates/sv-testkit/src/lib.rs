@@ -9,6 +9,7 @@
 pub mod audio;
 mod env;
 mod font;
+pub mod hdr;
 mod rng;
 pub mod video;
 

@@ -403,22 +403,12 @@ pub(crate) fn video_filter(
         PixelFormat::Yuv420p10 => Some(10),
         _ => None,
     };
-    let only_scales =
-        !plan.deinterlace && !plan.tone_map && plan.quarter_turns == 0 && depth == Some(plan.bit_depth);
+    let only_scales = !plan.deinterlace && plan.quarter_turns == 0 && depth == Some(plan.bit_depth);
     if let (Some((width, height)), true) = (plan.scale, only_scales) {
         let scaler = sv_ffmpeg::Scaler::new(first, width, height)?;
         return Ok(Box::new(Scaler { scaler, ready: None }));
     }
-    let filter =
-        sv_ffmpeg::Filter::video(&chain(plan), first, track.time_base).map_err(|error| match error {
-            sv_ffmpeg::Error::Missing { .. } if plan.tone_map => Error::Incapable {
-                what: "HDR pictures can't be mapped to standard dynamic range by the linked FFmpeg".into(),
-                hint:
-                    "install a build of FFmpeg with zscale (libzimg), or encode HEVC or AV1, which keep HDR"
-                        .into(),
-            },
-            error => error.into(),
-        })?;
+    let filter = sv_ffmpeg::Filter::video(&chain(plan), first, track.time_base)?;
     Ok(Box::new(Filter { filter }))
 }
 
@@ -430,15 +420,6 @@ fn chain(plan: &filter::Plan) -> String {
     }
     if let Some((w, h)) = plan.scale {
         parts.push(format!("scale={w}:{h}:flags=bicubic"));
-    }
-    if plan.tone_map {
-        // What the source leaves open is BT.2020 here: it has a transfer function of HDR.
-        let known = |value: u8, usual: u8| if value == 2 { usual } else { value };
-        let (p, m) = (known(plan.color.primaries, 9), known(plan.color.matrix, 9));
-        let transfer = plan.color.transfer;
-        parts.push(format!("zscale=pin={p}:min={m}:tin={transfer}:t=linear:npl=100"));
-        parts.push("format=gbrpf32le,zscale=p=bt709,tonemap=tonemap=hable:desat=0".into());
-        parts.push("zscale=t=bt709:m=bt709:r=limited".into());
     }
     let format = if plan.bit_depth == 10 { "yuv420p10le" } else { "yuv420p" };
     match plan.quarter_turns {

@@ -1,11 +1,13 @@
-//! Frames to frames: size, fields, rotation, samples, channels.
+//! Frames to frames: size, fields, rotation, dynamic range, samples, channels.
 
 mod audio;
 mod mix;
 mod resample;
+mod tone;
 mod video;
 
 pub use audio::{Audio, audio};
+pub use tone::ToneCurve;
 pub use video::{Deinterlace, DynamicRange, Video, video};
 pub(crate) use video::{display_size, even};
 

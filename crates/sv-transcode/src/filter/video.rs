@@ -7,6 +7,7 @@ use sv_core::{
     ColorInfo, Frame, HdrMetadata, Item, Media, PixelFormat, Ratio, Track, TrackId, VideoFrame, VideoInfo,
 };
 
+use super::tone::{Mapper, ToneCurve};
 use crate::backend::{self, FilterVideo};
 use crate::{Error, Stage};
 
@@ -40,6 +41,8 @@ pub struct Video {
     pub bit_depth: Option<u8>,
     /// What to do about high dynamic range.
     pub dynamic_range: DynamicRange,
+    /// How to map it where it is not kept.
+    pub tone_curve: ToneCurve,
     /// What to do about fields.
     pub deinterlace: Deinterlace,
 }
@@ -52,11 +55,8 @@ pub(crate) struct Plan {
     /// Before turning.
     pub(crate) scale: Option<(u32, u32)>,
     pub(crate) quarter_turns: u8,
-    pub(crate) tone_map: bool,
     /// The format to make, always one of the two planar ones.
     pub(crate) bit_depth: u8,
-    /// Colours of the input, as far as anybody knows.
-    pub(crate) color: ColorInfo,
 }
 
 /// A stage that makes pictures of `track` as `config` says: the track (as it is then), frames and
@@ -83,6 +83,8 @@ pub fn video(track: &Track, config: &Video) -> Result<Stage, Error> {
         track: track.clone(),
         config: config.clone(),
         work: Work::Nothing,
+        color: ColorInfo::default(),
+        tone: None,
         announced: false,
         ready: VecDeque::new(),
         ended: false,
@@ -103,6 +105,10 @@ struct Filter {
     info: VideoInfo,
     config: Video,
     work: Work,
+    /// Of the pictures that `work` and `tone` were made for.
+    color: ColorInfo,
+    /// What maps the pictures that come out of `work`, at their final size.
+    tone: Option<Mapper>,
     announced: bool,
     ready: VecDeque<Item>,
     ended: bool,
@@ -133,19 +139,36 @@ impl Filter {
         let (w, h) = self.config.size.unwrap_or_else(|| display_size(&info));
         // Turning comes last, on fewer samples, so the scaler's sides are the other way round.
         let target = if info.quarter_turns % 2 == 1 { (h, w) } else { (w, h) };
-        let hdr = first.color.is_pq() || first.color.is_hlg();
-        let depth = backend_depth(first).max(if hdr { 10 } else { 8 });
-        let tone_map = hdr && self.config.dynamic_range == DynamicRange::Standard;
-        let kept = if depth > 8 && !tone_map { 10 } else { 8 };
+        let depth = if is_hdr(first) { 10 } else { backend_depth(first) };
+        let kept = if depth > 8 { 10 } else { 8 };
         Plan {
             deinterlace: self.config.deinterlace == Deinterlace::Auto
                 && (info.interlaced || is_interlaced(first)),
             scale: (target != (first.width, first.height)).then_some(target),
             quarter_turns: info.quarter_turns,
-            tone_map,
-            bit_depth: self.config.bit_depth.unwrap_or(kept),
-            color: first.color,
+            bit_depth: match self.config.bit_depth {
+                Some(depth) if !self.maps(first) => depth,
+                _ => kept,
+            },
         }
+    }
+
+    /// Whether pictures like this one are mapped to standard range.
+    fn maps(&self, frame: &VideoFrame) -> bool {
+        is_hdr(frame) && self.config.dynamic_range == DynamicRange::Standard
+    }
+
+    fn mapper(&self, first: &VideoFrame) -> Result<Option<Mapper>, Error> {
+        if !self.maps(first) {
+            return Ok(None);
+        }
+        // What the track says goes first: it is the same wherever in a film the work begins.
+        let hdr = HdrMetadata {
+            mastering: self.info.hdr.mastering.or(first.hdr.mastering),
+            light: self.info.hdr.light.or(first.hdr.light),
+        };
+        let bits = self.config.bit_depth.unwrap_or(8);
+        Mapper::new(self.config.tone_curve, first.color, hdr, bits).map(Some)
     }
 
     fn frame(&mut self, frame: VideoFrame) -> Result<(), Error> {
@@ -156,13 +179,15 @@ impl Filter {
             }
             Work::Filter(filter) => filter.accepts(&frame),
         };
-        if !fits {
+        if !fits || (self.tone.is_some() || self.maps(&frame)) && self.color != frame.color {
             self.drain()?;
             self.work = self.prepare(&frame)?;
+            self.tone = self.mapper(&frame)?;
+            self.color = frame.color;
         }
         match &mut self.work {
             Work::Filter(filter) => filter.push(&frame)?,
-            _ => self.emit(frame),
+            _ => self.emit(frame)?,
         }
         self.collect()
     }
@@ -170,7 +195,7 @@ impl Filter {
     fn prepare(&self, first: &VideoFrame) -> Result<Work, Error> {
         let plan = self.plan(first);
         let wanted = if plan.bit_depth == 8 { PixelFormat::Yuv420p8 } else { PixelFormat::Yuv420p10 };
-        let idle = !plan.deinterlace && plan.scale.is_none() && plan.quarter_turns == 0 && !plan.tone_map;
+        let idle = !plan.deinterlace && plan.scale.is_none() && plan.quarter_turns == 0;
         if idle && first.picture.format() == wanted {
             return Ok(Work::Pass(wanted, first.width, first.height));
         }
@@ -189,16 +214,21 @@ impl Filter {
     fn collect(&mut self) -> Result<(), Error> {
         while let Work::Filter(filter) = &mut self.work {
             let Some(frame) = filter.pull()? else { break };
-            self.emit(frame);
+            self.emit(frame)?;
         }
         Ok(())
     }
 
-    fn emit(&mut self, frame: VideoFrame) {
+    fn emit(&mut self, frame: VideoFrame) -> Result<(), Error> {
+        let frame = match &self.tone {
+            Some(mapper) => mapper.map(&frame)?,
+            None => frame,
+        };
         if !self.announced {
             self.announce(&frame);
         }
         self.ready.push_back(Item::Frame(self.track.id, Frame::Video(frame)));
+        Ok(())
     }
 
     fn announce(&mut self, frame: &VideoFrame) {
@@ -209,7 +239,7 @@ impl Filter {
             sample_aspect: Ratio::ONE,
             frame_rate: self.info.frame_rate,
             color: frame.color,
-            hdr: if frame.color.is_pq() || frame.color.is_hlg() { frame.hdr } else { HdrMetadata::default() },
+            hdr: if is_hdr(frame) { frame.hdr } else { HdrMetadata::default() },
             quarter_turns: 0,
             interlaced: false,
             bit_depth: if frame.picture.format() == PixelFormat::Yuv420p10 { 10 } else { 8 },
@@ -255,6 +285,10 @@ impl sv_core::Stage for Filter {
     fn finish(&mut self) -> Result<(), Error> {
         self.end()
     }
+}
+
+fn is_hdr(frame: &VideoFrame) -> bool {
+    frame.color.is_pq() || frame.color.is_hlg()
 }
 
 fn is_interlaced(_frame: &VideoFrame) -> bool {

@@ -18,3 +18,4 @@ mod nvcodec;
 mod pattern;
 mod plan;
 mod sound;
+mod tone;

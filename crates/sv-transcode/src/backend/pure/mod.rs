@@ -77,9 +77,6 @@ pub(crate) fn video_filter(plan: &filter::Plan, first: &VideoFrame) -> Result<Bo
     if plan.deinterlace {
         return cant("interlaced pictures can't be made whole by the built-in filters");
     }
-    if plan.tone_map {
-        return cant("HDR pictures can't be mapped to standard dynamic range by the built-in filters");
-    }
     if plan.bit_depth != 8 || first.picture.format() != PixelFormat::Yuv420p8 {
         return cant("the built-in filters take 8-bit 4:2:0 pictures only");
     }
