@@ -33,6 +33,7 @@ pub mod encode;
 mod error;
 pub mod filter;
 pub mod ladder;
+pub mod loudness;
 pub mod metric;
 pub mod poster;
 pub mod title;

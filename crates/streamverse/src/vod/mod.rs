@@ -9,6 +9,7 @@
 //! was killed goes on where its journal ends when the same request is started again.
 
 mod chunks;
+mod level;
 mod plan;
 mod run;
 
@@ -20,7 +21,7 @@ pub use sv_transcode::encode::Effort as Preset;
 
 use serde::{Deserialize, Serialize};
 use sv_core::{Codec, KeyId, Scheme};
-use sv_transcode::decode;
+use sv_transcode::{decode, loudness};
 
 use crate::Damage;
 use crate::chunks::{Roster, Workers};
@@ -60,6 +61,9 @@ pub struct Request {
     pub workers: Option<Workers>,
     /// How long a chunk is, about.
     pub chunk: Duration,
+    /// How loud sound shall be (EBU R 128); `None` leaves it as it is. The source's sound is read once
+    /// more, before anything else, to measure it.
+    pub loudness: Option<loudness::Target>,
     /// What decodes pictures.
     pub decoder: Decoder,
     /// Fail at the first damage in the source, instead of keeping what is good and telling what isn't.
@@ -89,6 +93,7 @@ impl Request {
             prices: None,
             workers: None,
             chunk: Duration::from_secs(30),
+            loudness: None,
             decoder: Decoder::default(),
             strict: false,
             roster: Roster::default(),
@@ -168,6 +173,9 @@ pub struct Report {
     pub poster: Option<String>,
     /// What was not as it should be in the source, one sentence each.
     pub warnings: Vec<String>,
+    /// How loud the sound was, and what was done about it, where that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loudness: Vec<Levelled>,
     /// What of the source is damaged; each is told in `warnings` too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damage: Vec<Damage>,
@@ -178,6 +186,18 @@ pub struct Report {
     /// What the run took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
+}
+
+/// What was done about a rendition's loudness.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Levelled {
+    /// The rendition.
+    pub rendition: String,
+    /// As the source has it, mixed to the rendition's channels.
+    pub measured: loudness::Loudness,
+    /// By how many dB it was raised, before the limiter.
+    pub gain: f64,
 }
 
 /// One stream of the result.

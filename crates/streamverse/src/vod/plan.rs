@@ -148,6 +148,7 @@ impl Plan {
             "encryption": encryption,
             "single_file": request.single_file,
             "preset": request.preset,
+            "loudness": request.loudness,
             "chunk": request.workers.as_ref().map(|_| request.chunk.as_millis().to_string()),
         });
         Ok(all.to_string())

@@ -11,9 +11,9 @@ use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Graph, Node};
 use sv_transcode::{cpu, decode, encode, filter};
 
-use super::chunks;
 use super::plan::{Picture, Plan, Sound, Video};
-use super::{Handle, LadderChoice, Rendition, Report, Request};
+use super::{Handle, LadderChoice, Levelled, Rendition, Report, Request};
+use super::{chunks, level};
 use crate::chunks::Workers;
 use crate::cost::{self, Receipt};
 use crate::damage::{Damage, Ledger};
@@ -113,15 +113,53 @@ impl Driver {
             encryption: request.encryption.clone(),
             duration: plan.duration,
         };
-        let build =
-            Build { request: &request, plan: &plan, common, work: &work, meter: &meter, damage: &damage };
+        let levels = levels(&request, &plan, &damage, &cancel)?;
+        let build = Build {
+            request: &request,
+            plan: &plan,
+            common,
+            work: &work,
+            meter: &meter,
+            damage: &damage,
+            levels: &levels,
+        };
         let far = match &request.workers {
             Some(workers) => build.in_chunks(workers, &cancel)?,
             None => build.in_one(&cancel).map(|()| Duration::ZERO)?,
         };
-        let made = Made { poster, resumed, begun, far, damage: damage.list() };
+        let made = Made { poster, resumed, begun, far, damage: damage.list(), levels };
         publish(&request, &plan, work, &meter, made)
     }
+}
+
+/// How loud the sound is, where that is to be changed: read once from end to end, by itself.
+fn levels(request: &Request, plan: &Plan, damage: &Ledger, cancel: &Cancel) -> Result<Vec<Levelled>> {
+    let Some(target) = request.loudness.filter(|_| !plan.sounds.is_empty()) else { return Ok(Vec::new()) };
+    let sounds: Vec<&Sound> = plan.sounds.iter().collect();
+    let tracks: Vec<TrackId> = sounds.iter().map(|s| s.track.id).collect();
+    level::find(&|| source(request, plan, damage, &tracks, None), &sounds, target, cancel)
+}
+
+/// A reader of these tracks of the source.
+fn source(
+    request: &Request,
+    plan: &Plan,
+    damage: &Ledger,
+    tracks: &[TrackId],
+    from: Option<Timestamp>,
+) -> Result<Input> {
+    let mut input = plan.source.again()?;
+    input.select(tracks);
+    input.rebase(plan.start);
+    input.forgive(damage);
+    if let Some(window) = request.window {
+        input.limit(window.length);
+        input.seek(Duration::ZERO)?;
+    }
+    if let Some(from) = from.filter(|f| f.ticks() > 0) {
+        input.seek(Duration::from_nanos(from.ticks().unsigned_abs()))?;
+    }
+    Ok(input)
 }
 
 /// Where damage of the source is collected, with what an earlier run found.
@@ -160,6 +198,7 @@ pub(super) struct Build<'a> {
     work: &'a Shared,
     pub(super) meter: &'a Meter,
     pub(super) damage: &'a Ledger,
+    levels: &'a [Levelled],
 }
 
 impl<'a> Build<'a> {
@@ -251,18 +290,7 @@ impl<'a> Build<'a> {
     }
 
     fn source(&self, tracks: &[TrackId], from: Option<Timestamp>) -> Result<Input> {
-        let mut input = self.plan.source.again()?;
-        input.select(tracks);
-        input.rebase(self.plan.start);
-        input.forgive(self.damage);
-        if let Some(window) = self.request.window {
-            input.limit(window.length);
-            input.seek(Duration::ZERO)?;
-        }
-        if let Some(from) = from.filter(|f| f.ticks() > 0) {
-            input.seek(Duration::from_nanos(from.ticks().unsigned_abs()))?;
-        }
-        Ok(input)
+        source(self.request, self.plan, self.damage, tracks, from)
     }
 
     /// The rungs that an earlier run has not finished.
@@ -333,7 +361,12 @@ impl<'a> Build<'a> {
                     node
                 }
             };
-            let stage = filter::audio(&sound.track, &sound.rendition.filter())?;
+            let level = self.levels.iter().find(|l| l.rendition == sound.name);
+            let shape = match (level, self.request.loudness) {
+                (Some(level), Some(target)) => level.shape(sound, target),
+                _ => sound.rendition.filter(),
+            };
+            let stage = filter::audio(&sound.track, &shape)?;
             let shaped = graph.stage("sound filter", decoded, None, stage);
             let encoder = encode::audio(&sound.rendition.encode(), id)?;
             let encoded = graph.stage(format!("encoder {}", sound.name), shaped, None, encoder);
@@ -376,6 +409,7 @@ struct Made {
     begun: cpu::Spent,
     far: Duration,
     damage: Vec<Damage>,
+    levels: Vec<Levelled>,
 }
 
 fn publish(request: &Request, plan: &Plan, work: Shared, meter: &Meter, made: Made) -> Result<Report> {
@@ -409,6 +443,7 @@ fn publish(request: &Request, plan: &Plan, work: Shared, meter: &Meter, made: Ma
         warnings,
         resumed_segments: made.resumed,
         damage: made.damage,
+        loudness: made.levels,
         elapsed_ms,
         receipt: None,
     };

@@ -24,6 +24,8 @@ mod resume;
 #[cfg(feature = "cli")]
 mod serve;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod sound;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod title;
 #[cfg(feature = "ffmpeg")]
 mod vod;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sv_core::{AudioFrame, AudioInfo, Frame, Item, Media, TimeBase, Timestamp, Track};
 
+use super::level::Level;
 use super::mix::Mix;
 use super::resample::Resampler;
 use crate::{Error, Stage};
@@ -20,11 +21,21 @@ pub struct Audio {
     /// Longest silence that is put where the source has a hole. A longer hole stays one, and
     /// sound goes on at its own time.
     pub longest_fill: std::time::Duration,
+    /// Louder by so many dB, or quieter.
+    pub gain: f32,
+    /// True peaks stay below this, in dB relative to full scale, by a limiter that looks ahead.
+    pub ceiling: Option<f32>,
 }
 
 impl Default for Audio {
     fn default() -> Self {
-        Self { sample_rate: None, channels: None, longest_fill: std::time::Duration::from_secs(60) }
+        Self {
+            sample_rate: None,
+            channels: None,
+            longest_fill: std::time::Duration::from_secs(60),
+            gain: 0.0,
+            ceiling: None,
+        }
     }
 }
 
@@ -48,6 +59,7 @@ pub fn audio(track: &Track, config: &Audio) -> Result<Stage, Error> {
         config: config.clone(),
         chain: None,
         out: None,
+        level: None,
         ready: VecDeque::new(),
         ended: false,
     }))
@@ -77,6 +89,7 @@ struct Filter {
     config: Audio,
     chain: Option<Chain>,
     out: Option<Out>,
+    level: Option<Level>,
     ready: VecDeque<Item>,
     ended: bool,
 }
@@ -136,6 +149,10 @@ impl Filter {
                 let scaled = rescale(at, frame.sample_rate, out_rate);
                 self.out = Some(Out { sample_rate: out_rate, channels: out_channels, next: scaled });
                 self.announce(out_rate, out_channels);
+                if self.config.gain != 0.0 || self.config.ceiling.is_some() {
+                    let Audio { gain, ceiling, .. } = self.config;
+                    self.level = Some(Level::new(gain, ceiling, out_rate, out_channels));
+                }
             }
             // The shape changed on the way: go on where the last one ended.
             Some(out) => expected = rescale(out.next, out_rate, frame.sample_rate),
@@ -158,6 +175,7 @@ impl Filter {
         if missing as f64 > most {
             // Too long to fill: what is held back belongs before it, and time jumps.
             self.flush();
+            self.settle();
             if let (Some(chain), Some(out)) = (&mut self.chain, &mut self.out) {
                 chain.expected = chain.expected.saturating_add(missing);
                 chain.resampler = chain
@@ -198,7 +216,23 @@ impl Filter {
         }
     }
 
+    /// Gives what the limiter holds back.
+    fn settle(&mut self) {
+        let rest = self.level.as_mut().map(Level::finish).unwrap_or_default();
+        self.give(rest.into());
+    }
+
     fn emit(&mut self, samples: Arc<[f32]>) {
+        match &mut self.level {
+            Some(level) => {
+                let samples = level.push(&samples);
+                self.give(samples.into());
+            }
+            None => self.give(samples),
+        }
+    }
+
+    fn give(&mut self, samples: Arc<[f32]>) {
         let Some(out) = &mut self.out else { return };
         if samples.is_empty() {
             return;
@@ -217,6 +251,7 @@ impl Filter {
         if !self.ended {
             self.ended = true;
             self.flush();
+            self.settle();
             self.ready.push_back(Item::End(self.track.id));
         }
     }

@@ -1,6 +1,7 @@
 //! Frames to frames: size, fields, rotation, dynamic range, samples, channels.
 
 mod audio;
+mod level;
 mod mix;
 mod resample;
 mod tone;

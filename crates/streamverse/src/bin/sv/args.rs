@@ -66,6 +66,10 @@ pub(crate) struct Vod {
     /// After a failure or Ctrl-C, keep OUT.partial: the same command goes on with it
     #[arg(long)]
     pub(crate) keep_partial: bool,
+    /// Make the sound so loud, in LUFS (EBU R 128), with true peaks of at most -1 dBTP
+    #[arg(long, value_name = "LUFS", num_args = 0..=1, default_missing_value = "-23", allow_hyphen_values = true,
+          value_parser = lufs)]
+    pub(crate) loudness: Option<f64>,
     /// Fail at the first damage in the source, instead of keeping what is good
     #[arg(long)]
     pub(crate) strict: bool,
@@ -389,5 +393,12 @@ mod tests {
         assert_eq!(duration("2.5s"), Ok(Duration::from_millis(2500)));
         assert_eq!(duration("2500ms"), Ok(Duration::from_millis(2500)));
         assert!(duration("0s").is_err() && duration("x").is_err() && duration("-1s").is_err());
+    }
+}
+
+fn lufs(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(loud) if (-50.0..=-5.0).contains(&loud) => Ok(loud),
+        _ => Err("between -50 and -5, such as -23 or -16".into()),
     }
 }

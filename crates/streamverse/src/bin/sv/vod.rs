@@ -23,6 +23,7 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     }
     request.chunk = args.chunk;
     request.strict = args.strict;
+    request.loudness = args.loudness.map(streamverse::transcode::loudness::Target::new);
     request.license_url = args.output.license_url.clone();
     let (handle, driver) = vod::start(request)?;
     let result = drive(handle, args.output.json, || driver.run());

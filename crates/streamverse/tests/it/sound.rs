@@ -1,0 +1,87 @@
+//! Loudness, and sound that is kept as it is: judged by FFmpeg.
+
+use std::path::{Path, PathBuf};
+
+use sv_testkit::tool;
+
+use crate::kit;
+
+/// Integrated loudness in LUFS and true peak in dBTP, as FFmpeg's `ebur128` measures them.
+fn loudness(file: &Path) -> (f64, f64) {
+    let args = ["-nostats", "-i", file.to_str().unwrap(), "-map", "0:a:0"];
+    let filter = ["-filter:a", "ebur128=peak=true:framelog=verbose", "-f", "null", "-"];
+    let output =
+        std::process::Command::new(tool("ffmpeg").unwrap()).args(args).args(filter).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let summary = text.rsplit("Summary:").next().unwrap();
+    let value = |name: &str| {
+        let line =
+            summary.lines().find(|l| l.trim_start().starts_with(name)).unwrap_or_else(|| panic!("{text}"));
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
+    };
+    (value("I:"), value("Peak:"))
+}
+
+fn vod(source: &Path, output: &Path, more: &[&str]) -> serde_json::Value {
+    let args = ["vod", "--segment", "2s", "--preset", "fastest", "--out"];
+    let made = kit::sv().args(args).arg(output).arg(source).args(more).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    serde_json::from_slice(&std::fs::read(output.join("report.json")).unwrap()).unwrap()
+}
+
+/// Sound alone, from FFmpeg's expressions.
+fn made(dir: &Path, name: &str, sound: &str) -> Option<PathBuf> {
+    kit::make(dir, name, &["-f", "lavfi", "-i", sound, "-c:a", "flac"])
+}
+
+#[test]
+fn sound_is_as_loud_as_asked_for_and_its_peaks_stay_below() {
+    let dir = tempfile::tempdir().unwrap();
+    // Quiet; loud with single peaks that a gain alone would clip; noise in six channels.
+    let sources = [
+        ("quiet.flac", "sine=f=997:r=48000:d=20,volume=-15dB", "-23"),
+        (
+            "peaky.flac",
+            "aevalsrc='0.06*sin(2*PI*500*t)+if(lt(mod(t,2),0.004),0.5*sin(2*PI*2000*t),0)':s=48000:d=20",
+            "-16",
+        ),
+        (
+            "noise51.mka",
+            "anoisesrc=r=48000:d=20:a=0.2:c=pink,lowpass=f=4000,pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0",
+            "-20",
+        ),
+    ];
+    for (name, sound, target) in sources {
+        let Some(source) = made(dir.path(), name, sound) else { return };
+        let output = dir.path().join(format!("{name}.out"));
+        let report = vod(&source, &output, &["--loudness", target]);
+        let wanted: f64 = target.parse().unwrap();
+        let levelled = report["loudness"].as_array().unwrap();
+        assert_eq!(levelled.len(), if name.contains("51") { 2 } else { 1 });
+        for level in levelled {
+            let rendition = level["rendition"].as_str().unwrap();
+            let (loud, peak) = loudness(&kit::joined(&output, rendition));
+            assert!((loud - wanted).abs() <= 0.5, "{name} {rendition}: {loud} LUFS and not {wanted}");
+            // The ceiling is that of what goes into the coder, which adds a little of its own.
+            assert!(peak <= -0.5, "{name} {rendition}: {peak} dBTP");
+        }
+        // As many samples as without.
+        let plain = dir.path().join(format!("{name}.plain"));
+        vod(&source, &plain, &[]);
+        let length = |folder: &Path, rendition: &str| {
+            let playlist = std::fs::read_to_string(folder.join(format!("{rendition}.m3u8"))).unwrap();
+            playlist.lines().filter(|l| l.starts_with("#EXTINF")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let rendition = levelled[0]["rendition"].as_str().unwrap();
+        assert_eq!(length(&output, rendition), length(&plain, rendition));
+    }
+}
+
+#[test]
+fn silence_stays_silent() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = made(dir.path(), "silence.flac", "anullsrc=r=48000:cl=stereo:d=6") else { return };
+    let report = vod(&source, &dir.path().join("out"), &["--loudness"]);
+    assert_eq!(report["loudness"][0]["gain"].as_f64(), Some(0.0));
+    assert_eq!(report["loudness"][0]["measured"]["integrated"], serde_json::Value::Null);
+}
