@@ -1,5 +1,6 @@
 //! What the numbers in a picture mean: code points of ITU-T H.273 and HDR10 metadata.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// Colour description by the code points of [ITU-T H.273](https://www.itu.int/rec/T-REC-H.273).
@@ -69,4 +70,21 @@ pub struct ContentLight {
     pub max_content: u16,
     /// Maximum frame-average light level.
     pub max_average: u16,
+}
+
+/// Metadata of a single picture, as bytes that survive bit for bit. Their readers bound them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DynamicMetadata {
+    /// HDR10+, SMPTE ST 2094-40: a message of ITU-T T.35 from its country code on, which is what
+    /// HEVC and AV1 both carry.
+    pub hdr10_plus: Option<Bytes>,
+}
+
+impl DynamicMetadata {
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.hdr10_plus.is_none()
+    }
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::color::DynamicMetadata;
 use crate::{ColorInfo, Duration, HdrMetadata, Timestamp};
 
 /// Raw media of one moment.
@@ -63,6 +64,8 @@ pub struct VideoFrame {
     pub color: ColorInfo,
     /// HDR10 static metadata.
     pub hdr: HdrMetadata,
+    /// Metadata of this picture alone.
+    pub dynamic: DynamicMetadata,
     /// The samples.
     pub picture: Arc<dyn Picture>,
 }

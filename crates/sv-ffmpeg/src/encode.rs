@@ -108,6 +108,7 @@ impl Encoder {
             height: settings.height,
             color: settings.color,
             hdr: sv_core::HdrMetadata::default(),
+            dynamic: sv_core::color::DynamicMetadata::default(),
             picture: std::sync::Arc::new(picture),
         };
         encoder.push(&frame, 0, true)?;

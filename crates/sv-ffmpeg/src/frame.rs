@@ -145,6 +145,7 @@ impl Frame {
             height: u32::try_from(self.inner().height).unwrap_or(0),
             color: self.color(color),
             hdr: self.hdr(hdr),
+            dynamic: sv_core::color::DynamicMetadata::default(),
             picture: Arc::new(self),
         }
     }

@@ -94,6 +94,7 @@ impl Pattern {
             height: self.height,
             color: self.color,
             hdr: HdrMetadata::default(),
+            dynamic: sv_core::color::DynamicMetadata::default(),
             picture: Arc::new(canvas.finish()),
         }
     }

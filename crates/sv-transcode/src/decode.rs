@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sv_core::{AudioFrame, Frame, Item, Limits, Packet, TimeBase, Timestamp, Track, TrackId, VideoFrame};
 
 use crate::backend::{self, Backend, Decode};
+use crate::dynamic::{Reader, Waiting};
 use crate::{Error, Stage};
 
 /// How to decode.
@@ -102,6 +103,8 @@ pub fn open(track: &Track, options: &Options) -> Result<Stage, Error> {
         ready: VecDeque::from([]),
         state: State::Fresh,
         durations: VecDeque::new(),
+        metadata: Reader::of(track),
+        waiting: Waiting::default(),
         packets: 0,
         frames: 0,
         damage: None,
@@ -127,6 +130,10 @@ struct Decoder {
     state: State,
     /// Times and durations of sound packets whose frames are not out yet.
     durations: VecDeque<(Timestamp, sv_core::Duration)>,
+    /// Reads what the packets say of their pictures.
+    metadata: Option<Reader>,
+    /// What they said of pictures that are not out yet.
+    waiting: Waiting,
     packets: u64,
     frames: u64,
     damage: Option<Error>,
@@ -184,6 +191,9 @@ impl Decoder {
             }
         }
         self.last = Some((packet.pts, packet.duration));
+        if let Some(reader) = &self.metadata {
+            self.waiting.put(packet.pts, reader.read(packet));
+        }
         let result = self.inner.push(packet);
         self.survive(result)
     }
@@ -268,7 +278,10 @@ impl Decoder {
     fn presented(&mut self, frame: Frame) -> Option<Frame> {
         match frame {
             // A picture that is still shown at the origin is not before it, but its time is.
-            Frame::Video(frame) => (frame.pts >= Timestamp::ZERO).then_some(Frame::Video(frame)),
+            Frame::Video(mut frame) => {
+                frame.dynamic = self.waiting.take(frame.pts);
+                (frame.pts >= Timestamp::ZERO).then_some(Frame::Video(frame))
+            }
             Frame::Audio(frame) => {
                 let length = self.length_of(&frame);
                 trim(frame, self.track.time_base, length).map(Frame::Audio)

@@ -29,6 +29,7 @@ mod capability;
 pub mod chunk;
 pub mod cpu;
 pub mod decode;
+mod dynamic;
 pub mod encode;
 mod error;
 pub mod filter;

@@ -1,4 +1,5 @@
-//! HDR10 metadata as metadata OBUs (5.8.3 and 5.8.4), in our units.
+//! HDR metadata as metadata OBUs: HDR10 (5.8.3 and 5.8.4), in our units, and HDR10+ as a message of
+//! ITU-T T.35 (5.8.2).
 
 use bytes::{BufMut, Bytes, BytesMut};
 use sv_core::HdrMetadata;
@@ -6,7 +7,7 @@ use sv_core::color::{ContentLight, MasteringDisplay};
 
 use super::obu::leb128;
 use super::{Obu, obus};
-use crate::Reader;
+use crate::{Reader, t35};
 
 /// Whether a metadata payload is the static metadata of HDR10.
 #[must_use]
@@ -27,6 +28,34 @@ pub fn hdr(units: &[u8]) -> HdrMetadata {
         }
     }
     out
+}
+
+/// The HDR10+ message in a metadata payload, from its country code on.
+#[must_use]
+pub fn hdr10_plus(payload: &[u8]) -> Option<&[u8]> {
+    let mut r = Reader::new("the metadata OBU", payload);
+    let 4 = leb128(&mut r).ok()? else { return None };
+    let rest = r.rest();
+    // Behind the message are trailing bits: a one, and zeros to no particular length.
+    let end = rest.iter().rposition(|byte| *byte != 0).filter(|at| rest.get(*at) == Some(&0x80))?;
+    rest.get(..end).filter(|message| t35::is_hdr10_plus(message))
+}
+
+/// A metadata unit with one message of ITU-T T.35, from its country code on.
+#[must_use]
+pub fn build_t35(message: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(message.len().saturating_add(8));
+    out.put_u8(Obu::METADATA.wrapping_shl(3) | 2);
+    let mut size = message.len().saturating_add(2);
+    while size >= 0x80 {
+        out.put_u8(u8::try_from(size & 0x7F).unwrap_or(0) | 0x80);
+        size = size.wrapping_shr(7);
+    }
+    out.put_u8(u8::try_from(size).unwrap_or(0));
+    out.put_u8(4);
+    out.put_slice(message);
+    out.put_u8(0x80);
+    out.freeze()
 }
 
 /// Metadata units with the static metadata, each with its size; `None` when there is none.
@@ -96,6 +125,17 @@ fn mastering(r: &mut Reader<'_>) -> Option<MasteringDisplay> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn hdr10_plus_survives(rest in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            let message = [&[0xB5, 0, 0x3C, 0, 1][..], &rest].concat();
+            let unit = build_t35(&message);
+            let found = obus(&unit).next().unwrap().unwrap();
+            prop_assert_eq!(found.whole, &unit[..]);
+            prop_assert_eq!(hdr10_plus(found.payload).unwrap(), &message[..]);
+        }
+    }
 
     proptest! {
         #[test]

@@ -1,4 +1,5 @@
-//! HDR10 metadata as supplemental enhancement information (annex D.2.28 and D.2.35).
+//! HDR metadata as supplemental enhancement information: HDR10 (annex D.2.28 and D.2.35), and HDR10+
+//! as a message of ITU-T T.35 (D.2.6).
 
 use bytes::Bytes;
 use sv_core::HdrMetadata;
@@ -6,18 +7,24 @@ use sv_core::color::{ContentLight, MasteringDisplay};
 
 use super::{PREFIX_SEI, unit_type};
 use crate::h264::sei_payloads;
-use crate::{Reader, nal};
+use crate::{Reader, nal, t35};
+
+const T35: u32 = 4;
+const MASTERING: u32 = 137;
+const LIGHT: u32 = 144;
+/// What is looked at of a unit: what it means for more is beyond all that these messages can be.
+const MOST: usize = 4096;
 
 /// The static metadata that the SEI units among `units` carry.
 #[must_use]
 pub fn hdr<'a>(units: impl IntoIterator<Item = &'a [u8]>) -> HdrMetadata {
     let mut out = HdrMetadata::default();
     for unit in units.into_iter().filter(|unit| unit_type(unit) == PREFIX_SEI) {
-        let rbsp = nal::rbsp(unit.get(2..).unwrap_or_default(), 4096);
+        let rbsp = nal::rbsp(unit.get(2..).unwrap_or_default(), MOST);
         for (kind, payload) in sei_payloads(&rbsp) {
             match kind {
-                137 => out.mastering = mastering(payload).or(out.mastering),
-                144 => out.light = light(payload).or(out.light),
+                MASTERING => out.mastering = mastering(payload).or(out.mastering),
+                LIGHT => out.light = light(payload).or(out.light),
                 _ => {}
             }
         }
@@ -56,36 +63,68 @@ pub fn build(hdr: &HdrMetadata) -> Option<Bytes> {
         rbsp.extend(light.max_content.to_be_bytes());
         rbsp.extend(light.max_average.to_be_bytes());
     }
-    if rbsp.is_empty() {
-        return None;
-    }
-    rbsp.push(0x80);
-    let mut unit = vec![PREFIX_SEI.wrapping_shl(1), 1];
-    unit.extend(nal::escape(&rbsp));
-    Some(Bytes::from(unit))
+    (!rbsp.is_empty()).then(|| finish(&[PREFIX_SEI.wrapping_shl(1), 1], rbsp))
 }
 
-/// An SEI unit without the metadata of HDR10: `None` when nothing else is in it.
+/// The HDR10+ message that the SEI units among `units` carry, from its country code on.
 #[must_use]
-pub fn without_hdr(unit: &[u8]) -> Option<Bytes> {
+pub fn hdr10_plus<'a>(units: impl IntoIterator<Item = &'a [u8]>) -> Option<Bytes> {
+    units.into_iter().filter(|unit| unit_type(unit) == PREFIX_SEI).find_map(|unit| {
+        let rbsp = nal::rbsp(unit.get(2..)?, MOST);
+        let mut payloads = sei_payloads(&rbsp);
+        let found = payloads.find(|(kind, payload)| is_hdr10_plus(*kind, payload));
+        found.map(|(_, payload)| Bytes::copy_from_slice(payload))
+    })
+}
+
+/// Whether a message is static metadata of HDR10.
+#[must_use]
+pub fn is_static(kind: u32, _: &[u8]) -> bool {
+    matches!(kind, MASTERING | LIGHT)
+}
+
+/// Whether a message is HDR10+.
+#[must_use]
+pub fn is_hdr10_plus(kind: u32, payload: &[u8]) -> bool {
+    kind == T35 && t35::is_hdr10_plus(payload)
+}
+
+/// A prefix SEI unit with one message of ITU-T T.35, from its country code on.
+#[must_use]
+pub fn build_t35(message: &[u8]) -> Bytes {
+    let mut rbsp = Vec::with_capacity(message.len().saturating_add(16));
+    put(&mut rbsp, T35, message);
+    finish(&[PREFIX_SEI.wrapping_shl(1), 1], rbsp)
+}
+
+/// Type, size and payload of a message (7.3.5).
+fn put(rbsp: &mut Vec<u8>, kind: u32, payload: &[u8]) {
+    for mut value in [usize::try_from(kind).unwrap_or(0), payload.len()] {
+        while value >= 255 {
+            rbsp.push(255);
+            value = value.saturating_sub(255);
+        }
+        rbsp.push(u8::try_from(value).unwrap_or(0));
+    }
+    rbsp.extend_from_slice(payload);
+}
+
+fn finish(header: &[u8], mut rbsp: Vec<u8>) -> Bytes {
+    rbsp.push(0x80);
+    [header, &nal::escape(&rbsp)].concat().into()
+}
+
+/// An SEI unit without the messages, by type and payload, that are unwanted: `None` when nothing else
+/// is in it.
+#[must_use]
+pub fn without(unit: &[u8], unwanted: impl Fn(u32, &[u8]) -> bool) -> Option<Bytes> {
     let (header, body) = unit.split_at_checked(2)?;
     let rbsp = nal::rbsp(body, unit.len());
     let mut out = Vec::new();
-    for (kind, payload) in sei_payloads(&rbsp).filter(|(kind, _)| !matches!(kind, 137 | 144)) {
-        for mut value in [usize::try_from(kind).ok()?, payload.len()] {
-            while value >= 255 {
-                out.push(255);
-                value = value.saturating_sub(255);
-            }
-            out.push(u8::try_from(value).ok()?);
-        }
-        out.extend_from_slice(payload);
+    for (kind, payload) in sei_payloads(&rbsp).filter(|(kind, payload)| !unwanted(*kind, payload)) {
+        put(&mut out, kind, payload);
     }
-    if out.is_empty() {
-        return None;
-    }
-    out.push(0x80);
-    Some([header, &nal::escape(&out)].concat().into())
+    (!out.is_empty()).then(|| finish(header, out))
 }
 
 #[cfg(test)]
@@ -102,7 +141,16 @@ mod tests {
             };
             let unit = build(&hdr).unwrap();
             prop_assert_eq!(super::hdr([&unit[..]]), hdr);
-            prop_assert_eq!(without_hdr(&unit), None);
+            prop_assert_eq!(without(&unit, is_static), None);
+        }
+
+        #[test]
+        fn hdr10_plus_survives(rest in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            let message = [&[0xB5, 0, 0x3C, 0, 1][..], &rest].concat();
+            let unit = build_t35(&message);
+            prop_assert_eq!(hdr10_plus([&unit[..]]).unwrap(), message);
+            prop_assert_eq!(without(&unit, is_hdr10_plus), None);
+            prop_assert_eq!(without(&unit, is_static).unwrap(), unit);
         }
 
         #[test]
@@ -117,7 +165,7 @@ mod tests {
                 rbsp.push(0x80);
                 [&[PREFIX_SEI << 1, 1][..], &nal::escape(&rbsp)].concat()
             };
-            prop_assert_eq!(without_hdr(&unit(both)).unwrap(), unit(alone));
+            prop_assert_eq!(without(&unit(both), is_static).unwrap(), unit(alone));
         }
     }
 }

@@ -12,6 +12,7 @@ use super::grid::Keys;
 use super::hdr::Metadata;
 use super::{Rate, Video};
 use crate::backend::{self, EncodeVideo, Picture};
+use crate::dynamic::Waiting;
 use crate::{Error, Stage};
 
 /// A stage that encodes the pictures of one track into track `id`: the new track with its
@@ -55,6 +56,8 @@ struct Work {
     encoder: Box<dyn EncodeVideo>,
     keys: Keys,
     metadata: Option<Metadata>,
+    /// What belongs to pictures inside of the encoder.
+    waiting: Waiting,
     rate: Ratio,
     base: TimeBase,
     size: (u32, u32),
@@ -105,6 +108,7 @@ impl Encoder {
             encoder,
             keys: Keys::new(&self.config, base),
             metadata: Metadata::of(self.config.codec, frame),
+            waiting: Waiting::default(),
             rate,
             base,
             size: (frame.width, frame.height),
@@ -145,6 +149,9 @@ impl Encoder {
         }
         let key = work.keys.is_key(frame.pts);
         let tick = tick(frame.pts, work.base, work.rate);
+        if work.metadata.is_some() {
+            work.waiting.put(frame.pts, frame.dynamic.clone());
+        }
         work.encoder.push(frame, tick, key)
     }
 
@@ -218,8 +225,9 @@ impl sv_core::Stage for Encoder {
         if let Some(work) = &mut self.work
             && let Some(mut packet) = work.encoder.pull(self.id)?
         {
-            if let Some(metadata) = work.metadata.as_ref().filter(|_| packet.key) {
-                packet.data = metadata.put_into(&packet.data);
+            if let Some(metadata) = &work.metadata {
+                let dynamic = work.waiting.take(packet.pts);
+                packet.data = metadata.put_into(&packet.data, packet.key, &dynamic);
             }
             return Ok(Some(Item::Packet(packet)));
         }

@@ -9,6 +9,7 @@ use sv_core::{
 
 use super::tone::{Mapper, ToneCurve};
 use crate::backend::{self, FilterVideo};
+use crate::dynamic::Waiting;
 use crate::{Error, Stage};
 
 /// What to do about pictures that are two fields.
@@ -85,6 +86,7 @@ pub fn video(track: &Track, config: &Video) -> Result<Stage, Error> {
         work: Work::Nothing,
         color: ColorInfo::default(),
         tone: None,
+        waiting: Waiting::default(),
         announced: false,
         ready: VecDeque::new(),
         ended: false,
@@ -109,6 +111,8 @@ struct Filter {
     color: ColorInfo,
     /// What maps the pictures that come out of `work`, at their final size.
     tone: Option<Mapper>,
+    /// What belongs to pictures inside of `work`.
+    waiting: Waiting,
     announced: bool,
     ready: VecDeque<Item>,
     ended: bool,
@@ -171,7 +175,7 @@ impl Filter {
         Mapper::new(self.config.tone_curve, first.color, hdr, bits).map(Some)
     }
 
-    fn frame(&mut self, frame: VideoFrame) -> Result<(), Error> {
+    fn frame(&mut self, mut frame: VideoFrame) -> Result<(), Error> {
         let fits = match &self.work {
             Work::Nothing => false,
             Work::Pass(format, w, h) => {
@@ -185,6 +189,7 @@ impl Filter {
             self.tone = self.mapper(&frame)?;
             self.color = frame.color;
         }
+        self.waiting.put(frame.pts, std::mem::take(&mut frame.dynamic));
         match &mut self.work {
             Work::Filter(filter) => filter.push(&frame)?,
             _ => self.emit(frame)?,
@@ -220,9 +225,10 @@ impl Filter {
     }
 
     fn emit(&mut self, frame: VideoFrame) -> Result<(), Error> {
+        let dynamic = self.waiting.take(frame.pts);
         let frame = match &self.tone {
             Some(mapper) => mapper.map(&frame)?,
-            None => frame,
+            None => VideoFrame { dynamic, ..frame },
         };
         if !self.announced {
             self.announce(&frame);

@@ -174,6 +174,7 @@ pub(crate) fn decoded(file: &Path, width: u32, height: u32) -> Vec<VideoFrame> {
         height,
         color: sv_core::ColorInfo::default(),
         hdr: sv_core::HdrMetadata::default(),
+        dynamic: sv_core::color::DynamicMetadata::default(),
         picture: Arc::new(Planes {
             format: PixelFormat::Yuv420p8,
             planes: vec![

@@ -378,6 +378,13 @@ pub(crate) fn completions(shell: clap_complete::Shell) {
     clap_complete::generate(shell, &mut Args::command(), "sv", &mut std::io::stdout());
 }
 
+fn lufs(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(loud) if (-50.0..=-5.0).contains(&loud) => Ok(loud),
+        _ => Err("between -50 and -5, such as -23 or -16".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,12 +400,5 @@ mod tests {
         assert_eq!(duration("2.5s"), Ok(Duration::from_millis(2500)));
         assert_eq!(duration("2500ms"), Ok(Duration::from_millis(2500)));
         assert!(duration("0s").is_err() && duration("x").is_err() && duration("-1s").is_err());
-    }
-}
-
-fn lufs(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(loud) if (-50.0..=-5.0).contains(&loud) => Ok(loud),
-        _ => Err("between -50 and -5, such as -23 or -16".into()),
     }
 }

@@ -96,6 +96,7 @@ impl State {
             height: engine.shape.height,
             color: self.video.color,
             hdr: self.video.hdr,
+            dynamic: sv_core::color::DynamicMetadata::default(),
             picture: Arc::new(planes),
         });
         Ok(1)

@@ -77,6 +77,7 @@ impl Decoder {
             height,
             color: self.color,
             hdr: self.hdr,
+            dynamic: sv_core::color::DynamicMetadata::default(),
             picture,
         });
     }
