@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sv_container::{mp4, ts};
 use sv_core::{
-    ErrorKind, FileAt, Item, Limits, ReadAt, Source, TimeBase, Timestamp, Track, TrackId, TrackKind,
+    Codec, ErrorKind, FileAt, Item, Limits, ReadAt, Source, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
 
 use crate::damage::{Damage, Ledger};
@@ -66,12 +66,46 @@ impl Input {
             return Err(Error::new(ErrorKind::Malformed, "the file is empty").context(what()));
         }
         let reader: Arc<dyn ReadAt> = Arc::new(reader);
-        let input = open(path, reader, prefer).map_err(|e| e.context(what()))?;
+        let mut input = open(path, reader, prefer).map_err(|e| e.context(what()))?;
+        input.complete()?;
         if input.tracks.iter().all(|t| t.kind() == TrackKind::Text) {
             let message = "there is neither video nor audio in it";
             return Err(Error::new(ErrorKind::Unsupported, message).context(what()));
         }
         Ok(input)
+    }
+
+    /// AC-3 and E-AC-3 say in each packet what they are, and most containers say it nowhere else: what
+    /// MP4 wants to know is taken from the first one.
+    fn complete(&mut self) -> Result<()> {
+        const ENOUGH_PACKETS: usize = 4096;
+        let silent = |t: &Arc<Track>| matches!(t.codec, Codec::Ac3 | Codec::Eac3) && t.config.is_empty();
+        let mut missing: Vec<TrackId> = self.tracks.iter().filter(|t| silent(t)).map(|t| t.id).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let reader: Arc<dyn ReadAt> = Arc::new(FileAt::open(&self.path)?);
+        let mut scout = open(&self.path, reader, self.prefer)?;
+        scout.select(&missing);
+        for _ in 0..ENOUGH_PACKETS {
+            // A source that breaks off here is told when it is really read.
+            let Ok(Some(item)) = scout.raw_item() else { break };
+            let Item::Packet(packet) = item else { continue };
+            let Some(at) = missing.iter().position(|id| *id == packet.track) else { continue };
+            let Some(track) = self.tracks.iter_mut().find(|t| t.id == packet.track) else { continue };
+            let config = match track.codec {
+                Codec::Eac3 => sv_codec::ac3::build_dec3(&packet.data).ok(),
+                _ => sv_codec::ac3::Header::parse(&packet.data).ok().map(|h| sv_codec::ac3::build_dac3(&h)),
+            };
+            if let Some(config) = config {
+                Arc::make_mut(track).config = config;
+                missing.swap_remove(at);
+            }
+            if missing.is_empty() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The same source from its beginning: all tracks, no rebasing.
@@ -238,6 +272,13 @@ impl Input {
     }
 
     fn rebased(&self, mut item: Item) -> Item {
+        // The demuxer doesn't know what was found out about its tracks.
+        if let Item::Track(track) = &mut item
+            && let Some(known) = self.tracks.iter().find(|t| t.id == track.id)
+            && track.config.is_empty()
+        {
+            *track = Arc::clone(known);
+        }
         if let Item::Packet(packet) = &mut item
             && self.start != Timestamp::ZERO
             && let Some(track) = self.tracks.iter().find(|t| t.id == packet.track)

@@ -170,6 +170,8 @@ pub struct VideoInfo {
     pub interlaced: bool,
     /// Bits per sample of luma.
     pub bit_depth: u8,
+    /// Whether there is transparency beside the colours.
+    pub alpha: bool,
     /// How far a container's media timeline runs ahead of the presentation, in ticks, so that no
     /// picture is shown before it is decoded: an edit list takes it back. Packets do not know of it.
     pub reorder: Duration,
@@ -189,6 +191,7 @@ impl VideoInfo {
             quarter_turns: 0,
             interlaced: false,
             bit_depth: 8,
+            alpha: false,
             reorder: Duration::ZERO,
         }
     }

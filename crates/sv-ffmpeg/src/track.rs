@@ -131,6 +131,13 @@ pub(crate) fn sampling(format: i32) -> Option<Sampling> {
     })
 }
 
+/// Whether pictures of this format are transparent in places.
+fn has_alpha(format: i32) -> bool {
+    // SAFETY: as for `sampling`.
+    let descriptor = unsafe { descriptor(format).as_ref() };
+    descriptor.is_some_and(|d| d.flags & u64::from(ff::AV_PIX_FMT_FLAG_ALPHA.unsigned_abs()) != 0)
+}
+
 /// # Safety
 /// None beyond that the result, if not null, is static.
 pub(crate) unsafe fn descriptor(format: i32) -> *const ff::AVPixFmtDescriptor {
@@ -326,6 +333,8 @@ unsafe fn video(context: *mut ff::AVFormatContext, stream: *mut ff::AVStream) ->
             ff::av_guess_frame_rate(context, stream, std::ptr::null_mut()),
         )
     };
+    // Matroska keeps VP8's and VP9's transparency beside the pictures, as pictures of their own.
+    info.alpha = has_alpha(p.format) || tag(s.metadata, c"alpha_mode").is_some_and(|mode| mode != "0");
     info.sample_aspect = ratio(aspect).unwrap_or(Ratio::ONE);
     // Containers without a rate report their clock; nobody films at more than 1000 frames.
     let plausible = |r: &Ratio| r.to_f64() <= 1000.0;

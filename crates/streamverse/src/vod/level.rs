@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 
 use sv_core::{Frame, Item, Source as _, TrackId};
 use sv_pipeline::Cancel;
+use sv_transcode::audio::Rendition;
 use sv_transcode::loudness::{Loudness, Meter, Target};
 use sv_transcode::{decode, filter};
 
@@ -23,15 +24,15 @@ const NEAR: f64 = 0.2;
 /// each correction.
 pub(super) fn find(
     source: &dyn Fn() -> Result<Input>,
-    sounds: &[&Sound],
+    sounds: &[(&Sound, &Rendition)],
     target: Target,
     cancel: &Cancel,
 ) -> Result<Vec<Levelled>> {
-    let plain = sounds.iter().map(|sound| sound.rendition.filter()).collect();
+    let plain = sounds.iter().map(|(_, rendition)| rendition.filter()).collect();
     let mut levels: Vec<Levelled> = measure(source()?, sounds, plain, cancel)?
         .into_iter()
         .zip(sounds)
-        .map(|(measured, sound)| {
+        .map(|(measured, (sound, _))| {
             let (rendition, gain) = (sound.name.clone(), target.gain(&measured));
             Levelled { rendition, measured, gain }
         })
@@ -41,7 +42,11 @@ pub(super) fn find(
         return Ok(levels);
     }
     for _ in 0..CORRECTIONS {
-        let shapes = sounds.iter().zip(&levels).map(|(sound, level)| level.shape(sound, target)).collect();
+        let shapes = sounds
+            .iter()
+            .zip(&levels)
+            .map(|((_, rendition), level)| level.shape(rendition, target))
+            .collect();
         let reached = measure(source()?, sounds, shapes, cancel)?;
         let mut near = true;
         for (level, reached) in levels.iter_mut().zip(reached) {
@@ -59,8 +64,8 @@ pub(super) fn find(
 
 impl Levelled {
     /// How to filter for it.
-    pub(super) fn shape(&self, sound: &Sound, target: Target) -> filter::Audio {
-        let mut shape = sound.rendition.filter();
+    pub(super) fn shape(&self, rendition: &Rendition, target: Target) -> filter::Audio {
+        let mut shape = rendition.filter();
         (shape.gain, shape.ceiling) = (self.gain as f32, Some(target.true_peak as f32));
         shape
     }
@@ -69,18 +74,18 @@ impl Levelled {
 /// How loud each rendition is in these shapes. One reading of the source serves all of them.
 fn measure(
     mut input: Input,
-    sounds: &[&Sound],
+    sounds: &[(&Sound, &Rendition)],
     shapes: Vec<filter::Audio>,
     cancel: &Cancel,
 ) -> Result<Vec<Loudness>> {
     let mut decoders: BTreeMap<TrackId, sv_transcode::Stage> = BTreeMap::new();
     let mut meters = Vec::new();
-    for (sound, shape) in sounds.iter().zip(shapes) {
+    for ((sound, rendition), shape) in sounds.iter().zip(shapes) {
         let track = &sound.track;
         if let Entry::Vacant(place) = decoders.entry(track.id) {
             place.insert(decode::open(track, &decode::Options::default())?);
         }
-        let meter = Meter::new(sound.rendition.sample_rate, sound.rendition.channels)?;
+        let meter = Meter::new(rendition.sample_rate, rendition.channels)?;
         meters.push((track.id, filter::audio(track, &shape)?, meter));
     }
     loop {

@@ -61,9 +61,16 @@ pub struct Request {
     pub workers: Option<Workers>,
     /// How long a chunk is, about.
     pub chunk: Duration,
+    /// What sound is encoded with: AAC, Opus or FLAC. `None` is AAC where something here encodes it.
+    pub audio_codec: Option<Codec>,
+    /// Sound of these codecs is kept as it is, beside what is made of it: AC-3 and E-AC-3 for devices
+    /// that decode them, or the source's own AAC.
+    pub keep_audio: Vec<Codec>,
     /// How loud sound shall be (EBU R 128); `None` leaves it as it is. The source's sound is read once
     /// more, before anything else, to measure it.
     pub loudness: Option<loudness::Target>,
+    /// Take pictures with an alpha channel without it, instead of refusing them.
+    pub drop_alpha: bool,
     /// What decodes pictures.
     pub decoder: Decoder,
     /// Fail at the first damage in the source, instead of keeping what is good and telling what isn't.
@@ -93,7 +100,10 @@ impl Request {
             prices: None,
             workers: None,
             chunk: Duration::from_secs(30),
+            audio_codec: None,
+            keep_audio: Vec::new(),
             loudness: None,
+            drop_alpha: false,
             decoder: Decoder::default(),
             strict: false,
             roster: Roster::default(),

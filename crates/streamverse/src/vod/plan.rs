@@ -54,7 +54,8 @@ pub(super) struct Picture {
 pub(super) struct Sound {
     pub(super) name: String,
     pub(super) track: Arc<Track>,
-    pub(super) rendition: audio::Rendition,
+    /// How to make it; `None` keeps the source's packets as they are.
+    pub(super) rendition: Option<audio::Rendition>,
 }
 
 /// One subtitle rendition.
@@ -166,6 +167,14 @@ fn pictures(
     let Some(info) = track.video() else {
         return Err(Error::new(ErrorKind::Internal, "a video track without picture properties"));
     };
+    if info.alpha && !request.drop_alpha {
+        let message = "the pictures have an alpha channel, and no codec of a ladder keeps transparency; put \
+                       them over a background first, or drop the channel (--drop-alpha)";
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    if info.alpha {
+        reasons.push("the source's alpha channel is dropped, as asked for".into());
+    }
     // Fails here, and not after the output folder has been made.
     decode::open(track, &request.decoder.options(&Ledger::default(), track))?;
     let bitrate = track.bitrate.or_else(|| {
@@ -240,21 +249,40 @@ fn sounds(
     names: &mut Names,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Sound>> {
-    let codec = if encode::is_supported(Codec::Aac) { Codec::Aac } else { Codec::Opus };
+    let usual = if encode::is_supported(Codec::Aac) { Codec::Aac } else { Codec::Opus };
+    let codec = request.audio_codec.unwrap_or(usual);
+    if !encode::is_supported(codec) {
+        // The encoder's own error says what would switch it on.
+        encode::audio(&encode::Audio::new(codec, 128_000), TrackId(1))?;
+    }
     check_encryption(request.encryption.as_ref(), codec)?;
     let mut sounds: Vec<Sound> = Vec::new();
     for track in tracks.iter().filter(|t| t.kind() == TrackKind::Audio) {
         let Some(info) = track.audio() else { continue };
+        let language = track.language.as_deref().filter(|l| *l != "und");
+        let language = language.map(|l| format!("-{l}")).unwrap_or_default();
+        let mut add = |codec: &str, channels: u16, rendition| {
+            let name = names.unique(&format!("audio-{codec}-{channels}ch{language}"));
+            sounds.push(Sound { name, track: Arc::clone(track), rendition });
+        };
+        let kept = request.keep_audio.contains(&track.codec);
+        if kept {
+            check_encryption(request.encryption.as_ref(), track.codec)?;
+            add(track.codec.name(), info.channels, None);
+        }
         // A second track in a language that nothing here decodes is no reason to refuse the film.
         if let Err(error) = decode::open(track, &decode::Options::default()) {
-            warnings.push(format!("sound track {} is left out: {error}", track.id.0));
+            if !kept {
+                warnings.push(format!("sound track {} is left out: {error}", track.id.0));
+            }
             continue;
         }
         for rendition in audio::plan(info, codec) {
-            let language = track.language.as_deref().filter(|l| *l != "und");
-            let language = language.map(|l| format!("-{l}")).unwrap_or_default();
-            let name = names.unique(&format!("audio-{}-{}ch{language}", rendition.codec, rendition.channels));
-            sounds.push(Sound { name, track: Arc::clone(track), rendition });
+            if kept && track.codec == codec && rendition.channels == info.channels {
+                // It would be the same again, only worse.
+                continue;
+            }
+            add(&rendition.codec.clone(), rendition.channels, Some(rendition));
         }
     }
     Ok(sounds)

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sv_core::{ErrorKind, Event, Timestamp, TrackId};
+use sv_core::{ErrorKind, Event, Item, Stage, Timestamp, TrackId};
 use sv_package::{Layout, Rendition as Record, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Graph, Node};
@@ -135,8 +135,9 @@ impl Driver {
 /// How loud the sound is, where that is to be changed: read once from end to end, by itself.
 fn levels(request: &Request, plan: &Plan, damage: &Ledger, cancel: &Cancel) -> Result<Vec<Levelled>> {
     let Some(target) = request.loudness.filter(|_| !plan.sounds.is_empty()) else { return Ok(Vec::new()) };
-    let sounds: Vec<&Sound> = plan.sounds.iter().collect();
-    let tracks: Vec<TrackId> = sounds.iter().map(|s| s.track.id).collect();
+    let sounds: Vec<(&Sound, &sv_transcode::audio::Rendition)> =
+        plan.sounds.iter().filter_map(|s| Some((s, s.rendition.as_ref()?))).collect();
+    let tracks: Vec<TrackId> = sounds.iter().map(|(s, _)| s.track.id).collect();
     level::find(&|| source(request, plan, damage, &tracks, None), &sounds, target, cancel)
 }
 
@@ -350,6 +351,11 @@ impl<'a> Build<'a> {
         let mut decoders: BTreeMap<TrackId, Node> = BTreeMap::new();
         for sound in todo {
             let id = sound.track.id;
+            let Some(rendition) = &sound.rendition else {
+                let kept = graph.stage("kept sound", reader, Some(id), Kept::default());
+                lanes.push(self.lane(&sound.name, None, kept)?);
+                continue;
+            };
             let decoded = match decoders.get(&id) {
                 Some(node) => *node,
                 None => {
@@ -363,12 +369,12 @@ impl<'a> Build<'a> {
             };
             let level = self.levels.iter().find(|l| l.rendition == sound.name);
             let shape = match (level, self.request.loudness) {
-                (Some(level), Some(target)) => level.shape(sound, target),
-                _ => sound.rendition.filter(),
+                (Some(level), Some(target)) => level.shape(rendition, target),
+                _ => rendition.filter(),
             };
             let stage = filter::audio(&sound.track, &shape)?;
             let shaped = graph.stage("sound filter", decoded, None, stage);
-            let encoder = encode::audio(&sound.rendition.encode(), id)?;
+            let encoder = encode::audio(&rendition.encode(), id)?;
             let encoded = graph.stage(format!("encoder {}", sound.name), shaped, None, encoder);
             lanes.push(self.lane(&sound.name, None, encoded)?);
         }
@@ -382,6 +388,34 @@ impl<'a> Build<'a> {
     /// The end of a rendition.
     pub(super) fn finish(&self, name: &str, trick_play_of: Option<&str>) -> Result<Finish> {
         Finish::new(name, &self.common, trick_play_of, self.work, self.meter.clone())
+    }
+}
+
+/// Sound that is kept as it is: what is over before the presentation begins is left out, because no
+/// part of it can be cut off.
+#[derive(Default)]
+struct Kept {
+    ready: Option<Item>,
+}
+
+impl Stage for Kept {
+    type Error = Error;
+
+    fn push(&mut self, item: Item) -> Result<()> {
+        let early = match &item {
+            Item::Packet(packet) => packet.pts.saturating_add(packet.duration) <= Timestamp::ZERO,
+            _ => false,
+        };
+        self.ready = (!early).then_some(item);
+        Ok(())
+    }
+
+    fn pull(&mut self) -> Result<Option<Item>> {
+        Ok(self.ready.take())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -129,3 +129,35 @@ fn keys_that_are_wrong() {
     assert!(!String::from_utf8_lossy(&run.stderr).contains("thisisnotakey"));
     refused(&with(&[]), 5, "SV_KEYS", &output);
 }
+
+#[test]
+fn transparency_is_refused_with_a_reason_and_dropped_on_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let sources = [
+        (
+            "vp9.webm",
+            "yuva420p",
+            &["-c:v", "libvpx-vp9", "-b:v", "300k", "-cpu-used", "8", "-deadline", "realtime"][..],
+        ),
+        ("prores.mov", "yuva444p10le", &["-c:v", "prores_ks", "-profile:v", "4444"]),
+        ("animation.mov", "argb", &["-c:v", "qtrle"]),
+        ("png.mov", "rgba", &["-c:v", "png"]),
+    ];
+    for (name, format, codec) in sources {
+        let pictures = format!("testsrc2=s=320x180:r=25:d=1,format={format}");
+        let Some(source) = kit::make(dir.path(), name, &[&["-f", "lavfi", "-i", &pictures], codec].concat())
+        else {
+            return;
+        };
+        let output = dir.path().join(format!("{name}.out"));
+        let run = |more: &[&str]| {
+            kit::sv().args(["vod", "--out"]).arg(&output).arg(&source).args(more).output().unwrap()
+        };
+        let refused = run(&[]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains("alpha channel"), "{name}: {said}");
+        assert!(!output.exists());
+        let taken = run(&["--drop-alpha"]);
+        assert!(taken.status.success(), "{name}: {}", String::from_utf8_lossy(&taken.stderr));
+    }
+}

@@ -85,3 +85,90 @@ fn silence_stays_silent() {
     assert_eq!(report["loudness"][0]["gain"].as_f64(), Some(0.0));
     assert_eq!(report["loudness"][0]["measured"]["integrated"], serde_json::Value::Null);
 }
+
+/// MD5 of each sound packet of a file.
+fn packets(file: &Path) -> Vec<String> {
+    let args =
+        ["-v", "error", "-i", file.to_str().unwrap(), "-map", "0:a:0", "-c", "copy", "-f", "framemd5", "-"];
+    let text = kit::run(&tool("ffmpeg").unwrap(), &args);
+    // Side data of a packet follows in columns of its own.
+    let rows = text.lines().filter(|l| !l.starts_with('#'));
+    rows.map(|l| l.split(',').nth(5).unwrap().trim().to_owned()).collect()
+}
+
+fn probe(file: &Path, entries: &str) -> String {
+    let args = ["-v", "error", "-select_streams", "a:0", "-show_entries", entries, "-of", "csv=p=0"];
+    kit::run(&tool("ffprobe").unwrap(), &[&args[..], &[file.to_str().unwrap()]].concat())
+        .trim()
+        .trim_end_matches(',')
+        .to_owned()
+}
+
+#[test]
+fn dolby_digital_is_kept_to_the_byte_in_every_container() {
+    let dir = tempfile::tempdir().unwrap();
+    for (codec, rfc6381) in [("ac3", "ac-3"), ("eac3", "ec-3")] {
+        for container in ["mp4", "mkv", "ts"] {
+            let name = format!("{codec}.{container}");
+            let sound = "sine=f=440:r=48000:d=6,pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0";
+            let pictures = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=6", "-f", "lavfi", "-i", sound];
+            let coded = ["-c:v", "libx264", "-g", "50", "-pix_fmt", "yuv420p", "-c:a", codec, "-b:a", "384k"];
+            let Some(source) = kit::make(dir.path(), &name, &[&pictures[..], &coded].concat()) else {
+                return;
+            };
+            let output = dir.path().join(format!("{name}.out"));
+            let report = vod(&source, &output, &["--keep-audio", "ac3,eac3"]);
+            let names: Vec<_> = report["renditions"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|r| r["name"].as_str().unwrap())
+                .collect();
+            let kept = format!("audio-{codec}-6ch");
+            for wanted in [kept.as_str(), "audio-aac-2ch", "audio-aac-6ch"] {
+                assert!(names.contains(&wanted), "{name}: {names:?}");
+            }
+            let joined = kit::joined(&output, &kept);
+            kit::same(&packets(&joined), &packets(&source), &name);
+            assert_eq!(probe(&joined, "stream=codec_name,channels,sample_rate"), format!("{codec},48000,6"));
+            let master = std::fs::read_to_string(output.join("master.m3u8")).unwrap();
+            assert!(
+                master.contains(&format!("{rfc6381}\"")) && master.contains("CHANNELS=\"6\""),
+                "{master}"
+            );
+        }
+    }
+}
+
+#[test]
+fn sound_comes_as_opus_and_flac_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) =
+        made(dir.path(), "sound.flac", "sine=f=440:r=48000:d=5,aformat=channel_layouts=stereo")
+    else {
+        return;
+    };
+    for codec in ["opus", "flac"] {
+        let output = dir.path().join(codec);
+        vod(&source, &output, &["--audio-codec", codec]);
+        let joined = kit::joined(&output, &format!("audio-{codec}-2ch"));
+        assert_eq!(probe(&joined, "stream=codec_name,channels,sample_rate"), format!("{codec},48000,2"));
+        if codec == "flac" {
+            // Without loss: the samples are those of the source.
+            let samples = |file: &Path| {
+                let args = ["-v", "error", "-i", file.to_str().unwrap(), "-f", "s16le", "-f", "md5", "-"];
+                kit::run(&tool("ffmpeg").unwrap(), &args)
+            };
+            assert_eq!(samples(&joined), samples(&source));
+        }
+    }
+    let output = dir.path().join("kept");
+    vod(&source, &output, &["--audio-codec", "flac", "--keep-audio", "flac"]);
+    let folders: Vec<_> = std::fs::read_dir(&output)
+        .unwrap()
+        .flatten()
+        .filter(|e| e.path().is_dir())
+        .map(|e| e.file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(folders, ["audio-flac-2ch"], "what is kept is not made again");
+}

@@ -66,6 +66,15 @@ pub(crate) struct Vod {
     /// After a failure or Ctrl-C, keep OUT.partial: the same command goes on with it
     #[arg(long)]
     pub(crate) keep_partial: bool,
+    /// Take pictures with an alpha channel without it, instead of refusing them
+    #[arg(long)]
+    pub(crate) drop_alpha: bool,
+    /// What sound is encoded with; aac if left out
+    #[arg(long)]
+    pub(crate) audio_codec: Option<SoundCodec>,
+    /// Keep sound of these codecs as it is, beside what is made of it
+    #[arg(long, value_delimiter = ',', value_name = "CODECS")]
+    pub(crate) keep_audio: Vec<KeptCodec>,
     /// Make the sound so loud, in LUFS (EBU R 128), with true peaks of at most -1 dBTP
     #[arg(long, value_name = "LUFS", num_args = 0..=1, default_missing_value = "-23", allow_hyphen_values = true,
           value_parser = lufs)]
@@ -154,6 +163,46 @@ pub(crate) struct Encode {
     /// A TOML file of prices: currency, core_hour, device_hour, gigabyte_month
     #[arg(long, env = "SV_PRICES")]
     pub(crate) prices: Option<PathBuf>,
+}
+
+/// What sound is encoded with.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum SoundCodec {
+    Aac,
+    Opus,
+    Flac,
+}
+
+/// What sound can be kept.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum KeptCodec {
+    Ac3,
+    Eac3,
+    Aac,
+    Opus,
+    Flac,
+}
+
+impl From<SoundCodec> for Codec {
+    fn from(codec: SoundCodec) -> Self {
+        match codec {
+            SoundCodec::Aac => Self::Aac,
+            SoundCodec::Opus => Self::Opus,
+            SoundCodec::Flac => Self::Flac,
+        }
+    }
+}
+
+impl From<KeptCodec> for Codec {
+    fn from(codec: KeptCodec) -> Self {
+        match codec {
+            KeptCodec::Ac3 => Self::Ac3,
+            KeptCodec::Eac3 => Self::Eac3,
+            KeptCodec::Aac => Self::Aac,
+            KeptCodec::Opus => Self::Opus,
+            KeptCodec::Flac => Self::Flac,
+        }
+    }
 }
 
 /// What decodes pictures.

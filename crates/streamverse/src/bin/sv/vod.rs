@@ -23,6 +23,9 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     }
     request.chunk = args.chunk;
     request.strict = args.strict;
+    request.drop_alpha = args.drop_alpha;
+    request.audio_codec = args.audio_codec.map(Into::into);
+    request.keep_audio = args.keep_audio.iter().map(|c| (*c).into()).collect();
     request.loudness = args.loudness.map(streamverse::transcode::loudness::Target::new);
     request.license_url = args.output.license_url.clone();
     let (handle, driver) = vod::start(request)?;
