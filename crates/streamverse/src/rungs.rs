@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sv_core::{Frame, Item, Stage, TimeBase, Timestamp, Track};
 use sv_pipeline::graph::{Graph, Node};
+use sv_transcode::filter::Crop;
 use sv_transcode::{Rung, decode, encode, filter};
 
 use crate::{Error, Result};
@@ -41,6 +42,7 @@ pub(crate) fn encode(
     track: &Arc<Track>,
     wanted: &[Wanted<'_>],
     segment: Duration,
+    crop: Option<Crop>,
     options: &decode::Options,
 ) -> Result<Vec<Node>> {
     let decoder = decode::open(track, options)?;
@@ -58,8 +60,11 @@ pub(crate) fn encode(
         row.sort_by_key(|(_, one)| std::cmp::Reverse(area(one.rung)));
         let mut above: Option<(Node, Arc<Track>)> = None;
         for (place, Wanted { name, rung, span }) in row {
+            let mut shape = rung.filter();
+            // Smaller rungs are made of what was cropped.
+            shape.crop = crop.filter(|_| above.is_none());
             let (source, shown) = above.unwrap_or_else(|| (decoded, Arc::clone(track)));
-            let stage = filter::video(&shown, &rung.filter())?;
+            let stage = filter::video(&shown, &shape)?;
             let node = graph.stage(format!("filter {name}"), source, None, stage);
             above = Some((node, Arc::new(filtered(&shown, rung))));
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, Timestamp, Track, TrackKind};
+use sv_transcode::filter::Crop;
 pub use sv_transcode::title::{Budget, Decision, Place, Point, Pruned};
 use sv_transcode::title::{Sample, choose, sizes, trial};
 use sv_transcode::{Stage, cpu, decode, filter};
@@ -78,13 +79,14 @@ pub fn analyze(request: &Request) -> Result<Vec<Decision>> {
     request
         .codecs
         .iter()
-        .map(|codec| decide(&input, &track, *codec, &request.budget, request.preset, request.segment))
+        .map(|codec| decide(&input, &track, None, *codec, &request.budget, request.preset, request.segment))
         .collect()
 }
 
 pub(crate) fn decide(
     input: &Input,
     track: &Arc<Track>,
+    crop: Option<Crop>,
     codec: Codec,
     budget: &Budget,
     preset: Preset,
@@ -93,6 +95,11 @@ pub(crate) fn decide(
     let begun = cpu::spent();
     let info =
         track.video().ok_or_else(|| Error::new(ErrorKind::Internal, "a video track without pictures"))?;
+    let mut info = info.clone();
+    if let Some(crop) = crop {
+        (info.width, info.height) = (crop.width, crop.height);
+    }
+    let info = &info;
     let mut sizes = sizes(info);
     let own = sizes.first().copied().unwrap_or((info.width, info.height));
     let judged = fit(own, JUDGED);
@@ -108,7 +115,7 @@ pub(crate) fn decide(
     for index in 0..count as u32 {
         let at = length * (f64::from(index) + 0.5) / count;
         let behind = samples.last().and_then(|s: &Sample| s.frames.last()).map(|f| f.pts);
-        let sample = sample(input, track, codec, judged, Duration::from_secs_f64(at), behind, each)?;
+        let sample = sample(input, (track, crop), codec, judged, Duration::from_secs_f64(at), behind, each)?;
         if sample.frames.len() >= 2 {
             samples.push(sample);
         }
@@ -146,7 +153,7 @@ fn fit((w, h): (u32, u32), short: u32) -> (u32, u32) {
 /// that is not behind the last sample (key frames are rare in some files), from the moment itself on.
 fn sample(
     input: &Input,
-    track: &Arc<Track>,
+    (track, crop): (&Arc<Track>, Option<Crop>),
     codec: Codec,
     size: (u32, u32),
     at: Duration,
@@ -160,6 +167,7 @@ fn sample(
     }
     let mut config = filter::Video::default();
     config.size = Some(size);
+    config.crop = crop;
     if codec == Codec::H264 {
         config.bit_depth = Some(8);
         config.dynamic_range = filter::DynamicRange::Standard;

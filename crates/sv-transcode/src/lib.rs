@@ -25,6 +25,7 @@
 
 pub mod audio;
 mod backend;
+pub mod bars;
 mod capability;
 pub mod chunk;
 pub mod cpu;

@@ -11,6 +11,7 @@ use sv_package::Segmenter;
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::Graph;
 use sv_transcode::Rung;
+use sv_transcode::filter::Crop;
 
 use super::Store;
 use super::store::Chunk;
@@ -48,6 +49,9 @@ pub struct Unit {
     pub tail: Duration,
     /// Length of a segment.
     pub segment: Duration,
+    /// What of the pictures is shown, if not all.
+    #[serde(default)]
+    pub crop: Option<Crop>,
     /// What decodes.
     #[serde(default)]
     pub decoder: Decoder,
@@ -110,7 +114,7 @@ impl Unit {
         let reader = graph.source("reader", input);
         let wanted: Vec<_> = self.rungs.iter().map(|(name, rung)| Wanted { name, rung, span }).collect();
         let options = self.decoder.options(&damage, &track);
-        let nodes = rungs::encode(&mut graph, reader, &track, &wanted, self.segment, &options)?;
+        let nodes = rungs::encode(&mut graph, reader, &track, &wanted, self.segment, self.crop, &options)?;
         for (name, _) in &self.rungs {
             let kept = if self.number == 0 { Span { from: None, ..kept } } else { kept };
             parts.push(Part::new(name, store.create(&self.name(name))?, kept, self.segment, watch));

@@ -46,6 +46,7 @@ fn units(request: &Request, plan: &Plan, length: Duration, todo: &[Todo<'_>]) ->
         lead: LEAD,
         tail: TAIL,
         segment: request.segment,
+        crop: video.crop,
         decoder: request.decoder,
         strict: request.strict,
         rungs: rungs.clone(),

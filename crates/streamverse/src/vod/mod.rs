@@ -8,6 +8,7 @@
 //! there, the folder is renamed to `<output>`, so nobody ever sees half a presentation. A run that
 //! was killed goes on where its journal ends when the same request is started again.
 
+mod bars;
 mod chunks;
 mod level;
 mod plan;
@@ -21,6 +22,7 @@ pub use sv_transcode::encode::Effort as Preset;
 
 use serde::{Deserialize, Serialize};
 use sv_core::{Codec, KeyId, Scheme};
+use sv_transcode::filter::Crop;
 use sv_transcode::{decode, loudness};
 
 use crate::Damage;
@@ -69,6 +71,8 @@ pub struct Request {
     /// How loud sound shall be (EBU R 128); `None` leaves it as it is. The source's sound is read once
     /// more, before anything else, to measure it.
     pub loudness: Option<loudness::Target>,
+    /// What of the source's pictures is shown.
+    pub crop: CropChoice,
     /// Take pictures with an alpha channel without it, instead of refusing them.
     pub drop_alpha: bool,
     /// What decodes pictures.
@@ -103,6 +107,7 @@ impl Request {
             audio_codec: None,
             keep_audio: Vec::new(),
             loudness: None,
+            crop: CropChoice::default(),
             drop_alpha: false,
             decoder: Decoder::default(),
             strict: false,
@@ -110,6 +115,18 @@ impl Request {
             window: None,
         }
     }
+}
+
+/// What of the source's pictures is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CropChoice {
+    /// All of it.
+    #[default]
+    Whole,
+    /// What is left without black bars, if there are any: pictures all over the film are looked at.
+    Bars,
+    /// This part.
+    To(Crop),
 }
 
 /// What decodes pictures.

@@ -6,9 +6,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::json;
 use sv_container::webvtt;
 use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, TimeBase, Timestamp, Track, TrackId, TrackKind};
+use sv_transcode::filter::Crop;
 use sv_transcode::{Ladder, Rung, audio, decode, encode, filter, poster};
 
-use super::{LadderChoice, Request};
+use super::{CropChoice, LadderChoice, Request, bars};
 use crate::damage::Ledger;
 use crate::finish::check_encryption;
 use crate::input::{Input, Prefer};
@@ -37,6 +38,8 @@ pub(super) struct Plan {
 #[derive(Debug)]
 pub(super) struct Video {
     pub(super) track: Arc<Track>,
+    /// What of its pictures is shown, if not all.
+    pub(super) crop: Option<Crop>,
     pub(super) rungs: Vec<Picture>,
 }
 
@@ -150,6 +153,7 @@ impl Plan {
             "single_file": request.single_file,
             "preset": request.preset,
             "loudness": request.loudness,
+            "crop": self.video.as_ref().and_then(|v| v.crop),
             "chunk": request.workers.as_ref().map(|_| request.chunk.as_millis().to_string()),
         });
         Ok(all.to_string())
@@ -177,6 +181,25 @@ fn pictures(
     }
     // Fails here, and not after the output folder has been made.
     decode::open(track, &request.decoder.options(&Ledger::default(), track))?;
+    let crop = match request.crop {
+        CropChoice::Whole => None,
+        CropChoice::Bars => bars::find(input, track)?,
+        CropChoice::To(crop) if crop.fits(info.width, info.height) => Some(crop),
+        CropChoice::To(_) => {
+            let (w, h) = (info.width, info.height);
+            let message = format!("the part to show must lie in the picture of {w}x{h}, with even numbers");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+    };
+    let mut info = info.clone();
+    if let Some(crop) = crop {
+        reasons.push(format!(
+            "of the picture of {}x{}, {}x{} are shown, {} from the left and {} from the top",
+            info.width, info.height, crop.width, crop.height, crop.left, crop.top
+        ));
+        (info.width, info.height) = (crop.width, crop.height);
+    }
+    let info = &info;
     let bitrate = track.bitrate.or_else(|| {
         let seconds = input.duration?.as_secs_f64();
         let bytes = std::fs::metadata(&request.input).ok()?.len();
@@ -188,7 +211,8 @@ fn pictures(
         LadderChoice::Title(budget) => {
             let mut ladder = Ladder::default();
             for codec in &request.codecs {
-                let decision = title::decide(input, track, *codec, budget, request.preset, request.segment)?;
+                let decision =
+                    title::decide(input, track, crop, *codec, budget, request.preset, request.segment)?;
                 ladder.rungs.extend(decision.ladder.rungs.iter().cloned());
                 ladder.reasons.extend(decision.ladder.reasons.iter().cloned());
                 decisions.push(decision);
@@ -240,7 +264,7 @@ fn pictures(
             }
         }
     }
-    Ok(Video { track: Arc::clone(track), rungs })
+    Ok(Video { track: Arc::clone(track), crop, rungs })
 }
 
 fn sounds(
@@ -324,6 +348,7 @@ pub(super) fn make_poster(video: &Video, plan: &Plan) -> Result<Vec<u8>> {
     input.rebase(plan.start);
     input.seek(at)?;
     let mut config = filter::Video::default();
+    config.crop = video.crop;
     config.bit_depth = Some(8);
     config.dynamic_range = filter::DynamicRange::Standard;
     let mut stages =

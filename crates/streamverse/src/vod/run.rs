@@ -326,7 +326,8 @@ impl<'a> Build<'a> {
             })
             .collect();
         let options = self.request.decoder.options(self.damage, &video.track);
-        let nodes = rungs::encode(graph, reader, &video.track, &wanted, self.request.segment, &options)?;
+        let nodes =
+            rungs::encode(graph, reader, &video.track, &wanted, self.request.segment, video.crop, &options)?;
         for (todo, encoded) in todo.iter().zip(nodes) {
             if let Some(name) = todo.main {
                 lanes.push(self.lane(name, None, encoded)?);

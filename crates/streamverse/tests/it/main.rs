@@ -9,6 +9,8 @@ mod chunks;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod cost;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod crop;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod damage;
 #[cfg(feature = "ffmpeg")]
 mod encryption;

@@ -403,7 +403,8 @@ pub(crate) fn video_filter(
         PixelFormat::Yuv420p10 => Some(10),
         _ => None,
     };
-    let only_scales = !plan.deinterlace && plan.quarter_turns == 0 && depth == Some(plan.bit_depth);
+    let only_scales =
+        !plan.deinterlace && plan.crop.is_none() && plan.quarter_turns == 0 && depth == Some(plan.bit_depth);
     if let (Some((width, height)), true) = (plan.scale, only_scales) {
         let scaler = sv_ffmpeg::Scaler::new(first, width, height)?;
         return Ok(Box::new(Scaler { scaler, ready: None }));
@@ -417,6 +418,9 @@ fn chain(plan: &filter::Plan) -> String {
     let mut parts: Vec<String> = Vec::new();
     if plan.deinterlace {
         parts.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".into());
+    }
+    if let Some(crop) = plan.crop {
+        parts.push(format!("crop={}:{}:{}:{}", crop.width, crop.height, crop.left, crop.top));
     }
     if let Some((w, h)) = plan.scale {
         parts.push(format!("scale={w}:{h}:flags=bicubic"));

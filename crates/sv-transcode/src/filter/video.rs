@@ -32,10 +32,39 @@ pub enum DynamicRange {
     Standard,
 }
 
+/// A part of a picture, in its samples as they are coded, all numbers even.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Crop {
+    /// Columns that are left out on the left.
+    pub left: u32,
+    /// Rows that are left out at the top.
+    pub top: u32,
+    /// Columns that are kept.
+    pub width: u32,
+    /// Rows that are kept.
+    pub height: u32,
+}
+
+impl Crop {
+    /// Whether it is a part of pictures of this size, with even numbers.
+    #[must_use]
+    pub fn fits(&self, width: u32, height: u32) -> bool {
+        let inside = |from: u32, length: u32, whole: u32| {
+            length > 0 && from.checked_add(length).is_some_and(|end| end <= whole)
+        };
+        [self.left, self.top, self.width, self.height].iter().all(|n| n % 2 == 0)
+            && inside(self.left, self.width, width)
+            && inside(self.top, self.height, height)
+    }
+}
+
 /// What pictures to make. The default only makes them upright, whole, square-sampled and 4:2:0.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Video {
+    /// The part of the coded picture to take; the rest is thrown away before anything but
+    /// deinterlacing.
+    pub crop: Option<Crop>,
     /// Width and height to make, upright; both even. `None` keeps the display size, evened.
     pub size: Option<(u32, u32)>,
     /// 8 or 10 bits a sample; `None` keeps 8, and makes 10 of anything deeper.
@@ -53,6 +82,7 @@ pub struct Video {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) deinterlace: bool,
+    pub(crate) crop: Option<Crop>,
     /// Before turning.
     pub(crate) scale: Option<(u32, u32)>,
     pub(crate) quarter_turns: u8,
@@ -71,6 +101,10 @@ pub fn video(track: &Track, config: &Video) -> Result<Stage, Error> {
     let Some(info) = track.video() else {
         return Err(Error::Invalid(format!("track {} is not video", track.id.0)));
     };
+    if let Some(crop) = config.crop.filter(|crop| !crop.fits(info.width, info.height)) {
+        let (w, h) = (info.width, info.height);
+        return Err(Error::Invalid(format!("{crop:?} is no part of pictures of {w}x{h} with even numbers")));
+    }
     if let Some((w, h)) = config.size
         && (w == 0 || h == 0 || w % 2 != 0 || h % 2 != 0)
     {
@@ -139,7 +173,13 @@ pub(crate) fn even(length: f64) -> u32 {
 
 impl Filter {
     fn plan(&self, first: &VideoFrame) -> Plan {
-        let info = VideoInfo { width: first.width, height: first.height, ..self.info.clone() };
+        // A picture of another size than the one that was measured has its own bars, if any.
+        let crop = self.config.crop.filter(|c| {
+            (self.info.width, self.info.height) == (first.width, first.height)
+                && (c.width, c.height) != (first.width, first.height)
+        });
+        let (width, height) = crop.map_or((first.width, first.height), |c| (c.width, c.height));
+        let info = VideoInfo { width, height, ..self.info.clone() };
         let (w, h) = self.config.size.unwrap_or_else(|| display_size(&info));
         // Turning comes last, on fewer samples, so the scaler's sides are the other way round.
         let target = if info.quarter_turns % 2 == 1 { (h, w) } else { (w, h) };
@@ -148,7 +188,8 @@ impl Filter {
         Plan {
             deinterlace: self.config.deinterlace == Deinterlace::Auto
                 && (info.interlaced || is_interlaced(first)),
-            scale: (target != (first.width, first.height)).then_some(target),
+            crop,
+            scale: (target != (width, height)).then_some(target),
             quarter_turns: info.quarter_turns,
             bit_depth: match self.config.bit_depth {
                 Some(depth) if !self.maps(first) => depth,
@@ -200,7 +241,8 @@ impl Filter {
     fn prepare(&self, first: &VideoFrame) -> Result<Work, Error> {
         let plan = self.plan(first);
         let wanted = if plan.bit_depth == 8 { PixelFormat::Yuv420p8 } else { PixelFormat::Yuv420p10 };
-        let idle = !plan.deinterlace && plan.scale.is_none() && plan.quarter_turns == 0;
+        let idle =
+            !plan.deinterlace && plan.crop.is_none() && plan.scale.is_none() && plan.quarter_turns == 0;
         if idle && first.picture.format() == wanted {
             return Ok(Work::Pass(wanted, first.width, first.height));
         }

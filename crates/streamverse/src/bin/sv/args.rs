@@ -26,7 +26,7 @@ pub(crate) enum Command {
     /// Say what a media file is made of
     Probe(Probe),
     /// Transcode a file into an adaptive stream (HLS and DASH)
-    Vod(Vod),
+    Vod(Box<Vod>),
     /// Say what transcoding a file will cost, by doing a little of it
     Estimate(Estimate),
     /// Find the ladder that a file needs, by encoding samples of it
@@ -157,6 +157,9 @@ pub(crate) struct Encode {
     /// How hard the encoders work
     #[arg(long, default_value = "fast")]
     pub(crate) preset: PresetName,
+    /// What of the picture is shown: all (none), what is left without black bars (auto), or W:H:LEFT:TOP
+    #[arg(long, default_value = "none", value_parser = crop)]
+    pub(crate) crop: streamverse::vod::CropChoice,
     /// What decodes pictures: the CPU, a device if one works (auto), or a device and nothing else
     #[arg(long, default_value = "software")]
     pub(crate) decode: DecodeOn,
@@ -425,6 +428,19 @@ fn rate(text: &str) -> Result<u64, String> {
 
 pub(crate) fn completions(shell: clap_complete::Shell) {
     clap_complete::generate(shell, &mut Args::command(), "sv", &mut std::io::stdout());
+}
+
+fn crop(text: &str) -> Result<streamverse::vod::CropChoice, String> {
+    use streamverse::vod::CropChoice;
+    let numbers: Vec<u32> = text.split(':').map_while(|n| n.parse().ok()).collect();
+    match (text, &numbers[..]) {
+        ("none", _) => Ok(CropChoice::Whole),
+        ("auto", _) => Ok(CropChoice::Bars),
+        (_, &[width, height, left, top]) if text.split(':').count() == 4 => {
+            Ok(CropChoice::To(streamverse::transcode::filter::Crop { left, top, width, height }))
+        }
+        _ => Err("none, auto, or WIDTH:HEIGHT:LEFT:TOP".into()),
+    }
 }
 
 fn lufs(text: &str) -> Result<f64, String> {

@@ -54,6 +54,7 @@ pub(crate) fn encode(request: &mut Request, args: &Encode, budget: &Budget) -> R
     request.codecs = args.codec.iter().map(|c| (*c).into()).collect();
     request.preset = args.preset.into();
     request.decoder = args.decode.into();
+    request.crop = args.crop;
     request.prices = args.prices.as_deref().map(Prices::read).transpose()?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use sv_core::{PixelFormat, Planes, VideoFrame};
 
 use crate::Error;
 use crate::backend::FilterVideo;
-use crate::filter::Plan;
+use crate::filter::{Crop, Plan};
 
 /// Weights add up to this.
 const ONE: i32 = 1 << 14;
@@ -142,7 +142,8 @@ fn turn(plane: Vec<u8>, (w, h): (usize, usize), quarters: u8) -> Vec<u8> {
 }
 
 pub(super) struct Filter {
-    from: (u32, u32),
+    whole: (u32, u32),
+    crop: Option<Crop>,
     /// Before turning.
     to: (u32, u32),
     quarters: u8,
@@ -161,17 +162,29 @@ fn half((w, h): (usize, usize)) -> (usize, usize) {
 
 impl Filter {
     pub(super) fn new(plan: &Plan, first: &VideoFrame) -> Self {
-        let from = (first.width, first.height);
+        let whole = (first.width, first.height);
+        let from = plan.crop.map_or(whole, |crop| (crop.width, crop.height));
         let to = plan.scale.unwrap_or(from);
         let scaler = |from, to| (from != to).then(|| Scaler::new(from, to));
         Self {
-            from,
+            whole,
+            crop: plan.crop,
             to,
             quarters: plan.quarter_turns,
             luma: scaler(size(from), size(to)),
             chroma: scaler(half(size(from)), half(size(to))),
             ready: VecDeque::new(),
         }
+    }
+}
+
+impl Filter {
+    /// What is to be taken of a plane.
+    fn part<'a>(&self, plane: Plane<'a>, index: usize) -> Option<Plane<'a>> {
+        let Some(crop) = self.crop else { return Some(plane) };
+        let share = if index == 0 { 1 } else { 2 };
+        let from = crop.top as usize / share * plane.stride + crop.left as usize / share;
+        Some(Plane { data: plane.data.get(from..)?, stride: plane.stride })
     }
 }
 
@@ -191,7 +204,7 @@ impl FilterVideo for Filter {
     fn push(&mut self, frame: &VideoFrame) -> Result<(), Error> {
         let mut planes = Vec::with_capacity(3);
         for index in 0..3 {
-            let Some(plane) = frame.picture.plane(index) else {
+            let Some(plane) = frame.picture.plane(index).and_then(|plane| self.part(plane, index)) else {
                 return Err(Error::Invalid("the picture's samples can't be read".into()));
             };
             let (scaler, to) = match index {
@@ -220,7 +233,7 @@ impl FilterVideo for Filter {
     }
 
     fn accepts(&self, frame: &VideoFrame) -> bool {
-        (frame.width, frame.height) == self.from && frame.picture.format() == PixelFormat::Yuv420p8
+        (frame.width, frame.height) == self.whole && frame.picture.format() == PixelFormat::Yuv420p8
     }
 }
 
