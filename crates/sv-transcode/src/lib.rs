@@ -28,6 +28,7 @@ mod backend;
 mod capability;
 pub mod cpu;
 pub mod decode;
+mod dolby;
 mod dynamic;
 pub mod encode;
 mod error;
