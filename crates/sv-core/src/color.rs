@@ -79,12 +79,29 @@ pub struct DynamicMetadata {
     /// HDR10+, SMPTE ST 2094-40: a message of ITU-T T.35 from its country code on, which is what
     /// HEVC and AV1 both carry.
     pub hdr10_plus: Option<Bytes>,
+    /// Dolby Vision of profile 8: an RPU in the form of HEVC, a unit of type 62 with its header.
+    pub dolby_vision: Option<Bytes>,
 }
 
 impl DynamicMetadata {
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.hdr10_plus.is_none()
+        self.hdr10_plus.is_none() && self.dolby_vision.is_none()
     }
+}
+
+/// What a track says of its Dolby Vision: `DOVIDecoderConfigurationRecord` of Dolby's specification
+/// "Dolby Vision Streams Within the ISO Base Media File Format", §3.2. Every picture has an RPU, and
+/// there is a base layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DolbyVision {
+    /// Profile: 5, 7, 8 of HEVC, 10 of AV1.
+    pub profile: u8,
+    /// Level: how many samples a second, 1 to 13.
+    pub level: u8,
+    /// Whether there is an enhancement layer.
+    pub enhancement: bool,
+    /// What the base layer is to a player without Dolby Vision: 0 nothing, 1 HDR10, 2 SDR, 4 HLG.
+    pub compatibility: u8,
 }

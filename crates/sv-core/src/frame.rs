@@ -64,7 +64,7 @@ pub struct VideoFrame {
     pub color: ColorInfo,
     /// HDR10 static metadata.
     pub hdr: HdrMetadata,
-    /// Metadata of this picture alone.
+    /// Metadata of this picture alone: HDR10+ and Dolby Vision.
     pub dynamic: DynamicMetadata,
     /// The samples.
     pub picture: Arc<dyn Picture>,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::color::DolbyVision;
 use crate::{ColorInfo, Duration, HdrMetadata, Protection, Ratio, TimeBase};
 
 /// Names a track within one presentation.
@@ -164,6 +165,8 @@ pub struct VideoInfo {
     pub color: ColorInfo,
     /// HDR10 static metadata.
     pub hdr: HdrMetadata,
+    /// Dolby Vision, as far as the container says.
+    pub dolby_vision: Option<DolbyVision>,
     /// Clockwise turns of 90° that a player must apply: 0 to 3.
     pub quarter_turns: u8,
     /// Whether pictures are pairs of fields.
@@ -188,6 +191,7 @@ impl VideoInfo {
             frame_rate: None,
             color: ColorInfo::default(),
             hdr: HdrMetadata::default(),
+            dolby_vision: None,
             quarter_turns: 0,
             interlaced: false,
             bit_depth: 8,

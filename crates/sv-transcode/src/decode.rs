@@ -91,7 +91,8 @@ impl std::fmt::Debug for OnDamage {
 /// packets are an error.
 ///
 /// # Errors
-/// [`Error::Unsupported`], naming the feature to switch on.
+/// [`Error::Unsupported`], naming the feature to switch on. [`Error::Incapable`] for Dolby Vision
+/// whose colours mean nothing to anything else (profile 5), here or with the first packet.
 pub fn open(track: &Track, options: &Options) -> Result<Stage, Error> {
     if track.protection.is_some() {
         return Err(Error::Invalid(format!("track {} is encrypted: decrypt it first", track.id.0)));
@@ -103,7 +104,7 @@ pub fn open(track: &Track, options: &Options) -> Result<Stage, Error> {
         ready: VecDeque::from([]),
         state: State::Fresh,
         durations: VecDeque::new(),
-        metadata: Reader::of(track),
+        metadata: Reader::of(track)?,
         waiting: Waiting::default(),
         packets: 0,
         frames: 0,
@@ -191,8 +192,8 @@ impl Decoder {
             }
         }
         self.last = Some((packet.pts, packet.duration));
-        if let Some(reader) = &self.metadata {
-            self.waiting.put(packet.pts, reader.read(packet));
+        if let Some(reader) = self.metadata {
+            self.waiting.put(packet.pts, reader.read(packet)?);
         }
         let result = self.inner.push(packet);
         self.survive(result)

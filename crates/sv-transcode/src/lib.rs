@@ -30,6 +30,7 @@ mod capability;
 pub mod chunk;
 pub mod cpu;
 pub mod decode;
+mod dolby;
 mod dynamic;
 pub mod encode;
 mod error;

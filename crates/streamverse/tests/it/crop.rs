@@ -42,9 +42,10 @@ fn source(dir: &Path, name: &str, graph: &str, more: &[&str]) -> Option<std::pat
 fn bars_are_found_and_nothing_else_is() {
     let dir = tempfile::tempdir().unwrap();
     let bright = "testsrc2=r=25:d=6";
-    let cases: [(&str, String, &[&str], (usize, usize)); 5] = [
+    let ten: &[&str] = &["-pix_fmt", "yuv420p10le"];
+    let cases = [
         // 640x360 with a letterbox of 640x272.
-        ("letterbox", format!("{bright}:s=640x272,pad=640:360:0:44:black"), &[], (640, 272)),
+        ("letterbox", format!("{bright}:s=640x272,pad=640:360:0:44:black"), &[][..], (640, 272)),
         // A pillarbox with noise in the bars, as an analogue source has it.
         (
             "pillarbox",
@@ -53,12 +54,7 @@ fn bars_are_found_and_nothing_else_is() {
             (480, 360),
         ),
         // Both, off the middle, in ten bits.
-        (
-            "window10",
-            format!("{bright}:s=480x272,pad=640:360:64:30:black"),
-            &["-pix_fmt", "yuv420p10le"],
-            (480, 272),
-        ),
+        ("window10", format!("{bright}:s=480x272,pad=640:360:64:30:black"), ten, (480, 272)),
         // No bars.
         ("none", format!("{bright}:s=640x360"), &[], (640, 360)),
         // A night with one lamp tells nothing: it must not be cut to the lamp.

@@ -1,5 +1,5 @@
-//! HDR metadata as metadata OBUs: HDR10 (5.8.3 and 5.8.4), in our units, and HDR10+ as a message of
-//! ITU-T T.35 (5.8.2).
+//! HDR metadata as metadata OBUs: HDR10 (5.8.3 and 5.8.4), in our units, and messages of ITU-T
+//! T.35 (5.8.2), which HDR10+ and Dolby Vision are.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use sv_core::HdrMetadata;
@@ -7,7 +7,7 @@ use sv_core::color::{ContentLight, MasteringDisplay};
 
 use super::obu::leb128;
 use super::{Obu, obus};
-use crate::{Reader, t35};
+use crate::Reader;
 
 /// Whether a metadata payload is the static metadata of HDR10.
 #[must_use]
@@ -30,15 +30,15 @@ pub fn hdr(units: &[u8]) -> HdrMetadata {
     out
 }
 
-/// The HDR10+ message in a metadata payload, from its country code on.
+/// The message of ITU-T T.35 in a metadata payload, from its country code on.
 #[must_use]
-pub fn hdr10_plus(payload: &[u8]) -> Option<&[u8]> {
+pub fn t35(payload: &[u8]) -> Option<&[u8]> {
     let mut r = Reader::new("the metadata OBU", payload);
     let 4 = leb128(&mut r).ok()? else { return None };
     let rest = r.rest();
     // Behind the message are trailing bits: a one, and zeros to no particular length.
     let end = rest.iter().rposition(|byte| *byte != 0).filter(|at| rest.get(*at) == Some(&0x80))?;
-    rest.get(..end).filter(|message| t35::is_hdr10_plus(message))
+    rest.get(..end)
 }
 
 /// A metadata unit with one message of ITU-T T.35, from its country code on.
@@ -128,12 +128,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hdr10_plus_survives(rest in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        fn messages_survive(rest in proptest::collection::vec(any::<u8>(), 0..2000)) {
             let message = [&[0xB5, 0, 0x3C, 0, 1][..], &rest].concat();
             let unit = build_t35(&message);
             let found = obus(&unit).next().unwrap().unwrap();
             prop_assert_eq!(found.whole, &unit[..]);
-            prop_assert_eq!(hdr10_plus(found.payload).unwrap(), &message[..]);
+            prop_assert_eq!(t35(found.payload).unwrap(), &message[..]);
         }
     }
 

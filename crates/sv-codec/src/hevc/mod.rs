@@ -26,6 +26,9 @@ pub const PREFIX_SEI: u8 = 39;
 /// `nal_unit_type` of SEI behind its picture.
 pub const SUFFIX_SEI: u8 = 40;
 
+/// `nal_unit_type` that Dolby Vision has for its RPU: unspecified by H.265.
+pub const RPU: u8 = 62;
+
 /// The `nal_unit_type` of a unit (7.4.2.2); 63, which is unspecified, of an empty one.
 #[must_use]
 pub fn unit_type(unit: &[u8]) -> u8 {

@@ -98,6 +98,32 @@ fn tracks_say_what_ffprobe_says() {
 }
 
 #[test]
+fn dolby_visions_record_is_read_and_written() {
+    let Some(corpus) = probe::corpus() else { return };
+    // As ffprobe says.
+    for (name, profile, level, compatibility) in [
+        ("shaka/inputs/sparks_dovi_5.mp4", 5, 1, 0),
+        ("shaka/inputs/sparks_dovi_8.mp4", 8, 1, 2),
+        ("shaka/inputs/sparks_dovi_10.mp4", 10, 1, 1),
+        ("exoplayer/mp4/sample_with_color_info.mp4", 8, 4, 4),
+    ] {
+        let open = |source| mp4::Demuxer::open(source, Limits::default()).unwrap();
+        let demuxer = open(Arc::new(FileAt::open(corpus.join(name)).unwrap()));
+        let track = demuxer.tracks().iter().find(|t| t.kind() == TrackKind::Video).unwrap();
+        let said = track.video().unwrap().dolby_vision.unwrap();
+        assert_eq!(
+            (said.profile, said.level, said.compatibility, said.enhancement),
+            (profile, level, compatibility, false)
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("init.mp4");
+        std::fs::write(&path, mp4::init_segment(&[track]).unwrap()).unwrap();
+        let again = open(Arc::new(FileAt::open(&path).unwrap()));
+        assert_eq!(again.tracks()[0].video().unwrap().dolby_vision, Some(said), "{name}");
+    }
+}
+
+#[test]
 fn seeking_lands_on_the_last_sync_sample_before() {
     let Some(corpus) = probe::corpus() else { return };
     for name in [

@@ -13,7 +13,7 @@ use super::hdr::Metadata;
 use super::{Rate, Video};
 use crate::backend::{self, EncodeVideo, Picture};
 use crate::dynamic::Waiting;
-use crate::{Error, Stage};
+use crate::{Error, Stage, dolby};
 
 /// A stage that encodes the pictures of one track into track `id`: the new track with its
 /// configuration, packets in decoding order, and its end. Packets last until the next picture, so
@@ -86,6 +86,7 @@ impl Encoder {
             frame_rate: Some(rate),
             color: frame.color,
             hdr: frame.hdr,
+            dolby_vision: dolby::record(self.config.codec, frame, rate.to_f64()),
             quarter_turns: info.map_or(0, |i| i.quarter_turns),
             interlaced: false,
             bit_depth,

@@ -10,7 +10,7 @@ use sv_core::{
 use super::tone::{Mapper, ToneCurve};
 use crate::backend::{self, FilterVideo};
 use crate::dynamic::Waiting;
-use crate::{Error, Stage};
+use crate::{Error, Stage, dolby};
 
 /// What to do about pictures that are two fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,6 +119,7 @@ pub fn video(track: &Track, config: &Video) -> Result<Stage, Error> {
         config: config.clone(),
         work: Work::Nothing,
         color: ColorInfo::default(),
+        size: (0, 0),
         tone: None,
         waiting: Waiting::default(),
         announced: false,
@@ -143,6 +144,8 @@ struct Filter {
     work: Work,
     /// Of the pictures that `work` and `tone` were made for.
     color: ColorInfo,
+    /// Before turning and scaling, of the same.
+    size: (u32, u32),
     /// What maps the pictures that come out of `work`, at their final size.
     tone: Option<Mapper>,
     /// What belongs to pictures inside of `work`.
@@ -229,6 +232,7 @@ impl Filter {
             self.work = self.prepare(&frame)?;
             self.tone = self.mapper(&frame)?;
             self.color = frame.color;
+            self.size = (frame.width, frame.height);
         }
         self.waiting.put(frame.pts, std::mem::take(&mut frame.dynamic));
         match &mut self.work {
@@ -267,7 +271,12 @@ impl Filter {
     }
 
     fn emit(&mut self, frame: VideoFrame) -> Result<(), Error> {
-        let dynamic = self.waiting.take(frame.pts);
+        let mut dynamic = self.waiting.take(frame.pts);
+        let (size, turns) = ((frame.width, frame.height), self.info.quarter_turns);
+        if size != self.size || turns % 4 != 0 {
+            dynamic.dolby_vision =
+                dynamic.dolby_vision.and_then(|rpu| dolby::fitted(&rpu, self.size, size, turns));
+        }
         let frame = match &self.tone {
             Some(mapper) => mapper.map(&frame)?,
             None => VideoFrame { dynamic, ..frame },

@@ -46,7 +46,7 @@ fn message(picture: u32) -> Bytes {
 }
 
 /// A pattern of PQ, ten bits a sample, with a message for each picture.
-fn source(size: (u32, u32)) -> Vec<Item> {
+pub(crate) fn source(size: (u32, u32)) -> Vec<Item> {
     let pattern = Pattern::new(size.0, size.1, kit::ratio(25, 1));
     let deep = |frame: VideoFrame, number: u32| {
         let plane = |index: usize| {
@@ -78,7 +78,7 @@ fn source(size: (u32, u32)) -> Vec<Item> {
     kit::frames(&pattern, 0, PICTURES).map(item).collect()
 }
 
-fn encoded(codec: Codec, items: Vec<Item>) -> Encoded {
+pub(crate) fn encoded(codec: Codec, items: Vec<Item>) -> Encoded {
     let mut config = encode::Video::new(codec);
     config.effort = encode::Effort::Fast;
     config.grid = encode::Grid::every(std::time::Duration::from_millis(500));
@@ -98,7 +98,7 @@ fn messages(encoded: &Encoded) -> Vec<Bytes> {
             _ => av1::obus(&packet.data)
                 .map(Result::unwrap)
                 .filter(|obu| obu.kind == av1::Obu::METADATA)
-                .filter_map(|obu| av1::metadata::hdr10_plus(obu.payload).map(Bytes::copy_from_slice))
+                .filter_map(|obu| av1::metadata::t35(obu.payload).map(Bytes::copy_from_slice))
                 .collect(),
         }
     };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sv_codec::Reader;
-use sv_core::color::{ContentLight, MasteringDisplay};
+use sv_core::color::{ContentLight, DolbyVision, MasteringDisplay};
 use sv_core::{AudioInfo, Codec, ColorInfo, HdrMetadata, Media, Protection, Ratio, TextInfo, VideoInfo};
 
 use super::atom::{Atom, Kind};
@@ -71,6 +71,7 @@ fn visual(atom: &Atom) -> Result<Option<Entry>> {
     };
     let mut config = None;
     let (mut color, mut aspect, mut hdr, mut bitrate) = (None, None, HdrMetadata::default(), None);
+    let mut dolby = None;
     for child in atom.children(CHILDREN) {
         // Padding behind the last box is common; what was found before it stands.
         let Ok(child) = child else { break };
@@ -80,6 +81,7 @@ fn visual(atom: &Atom) -> Result<Option<Entry>> {
             b"pasp" => aspect = pasp(&child.body),
             b"mdcv" => hdr.mastering = mdcv(&child.body),
             b"clli" => hdr.light = clli(&child.body),
+            b"dvcC" | b"dvvC" => dolby = dolby_vision(&child.body),
             b"btrt" => bitrate = btrt(&child.body),
             _ => {}
         }
@@ -101,6 +103,7 @@ fn visual(atom: &Atom) -> Result<Option<Entry>> {
     video.sample_aspect = aspect.unwrap_or(video.sample_aspect);
     video.hdr.mastering = hdr.mastering.or(video.hdr.mastering);
     video.hdr.light = hdr.light.or(video.hdr.light);
+    video.dolby_vision = dolby;
     Ok(Some(Entry { codec, config, media: Media::Video(video), bitrate, protection }))
 }
 
@@ -133,6 +136,17 @@ fn mdcv(body: &[u8]) -> Option<MasteringDisplay> {
 fn clli(body: &[u8]) -> Option<ContentLight> {
     let mut r = Reader::new("clli", body);
     Some(ContentLight { max_content: r.u16().ok()?, max_average: r.u16().ok()? })
+}
+
+/// `DOVIDecoderConfigurationRecord`; one without RPUs is of no use.
+fn dolby_vision(body: &[u8]) -> Option<DolbyVision> {
+    let mut r = Reader::new("dvcC", body);
+    r.skip(2).ok()?;
+    let (bits, compatibility) = (r.u16().ok()?, r.u8().ok()? >> 4);
+    let [high, _] = bits.to_be_bytes();
+    let level = u8::try_from(bits >> 3 & 0x3F).ok()?;
+    let dolby = DolbyVision { profile: high >> 1, level, enhancement: bits & 2 != 0, compatibility };
+    (bits & 4 != 0).then_some(dolby)
 }
 
 fn btrt(body: &[u8]) -> Option<u64> {

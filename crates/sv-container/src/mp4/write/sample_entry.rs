@@ -1,5 +1,6 @@
 //! Sample entries: how the packets of a track are coded, inside `stsd`.
 
+use sv_core::color::DolbyVision;
 use sv_core::{AudioInfo, Codec, ColorInfo, Media, Protection, Ratio, Scheme, Track, VideoInfo};
 
 use super::boxes::Boxes;
@@ -95,8 +96,23 @@ fn visual(w: &mut Boxes, kind: &[u8; 4], track: &Track, video: &VideoInfo) {
                 w.u16(light.max_average);
             });
         }
+        if let Some(dolby) = video.dolby_vision {
+            dolby_vision(w, dolby);
+        }
         bitrate(w, track);
         protection(w, track);
+    });
+}
+
+/// `DOVIDecoderConfigurationRecord`; the name of its box goes by profile.
+fn dolby_vision(w: &mut Boxes, dolby: DolbyVision) {
+    let name = if dolby.profile > 7 { b"dvvC" } else { b"dvcC" };
+    w.boxed(name, |w| {
+        w.bytes(&[1, 0]); // version
+        let flags = 0b101 | u16::from(dolby.enhancement) << 1; // RPU, enhancement and base layer
+        w.u16(u16::from(dolby.profile & 0x7F) << 9 | u16::from(dolby.level & 0x3F) << 3 | flags);
+        w.u32(u32::from(dolby.compatibility & 0xF) << 28);
+        w.zeros(16);
     });
 }
 
