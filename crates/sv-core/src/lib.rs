@@ -55,7 +55,7 @@ pub use protection::{KeyId, Protection, SampleProtection, Scheme, Subsample};
 pub use read::{FileAt, ReadAt};
 pub use stage::{Sink, Source, Stage};
 pub use time::{Duration, Ratio, TimeBase, Timestamp};
-pub use track::{AudioInfo, Codec, Media, TextInfo, Track, TrackId, TrackKind, VideoInfo};
+pub use track::{AudioInfo, Codec, Media, Spherical, TextInfo, Track, TrackId, TrackKind, VideoInfo};
 
 /// The media payload type, re-exported: a major version of `bytes` is a breaking change of ours.
 pub use bytes::Bytes;

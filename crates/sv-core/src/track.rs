@@ -175,9 +175,22 @@ pub struct VideoInfo {
     pub bit_depth: u8,
     /// Whether there is transparency beside the colours.
     pub alpha: bool,
+    /// How the picture covers directions, where it is one of all around.
+    pub spherical: Option<Spherical>,
     /// How far a container's media timeline runs ahead of the presentation, in ticks, so that no
     /// picture is shown before it is decoded: an edit list takes it back. Packets do not know of it.
     pub reorder: Duration,
+}
+
+/// A picture of all directions (360° video), by Google's
+/// [Spherical Video V2](https://github.com/google/spatial-media/blob/master/docs/spherical-video-v2-rfc.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spherical {
+    /// How two eyes' pictures lie in it, as `st3d` counts: 0 for one eye, 1 for one above the other, 2
+    /// for one beside the other.
+    pub stereo: u8,
+    /// What is in the box `sv3d`: the projection and the pose.
+    pub projection: Bytes,
 }
 
 impl VideoInfo {
@@ -196,6 +209,7 @@ impl VideoInfo {
             interlaced: false,
             bit_depth: 8,
             alpha: false,
+            spherical: None,
             reorder: Duration::ZERO,
         }
     }

@@ -28,6 +28,8 @@ mod serve;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod sound;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod spherical;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod title;
 #[cfg(feature = "ffmpeg")]
 mod vod;

@@ -88,6 +88,7 @@ impl Encoder {
             hdr: frame.hdr,
             dolby_vision: dolby::record(self.config.codec, frame, rate.to_f64()),
             quarter_turns: info.map_or(0, |i| i.quarter_turns),
+            spherical: info.and_then(|i| i.spherical.clone()),
             interlaced: false,
             bit_depth,
             ..VideoInfo::new(frame.width, frame.height)

@@ -299,6 +299,12 @@ impl Filter {
             hdr: if is_hdr(frame) { frame.hdr } else { HdrMetadata::default() },
             quarter_turns: 0,
             interlaced: false,
+            // A part of the picture, or one on its side, covers other directions.
+            spherical: self
+                .info
+                .spherical
+                .clone()
+                .filter(|_| self.config.crop.is_none() && self.info.quarter_turns == 0),
             bit_depth: if frame.picture.format() == PixelFormat::Yuv420p10 { 10 } else { 8 },
             ..VideoInfo::new(frame.width, frame.height)
         };

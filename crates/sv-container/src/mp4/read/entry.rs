@@ -7,6 +7,7 @@ use sv_core::{AudioInfo, Codec, ColorInfo, HdrMetadata, Media, Protection, Ratio
 
 use super::atom::{Atom, Kind};
 use super::crypt;
+use super::spherical;
 use crate::Result;
 
 /// What one sample entry says.
@@ -72,6 +73,7 @@ fn visual(atom: &Atom) -> Result<Option<Entry>> {
     let mut config = None;
     let (mut color, mut aspect, mut hdr, mut bitrate) = (None, None, HdrMetadata::default(), None);
     let mut dolby = None;
+    let (mut stereo, mut projection) = (None, None);
     for child in atom.children(CHILDREN) {
         // Padding behind the last box is common; what was found before it stands.
         let Ok(child) = child else { break };
@@ -83,6 +85,8 @@ fn visual(atom: &Atom) -> Result<Option<Entry>> {
             b"clli" => hdr.light = clli(&child.body),
             b"dvcC" | b"dvvC" => dolby = dolby_vision(&child.body),
             b"btrt" => bitrate = btrt(&child.body),
+            b"st3d" => stereo = Some(child.body),
+            b"sv3d" => projection = Some(child.body),
             _ => {}
         }
     }
@@ -104,6 +108,7 @@ fn visual(atom: &Atom) -> Result<Option<Entry>> {
     video.hdr.mastering = hdr.mastering.or(video.hdr.mastering);
     video.hdr.light = hdr.light.or(video.hdr.light);
     video.dolby_vision = dolby;
+    video.spherical = spherical::v2(stereo.as_ref(), projection.as_ref());
     Ok(Some(Entry { codec, config, media: Media::Video(video), bitrate, protection }))
 }
 

@@ -6,6 +6,7 @@ mod demux;
 mod entry;
 mod layout;
 mod moof;
+mod spherical;
 mod tables;
 mod trak;
 mod window;

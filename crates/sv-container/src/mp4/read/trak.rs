@@ -7,6 +7,7 @@ use sv_core::{Codec, Duration, Limits, Media, Ratio, TimeBase, Timestamp, Track,
 use super::atom::{Atom, Kind};
 use super::crypt::Auxiliary;
 use super::entry::{self, Entry};
+use super::spherical;
 use super::tables::Tables;
 use crate::language;
 use crate::num::{i64_of, u32_of, u64_of};
@@ -101,6 +102,11 @@ pub(super) fn parse(trak: &Atom, movie: TimeBase, limits: &Limits, quicktime: bo
         .map(|entry| {
             let mut media = entry.media;
             finish(&mut media, &header, &tables, base, &edit, entry.codec);
+            if let Media::Video(video) = &mut media
+                && video.spherical.is_none()
+            {
+                video.spherical = spherical::v1(trak);
+            }
             Arc::new(Track {
                 id: TrackId(header.id),
                 codec: entry.codec,

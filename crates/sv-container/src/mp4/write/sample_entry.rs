@@ -99,6 +99,10 @@ fn visual(w: &mut Boxes, kind: &[u8; 4], track: &Track, video: &VideoInfo) {
         if let Some(dolby) = video.dolby_vision {
             dolby_vision(w, dolby);
         }
+        if let Some(spherical) = &video.spherical {
+            w.full(b"st3d", 0, 0, |w| w.u8(spherical.stereo));
+            w.boxed(b"sv3d", |w| w.bytes(&spherical.projection));
+        }
         bitrate(w, track);
         protection(w, track);
     });
