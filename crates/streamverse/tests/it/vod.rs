@@ -213,7 +213,7 @@ fn dolby_vision_is_kept_or_refused() {
 
     let Some(source) = corpus("shaka/inputs/sparks_dovi_5.mp4") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let refused = vod::start(quick(source, &dir.path().join("out"))).and_then(|started| started.1.run());
+    let refused = vod::start(quick(source, dir.path().join("out"))).and_then(|started| started.1.run());
     let reason = refused.err().unwrap().to_string();
     assert!(reason.contains("profile 5"), "{reason}");
 }
