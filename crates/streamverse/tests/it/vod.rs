@@ -200,6 +200,9 @@ fn dolby_vision_is_kept_or_refused() {
     let mut request = quick(source, &output);
     request.codecs = vec![Codec::Hevc];
     let report = vod::start(request).unwrap().1.run().unwrap();
+    let master = std::fs::read_to_string(output.join("master.m3u8")).unwrap();
+    // The codec as shaka-packager names it, and the brand of HDR10.
+    assert!(master.contains("SUPPLEMENTAL-CODECS=\"dvh1.08.01/db1p\""), "{master}");
     for video in report.renditions.iter().filter(|r| r.kind == "video") {
         let file = kit::joined(&output, &video.name);
         let args = ["-v", "error", "-select_streams", "v:0", "-show_streams", file.to_str().unwrap()];
