@@ -28,6 +28,26 @@ pub fn string(track: &Track) -> Option<String> {
     }
 }
 
+/// What else a track is to players of Dolby Vision, such as `dvh1.08.01/db1p`: the value of HLS's
+/// `SUPPLEMENTAL-CODECS` ([RFC 8216bis](https://datatracker.ietf.org/doc/html/draft-pantos-hls-rfc8216bis),
+/// 4.4.6.2), its codec and the brand of its base layer. `None` for tracks that are nothing else.
+#[must_use]
+pub fn supplemental(track: &Track) -> Option<String> {
+    let dolby = track.video()?.dolby_vision?;
+    let entry = match (track.codec, dolby.profile) {
+        (Codec::Hevc, 8) => "dvh1",
+        (Codec::Av1, 10) => "dav1",
+        _ => return None,
+    };
+    let brand = match dolby.compatibility {
+        1 => "db1p",
+        2 => "db2g",
+        4 => "db4h",
+        _ => return None,
+    };
+    Some(format!("{entry}.{:02}.{:02}/{brand}", dolby.profile, dolby.level))
+}
+
 /// `avc1.PPCCLL` (RFC 6381, 3.3).
 fn avc(config: &[u8]) -> Option<String> {
     let [_, profile, constraints, level, ..] = config else {

@@ -54,6 +54,9 @@ pub struct Info {
     pub kind: TrackKind,
     /// RFC 6381, such as `avc1.64001f`.
     pub codec: String,
+    /// HLS's `SUPPLEMENTAL-CODECS`, such as `dvh1.08.01/db1p`.
+    #[serde(default)]
+    pub supplemental: Option<String>,
     /// Ticks per second of its segments.
     pub timescale: u32,
     /// Ticks that its media timeline runs ahead of the presentation, for reordered pictures.
@@ -128,6 +131,7 @@ impl Info {
         Ok(Self {
             kind: track.kind(),
             codec,
+            supplemental: sv_codec::rfc6381::supplemental(track),
             timescale: track.time_base.den(),
             reorder: video.map_or(0, |v| v.reorder.ticks()),
             size: video.map(|v| (v.width, v.height)),

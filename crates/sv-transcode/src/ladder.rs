@@ -29,6 +29,9 @@ pub struct Rung {
     /// How much work to put into it.
     #[serde(default)]
     pub effort: Effort,
+    /// AV1 only: describe film grain of this strength (1 to 50) instead of encoding it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub film_grain: Option<u8>,
 }
 
 /// The renditions of one source, in order of falling quality within each codec.
@@ -124,6 +127,13 @@ impl Rung {
         // Twice a second's worth: what players fetch in one go anyway.
         let cap = Some(Cap { bitrate: self.max_bitrate, buffer: self.max_bitrate.saturating_mul(2) });
         video.effort = self.effort;
+        if let Some(strength) = self.film_grain {
+            if self.codec != Codec::Av1.name() || !(1..=50).contains(&strength) {
+                let message = "film grain is described in AV1 only, at a strength of 1 to 50";
+                return Err(Error::Invalid(format!("rung {}: {message}", self.name)));
+            }
+            video.film_grain = Some(strength);
+        }
         video.rate = match self.crf {
             Some(crf) => Rate::Quality { crf, cap },
             None => Rate::Average { bitrate: self.bitrate, cap },
@@ -341,6 +351,7 @@ fn rung(short: u32, source: &VideoInfo, (w, h): (u32, u32), codec: Codec) -> Run
             _ => 22.0,
         }),
         effort: Effort::default(),
+        film_grain: None,
     }
 }
 

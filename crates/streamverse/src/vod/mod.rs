@@ -71,6 +71,9 @@ pub struct Request {
     /// How loud sound shall be (EBU R 128); `None` leaves it as it is. The source's sound is read once
     /// more, before anything else, to measure it.
     pub loudness: Option<loudness::Target>,
+    /// Describe film grain of this strength (1 to 50) in AV1 rungs instead of encoding it; a ladder from a
+    /// file says it for each rung.
+    pub film_grain: Option<u8>,
     /// What of the source's pictures is shown.
     pub crop: CropChoice,
     /// Take pictures with an alpha channel without it, instead of refusing them.
@@ -107,6 +110,7 @@ impl Request {
             audio_codec: None,
             keep_audio: Vec::new(),
             loudness: None,
+            film_grain: None,
             crop: CropChoice::default(),
             drop_alpha: false,
             decoder: Decoder::default(),

@@ -242,6 +242,7 @@ fn pictures(
     let mut rungs = Vec::new();
     for mut rung in ladder.rungs {
         let codec = rung.codec()?;
+        rung.encode()?;
         if !encode::is_supported(codec) {
             // The encoder's own error says what would switch it on.
             encode::video(&rung.encode()?, track.id)?;
@@ -249,6 +250,7 @@ fn pictures(
         check_encryption(request.encryption.as_ref(), codec)?;
         if !matches!(request.ladder, LadderChoice::File(_) | LadderChoice::Rungs(_)) {
             rung.effort = request.preset;
+            rung.film_grain = request.film_grain.filter(|_| codec == Codec::Av1);
         }
         rungs.push(Picture { name: names.unique(&rung.id()), rung, trick_name: None });
     }

@@ -16,6 +16,8 @@ mod damage;
 mod encryption;
 #[cfg(all(feature = "ffmpeg", feature = "cli", feature = "nats"))]
 mod far;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod grain;
 mod kit;
 #[cfg(feature = "ffmpeg")]
 mod manifests;

@@ -193,6 +193,35 @@ fn hdr_is_kept_where_the_codec_can_and_never_mislabelled() {
 }
 
 #[test]
+fn dolby_vision_is_kept_or_refused() {
+    let Some(source) = corpus("shaka/inputs/sparks_dovi_8.mp4") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out");
+    let mut request = quick(source, &output);
+    request.codecs = vec![Codec::Hevc];
+    let report = vod::start(request).unwrap().1.run().unwrap();
+    let master = std::fs::read_to_string(output.join("master.m3u8")).unwrap();
+    // The codec as shaka-packager names it, and the brand of HDR10.
+    assert!(master.contains("SUPPLEMENTAL-CODECS=\"dvh1.08.01/db1p\""), "{master}");
+    for video in report.renditions.iter().filter(|r| r.kind == "video") {
+        let file = kit::joined(&output, &video.name);
+        let args = ["-v", "error", "-select_streams", "v:0", "-show_streams", file.to_str().unwrap()];
+        let said = kit::run(&tool("ffprobe").unwrap(), &args);
+        assert!(
+            said.contains("dv_profile=8") && said.contains("compatibility_id=1"),
+            "{}: {said}",
+            video.name
+        );
+    }
+
+    let Some(source) = corpus("shaka/inputs/sparks_dovi_5.mp4") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let refused = vod::start(quick(source, dir.path().join("out"))).and_then(|started| started.1.run());
+    let reason = refused.err().unwrap().to_string();
+    assert!(reason.contains("profile 5"), "{reason}");
+}
+
+#[test]
 fn real_files_keep_all_their_pictures() {
     for (name, pictures) in [
         ("clips/big_buck_bunny_720p25_5s.mp4", 132),

@@ -184,6 +184,9 @@ fn key_rate(rendition: &Rendition) -> Bandwidth {
 }
 
 fn picture(out: &mut String, rendition: &Rendition) {
+    if let Some(codec) = &rendition.info.supplemental {
+        let _ = write!(out, ",SUPPLEMENTAL-CODECS=\"{codec}\"");
+    }
     if let Some((width, height)) = rendition.info.size {
         let _ = write!(out, ",RESOLUTION={width}x{height}");
         let range = match rendition.info.range {

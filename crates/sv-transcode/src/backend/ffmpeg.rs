@@ -186,6 +186,9 @@ fn video_options(name: &str, config: &encode::Video, picture: &Picture) -> Vec<(
             set("usage", preset(["realtime", "good", "good", "good"]).into());
             // No key frame of its own between those that are asked for.
             set("keyint_min", NEVER.into());
+            if let Some(strength) = config.film_grain {
+                set("denoise-noise-level", strength.to_string());
+            }
             if let Some(crf) = crf {
                 set("crf", format!("{crf:.0}"));
                 set("b", cap.map_or(0, |c| c.bitrate).to_string());
@@ -265,6 +268,9 @@ fn x265_parameters(config: &encode::Video, picture: &Picture) -> String {
 
 fn svt_parameters(config: &encode::Video, picture: &Picture) -> String {
     let mut p = format!("lp={}:scd=0", config.threads.max(1));
+    if let Some(strength) = config.film_grain {
+        p.push_str(&format!(":film-grain={strength}"));
+    }
     if !starts_over("libsvtav1", config) {
         p.push_str(":enable-force-key-frames=1");
     }

@@ -94,6 +94,9 @@ pub struct Video {
     /// Threads inside the encoder. One is the cheapest for a whole ladder, where rungs run side by
     /// side, and gives the same bytes everywhere.
     pub threads: u32,
+    /// AV1 only: take film grain out and describe it, at this strength (1 to 50), for decoders to put
+    /// grain like it back: noise costs few bits then. `None` encodes grain as it is.
+    pub film_grain: Option<u8>,
     /// Where key frames are.
     pub grid: Grid,
     /// More key frames, so often between two lines of the grid.
@@ -120,6 +123,7 @@ impl Video {
             rate: Rate::Quality { crf, cap: None },
             effort: Effort::default(),
             threads: 1,
+            film_grain: None,
             grid: Grid::every(Duration::from_secs(4)),
             key_interval: None,
             backend: Backend::Auto,

@@ -79,7 +79,7 @@ impl Mapper {
             return None;
         }
         let [luma, blue, red] = [frame.picture.plane(0)?, frame.picture.plane(1)?, frame.picture.plane(2)?];
-        // The last row being there, all are, and what is allocated below is no larger than the input.
+        // The last row being there, and rows apart, what is allocated below is no larger than the input.
         let _ = row(&luma, height.checked_sub(1)?, width)?;
         let (row_bytes, half_bytes) = (width * N, width / 2 * N);
         let mut out =
@@ -114,6 +114,9 @@ impl Mapper {
 
 /// A row's codes, none of which is above 10 bits.
 fn row<'a>(plane: &Plane<'a>, index: usize, width: usize) -> Option<impl Iterator<Item = u16> + use<'a>> {
+    if plane.stride < width * 2 {
+        return None;
+    }
     let row = plane.data.get(index.checked_mul(plane.stride)?..)?.get(..width * 2)?;
     Some(row.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair).min(1023)))
 }

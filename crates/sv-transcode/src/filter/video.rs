@@ -273,7 +273,10 @@ impl Filter {
     fn emit(&mut self, frame: VideoFrame) -> Result<(), Error> {
         let mut dynamic = self.waiting.take(frame.pts);
         let (size, turns) = ((frame.width, frame.height), self.info.quarter_turns);
-        if size != self.size || turns % 4 != 0 {
+        if self.config.crop.is_some() {
+            // They count from the edges of the whole picture.
+            dynamic.dolby_vision = None;
+        } else if size != self.size || turns % 4 != 0 {
             dynamic.dolby_vision =
                 dynamic.dolby_vision.and_then(|rpu| dolby::fitted(&rpu, self.size, size, turns));
         }

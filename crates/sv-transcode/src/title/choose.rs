@@ -259,6 +259,7 @@ fn rung(place: &Place, codec: Codec, effort: Effort, above: &[Rung]) -> Rung {
         max_bitrate: bitrate * 2,
         crf: Some(place.crf),
         effort,
+        film_grain: None,
     }
 }
 

@@ -313,6 +313,13 @@ fn pictures_that_are_not_what_they_say_are_refused() {
     for frame in [cut(0, 0), cut(0, 100), cut(1, 7), cut(2, 0)] {
         assert!(matches!(filtered(frame, &config), Err(Error::Invalid(_))));
     }
+    let mut planes: Vec<_> = (0..3).map(|i| (whole.picture.plane(i).unwrap().data.to_vec(), 0)).collect();
+    planes[1].1 = ROW * BLOCK;
+    let flat = Arc::new(Planes { format: PixelFormat::Yuv420p10, planes });
+    assert!(matches!(
+        filtered(VideoFrame { picture: flat, ..whole.clone() }, &config),
+        Err(Error::Invalid(_))
+    ));
     let constant = ColorInfo { matrix: 10, ..PQ };
     let refused = filtered(picture(&[[300, 400, 600]], constant, HdrMetadata::default()), &config);
     assert!(matches!(refused, Err(Error::Incapable { .. })));

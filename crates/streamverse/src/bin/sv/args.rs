@@ -157,6 +157,9 @@ pub(crate) struct Encode {
     /// How hard the encoders work
     #[arg(long, default_value = "fast")]
     pub(crate) preset: PresetName,
+    /// AV1: describe film grain of this strength instead of encoding it, for players to put it back
+    #[arg(long, value_name = "1-50", value_parser = clap::value_parser!(u8).range(1..=50))]
+    pub(crate) film_grain: Option<u8>,
     /// What of the picture is shown: all (none), what is left without black bars (auto), or W:H:LEFT:TOP
     #[arg(long, default_value = "none", value_parser = crop)]
     pub(crate) crop: streamverse::vod::CropChoice,
