@@ -10,8 +10,10 @@
 
 mod bars;
 mod chunks;
+mod kept;
 mod level;
 mod plan;
+mod publish;
 mod run;
 
 use std::path::PathBuf;

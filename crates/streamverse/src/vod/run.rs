@@ -5,26 +5,24 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sv_core::{ErrorKind, Event, Item, Stage, Timestamp, TrackId};
-use sv_package::{Layout, Rendition as Record, TrickPlay};
+use sv_core::{ErrorKind, Event, Timestamp, TrackId};
+use sv_package::{Layout, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Graph, Node};
 use sv_transcode::{cpu, decode, encode, filter};
 
 use super::plan::{Picture, Plan, Sound, Video};
-use super::{Handle, LadderChoice, Levelled, Rendition, Report, Request};
-use super::{chunks, level};
+use super::{Handle, LadderChoice, Levelled, Report, Request};
+use super::{chunks, kept, level, publish};
 use crate::chunks::Workers;
-use crate::cost::{self, Receipt};
-use crate::damage::{Damage, Ledger};
+use crate::damage::Ledger;
 use crate::finish::{Common, Finish, Shared, resume_point};
 use crate::input::Input;
-use crate::manifests;
 use crate::meter::Meter;
 use crate::package_files::failure;
 use crate::rungs::{self, Span, Wanted};
 use crate::work::{self, Work};
-use crate::{Error, Result, text};
+use crate::{Error, Result};
 
 /// Bytes that wait between two threads: some pictures of 720p, one of 4K and a little more.
 const QUEUE: usize = 2 << 20;
@@ -105,7 +103,7 @@ impl Driver {
         if resumed > 0 {
             meter.tell(Event::Resumed { segments: resumed });
         }
-        let poster = poster(&plan, &work, &meter);
+        let poster = publish::poster(&plan, &work, &meter);
 
         let common = Common {
             segment: request.segment,
@@ -127,8 +125,8 @@ impl Driver {
             Some(workers) => build.in_chunks(workers, &cancel)?,
             None => build.in_one(&cancel).map(|()| Duration::ZERO)?,
         };
-        let made = Made { poster, resumed, begun, far, damage: damage.list(), levels };
-        publish(&request, &plan, work, &meter, made)
+        let made = publish::Made { poster, resumed, begun, far, damage: damage.list(), levels };
+        publish::publish(&request, &plan, work, &meter, made)
     }
 }
 
@@ -353,7 +351,7 @@ impl<'a> Build<'a> {
         for sound in todo {
             let id = sound.track.id;
             let Some(rendition) = &sound.rendition else {
-                let kept = graph.stage("kept sound", reader, Some(id), Kept::default());
+                let kept = graph.stage("kept sound", reader, Some(id), kept::Kept::default());
                 lanes.push(self.lane(&sound.name, None, kept)?);
                 continue;
             };
@@ -389,134 +387,5 @@ impl<'a> Build<'a> {
     /// The end of a rendition.
     pub(super) fn finish(&self, name: &str, trick_play_of: Option<&str>) -> Result<Finish> {
         Finish::new(name, &self.common, trick_play_of, self.work, self.meter.clone())
-    }
-}
-
-/// Sound that is kept as it is: what is over before the presentation begins is left out, because no
-/// part of it can be cut off.
-#[derive(Default)]
-struct Kept {
-    ready: Option<Item>,
-}
-
-impl Stage for Kept {
-    type Error = Error;
-
-    fn push(&mut self, item: Item) -> Result<()> {
-        let early = match &item {
-            Item::Packet(packet) => packet.pts.saturating_add(packet.duration) <= Timestamp::ZERO,
-            _ => false,
-        };
-        self.ready = (!early).then_some(item);
-        Ok(())
-    }
-
-    fn pull(&mut self) -> Result<Option<Item>> {
-        Ok(self.ready.take())
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// A picture of the beginning. A source that gives none is no reason to fail.
-fn poster(plan: &Plan, work: &Shared, meter: &Meter) -> Option<String> {
-    const NAME: &str = "poster.jpg";
-    let video = plan.video.as_ref()?;
-    let made = super::plan::make_poster(video, plan).and_then(|jpeg| {
-        let object = sv_core::Object::whole(NAME, "image/jpeg", jpeg);
-        work.lock().unwrap_or_else(PoisonError::into_inner).put(object)
-    });
-    match made {
-        Ok(()) => Some(NAME.to_owned()),
-        Err(error) => {
-            meter.tell(Event::Warning { message: format!("no poster could be made: {error}") });
-            None
-        }
-    }
-}
-
-/// What a run knows at its end.
-struct Made {
-    poster: Option<String>,
-    resumed: u64,
-    begun: cpu::Spent,
-    far: Duration,
-    damage: Vec<Damage>,
-    levels: Vec<Levelled>,
-}
-
-fn publish(request: &Request, plan: &Plan, work: Shared, meter: &Meter, made: Made) -> Result<Report> {
-    let mut work = Arc::into_inner(work)
-        .and_then(|w| w.into_inner().ok())
-        .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer is still at work"))?;
-    let mut records = work.take(&plan.names());
-    let length = records.iter().map(Record::duration).max().unwrap_or_default();
-    let mut warnings = plan.warnings.clone();
-    warnings.extend(made.damage.iter().map(ToString::to_string));
-    for subtitles in &plan.texts {
-        match subtitles.read(plan) {
-            Ok(vtt) => {
-                let language = subtitles.track.language.clone();
-                records.push(text::store(&mut work, &subtitles.name, language, vtt, length)?);
-            }
-            Err(error) => warnings.push(format!("subtitles {} are left out: {error}", subtitles.name)),
-        }
-    }
-    let wanted =
-        manifests::Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url.clone() };
-    let manifests = manifests::write(&mut work, &records, &wanted)?;
-    let elapsed_ms = meter.elapsed().as_millis() as u64;
-    let mut report = Report {
-        renditions: records.iter().map(describe).collect(),
-        reasons: plan.reasons.clone(),
-        decisions: plan.decisions.clone(),
-        manifests: manifests.clone(),
-        duration_ms: length.as_millis() as u64,
-        poster: made.poster,
-        warnings,
-        resumed_segments: made.resumed,
-        damage: made.damage,
-        loudness: made.levels,
-        elapsed_ms,
-        receipt: None,
-    };
-    let mut spent = cpu::Spent::now().since(made.begun);
-    spent.cpu += made.far;
-    report.receipt = Some(Receipt::new(spent, cost::stored(&report), length, request.prices.as_ref()));
-    for decision in &report.decisions {
-        let name = format!("ladder-{}.svg", decision.codec);
-        work.put(sv_core::Object::whole(name, "image/svg+xml", decision.svg().into_bytes()))?;
-    }
-    let json = serde_json::to_vec_pretty(&report)
-        .map_err(|e| Error::new(ErrorKind::Internal, format!("the report can't be written: {e}")))?;
-    work.put(sv_core::Object::whole("report.json", "application/json", json))?;
-    work.publish()?;
-    for message in &report.warnings {
-        meter.tell(Event::Warning { message: message.clone() });
-    }
-    meter.tell(Event::Finished { manifests, elapsed_ms });
-    Ok(report)
-}
-
-fn describe(record: &Record) -> Rendition {
-    let rate = record.bandwidth();
-    Rendition {
-        name: record.name.clone(),
-        kind: match record.info.kind {
-            sv_core::TrackKind::Video if record.trick_play_of.is_some() => "trick".into(),
-            sv_core::TrackKind::Video => "video".into(),
-            sv_core::TrackKind::Audio => "audio".into(),
-            sv_core::TrackKind::Text => "text".into(),
-        },
-        codec: record.info.codec.clone(),
-        width: record.info.size.map(|s| s.0),
-        height: record.info.size.map(|s| s.1),
-        frame_rate: record.frame_rate(),
-        average_bandwidth: rate.average,
-        bandwidth: rate.peak,
-        language: record.info.language.clone(),
-        bytes: record.bytes(),
     }
 }
