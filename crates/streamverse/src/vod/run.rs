@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sv_core::{ErrorKind, Event, Timestamp, TrackId};
+use sv_core::{ErrorKind, Event, Item, Timestamp, TrackId};
 use sv_package::{Layout, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Graph, Node};
@@ -179,7 +179,25 @@ fn ledger(request: &Request, work: &Shared) -> Result<Ledger> {
 /// One rendition's end, and the node that feeds it.
 struct Lane {
     node: Node,
-    end: Finish,
+    /// `None` when it has ended.
+    end: Option<Finish>,
+}
+
+impl Lane {
+    /// What has not ended by itself, because its source broke off.
+    fn end(self) -> Result<()> {
+        self.end.map_or(Ok(()), Finish::end)
+    }
+}
+
+/// Gives an item to a rendition's end. A rendition is complete as soon as it is over, whatever others
+/// still do.
+fn feed(end: &mut Option<Finish>, item: Item) -> Result<()> {
+    let over = matches!(item, Item::End(_));
+    if let Some(end) = end {
+        end.item(item)?;
+    }
+    if over { end.take().map_or(Ok(()), Finish::end) } else { Ok(()) }
 }
 
 /// A rung to make: its two names as far as they are not finished, and where the first goes on.
@@ -207,10 +225,10 @@ impl<'a> Build<'a> {
         let mut graph = Graph::<Error>::new(QUEUE, cancel);
         self.lanes(true, &mut graph, &mut lanes)?;
         for Lane { node, end } in &mut lanes {
-            graph.sink("writer", *node, None, |item| end.item(item));
+            graph.sink("writer", *node, None, |item| feed(end, item));
         }
         graph.run().map_err(failure)?;
-        lanes.into_iter().try_for_each(|lane| lane.end.end())
+        lanes.into_iter().try_for_each(Lane::end)
     }
 
     /// Pictures in chunks, and sound beside them in one go: an encoder of sound that begins in the
@@ -222,7 +240,7 @@ impl<'a> Build<'a> {
         let mut graph = Graph::<Error>::new(QUEUE, &both);
         self.lanes(false, &mut graph, &mut lanes)?;
         for Lane { node, end } in &mut lanes {
-            graph.sink("writer", *node, None, |item| end.item(item));
+            graph.sink("writer", *node, None, |item| feed(end, item));
         }
         let far = std::thread::scope(|scope| {
             // One that fails cancels everything that shares its `Cancel`.
@@ -245,7 +263,7 @@ impl<'a> Build<'a> {
                 (Ok(far), Ok(())) => Ok(far),
             }
         })?;
-        lanes.into_iter().try_for_each(|lane| lane.end.end())?;
+        lanes.into_iter().try_for_each(Lane::end)?;
         chunks::clear(&self.request.output)?;
         Ok(far)
     }
@@ -381,7 +399,7 @@ impl<'a> Build<'a> {
     }
 
     fn lane(&self, name: &str, trick_play_of: Option<&str>, node: Node) -> Result<Lane> {
-        Ok(Lane { node, end: self.finish(name, trick_play_of)? })
+        Ok(Lane { node, end: Some(self.finish(name, trick_play_of)?) })
     }
 
     /// The end of a rendition.
