@@ -23,19 +23,29 @@ pub struct Loudness {
 pub struct Target {
     /// Of the whole programme, in LUFS.
     pub integrated: f64,
-    /// The highest true peak before coding, in dB relative to full scale.
+    /// The highest true peak, in dB relative to full scale.
     pub true_peak: f64,
 }
 
 impl Target {
-    /// Nothing is raised by more dB than this: that would be its noise.
-    pub const MOST_GAIN: f64 = 20.0;
+    /// Nothing is raised by more dB than this: that would be its noise. (Stereo of a surround track
+    /// may need 26: the mix never clips, so it is soft.)
+    pub const MOST_GAIN: f64 = 30.0;
+
+    /// Coding moves peaks: so far below the wanted true peak, in dB, they are held before it.
+    pub const MARGIN: f64 = 1.0;
 
     /// So many LUFS, with true peaks of at most -1 dBTP: -23 in broadcasting (EBU R 128), -16 or -14
     /// on the web.
     #[must_use]
     pub fn new(integrated: f64) -> Self {
         Self { integrated, true_peak: -1.0 }
+    }
+
+    /// Where true peaks are held before coding, in dB relative to full scale.
+    #[must_use]
+    pub fn ceiling(&self) -> f64 {
+        self.true_peak - Self::MARGIN
     }
 
     /// The gain in dB that brings `measured` there. Silence is left alone, and nothing is raised by

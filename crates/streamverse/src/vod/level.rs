@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 /// Where the limiter has work to do, sound comes out quieter than the gain alone would make it: so
 /// often is the gain corrected, until this near to the target, in LU.
-const CORRECTIONS: u32 = 3;
+const CORRECTIONS: u32 = 4;
 const NEAR: f64 = 0.2;
 
 /// The gain for each rendition. `source` opens the source anew: it's read once, and once more for
@@ -37,7 +37,7 @@ pub(super) fn find(
             Levelled { rendition, measured, gain }
         })
         .collect();
-    let limited = |level: &Levelled| level.measured.true_peak + level.gain > target.true_peak;
+    let limited = |level: &Levelled| level.measured.true_peak + level.gain > target.ceiling();
     if !levels.iter().any(limited) {
         return Ok(levels);
     }
@@ -66,7 +66,7 @@ impl Levelled {
     /// How to filter for it.
     pub(super) fn shape(&self, rendition: &Rendition, target: Target) -> filter::Audio {
         let mut shape = rendition.filter();
-        (shape.gain, shape.ceiling) = (self.gain as f32, Some(target.true_peak as f32));
+        (shape.gain, shape.ceiling) = (self.gain as f32, Some(target.ceiling() as f32));
         shape
     }
 }

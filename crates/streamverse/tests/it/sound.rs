@@ -62,8 +62,7 @@ fn sound_is_as_loud_as_asked_for_and_its_peaks_stay_below() {
             let rendition = level["rendition"].as_str().unwrap();
             let (loud, peak) = loudness(&kit::joined(&output, rendition));
             assert!((loud - wanted).abs() <= 0.5, "{name} {rendition}: {loud} LUFS and not {wanted}");
-            // The ceiling is that of what goes into the coder, which adds a little of its own.
-            assert!(peak <= -0.5, "{name} {rendition}: {peak} dBTP");
+            assert!(peak <= -1.0, "{name} {rendition}: {peak} dBTP");
         }
         // As many samples as without.
         let plain = dir.path().join(format!("{name}.plain"));
@@ -74,6 +73,23 @@ fn sound_is_as_loud_as_asked_for_and_its_peaks_stay_below() {
         };
         let rendition = levelled[0]["rendition"].as_str().unwrap();
         assert_eq!(length(&output, rendition), length(&plain, rendition));
+    }
+}
+
+#[test]
+fn a_soft_film_in_surround_is_as_loud_as_asked_for() {
+    // Its stereo mix needs 26 dB, and then has to be held below the ceiling.
+    let Some(source) = sv_testkit::corpus("clips/big_buck_bunny_720p25_5s.mp4") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    for target in [-23.0, -16.0, -14.0] {
+        let output = dir.path().join(format!("{target}"));
+        let report = vod(source.as_ref(), &output, &["--loudness", &target.to_string()]);
+        for level in report["loudness"].as_array().unwrap() {
+            let rendition = level["rendition"].as_str().unwrap();
+            let (loud, peak) = loudness(&kit::joined(&output, rendition));
+            assert!((loud - target).abs() <= 0.5, "{rendition}: {loud} LUFS and not {target}");
+            assert!(peak <= -1.0, "{rendition}: {peak} dBTP");
+        }
     }
 }
 
