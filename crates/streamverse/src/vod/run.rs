@@ -369,7 +369,7 @@ impl<'a> Build<'a> {
         for sound in todo {
             let id = sound.track.id;
             let Some(rendition) = &sound.rendition else {
-                let kept = graph.stage("kept sound", reader, Some(id), kept::Kept::default());
+                let kept = graph.stage("kept sound", reader, Some(id), kept::Kept::new(&sound.track));
                 lanes.push(self.lane(&sound.name, None, kept)?);
                 continue;
             };

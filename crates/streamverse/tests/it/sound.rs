@@ -157,6 +157,38 @@ fn dolby_digital_is_kept_to_the_byte_in_every_container() {
 }
 
 #[test]
+fn what_is_kept_is_counted_in_samples_and_offered_behind_what_everything_plays() {
+    let dir = tempfile::tempdir().unwrap();
+    // 1536 samples of 44.1 kHz are no whole number of milliseconds, nor of ticks of 90 kHz.
+    for rate in ["44100", "48000"] {
+        for container in ["mp4", "mkv", "ts"] {
+            let name = format!("{rate}.{container}");
+            let sound = format!("sine=f=440:r={rate}:d=6,aformat=channel_layouts=stereo");
+            let pictures = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=6", "-f", "lavfi", "-i", &sound];
+            let coded = ["-c:v", "libx264", "-g", "50", "-pix_fmt", "yuv420p", "-c:a", "ac3"];
+            let Some(source) = kit::make(dir.path(), &name, &[&pictures[..], &coded].concat()) else {
+                return;
+            };
+            let output = dir.path().join(format!("{name}.out"));
+            vod(&source, &output, &["--keep-audio", "ac3"]);
+            let kept = kit::joined(&output, "audio-ac3-2ch");
+            assert_eq!(probe(&kept, "stream=time_base"), format!("1/{rate}"), "{name}");
+            kit::same(&packets(&kept), &packets(&source), &name);
+            let times = probe(&kept, "packet=pts");
+            let times: Vec<i64> =
+                times.lines().filter_map(|l| l.trim_end_matches(',').parse().ok()).collect();
+            assert!(times.len() > 150 && times.windows(2).all(|t| t[1] - t[0] == 1536), "{name}: {times:?}");
+            if container == "mp4" {
+                assert_eq!(times[0], -256, "{name}: as the source's edit list says");
+            }
+            let master = std::fs::read_to_string(output.join("master.m3u8")).unwrap();
+            let first = master.lines().find(|l| l.starts_with("#EXT-X-STREAM-INF")).unwrap();
+            assert!(first.contains("mp4a.40.2"), "{first}");
+        }
+    }
+}
+
+#[test]
 fn sound_comes_as_opus_and_flac_too() {
     let dir = tempfile::tempdir().unwrap();
     let Some(source) =

@@ -92,18 +92,29 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
 }
 
 fn groups<'a>(sounds: impl Iterator<Item = &'a Rendition>) -> Vec<Group<'a>> {
-    let mut groups: BTreeMap<(String, u16), Vec<&Rendition>> = BTreeMap::new();
+    let mut groups: BTreeMap<(u8, String, u16), Vec<&Rendition>> = BTreeMap::new();
     for rendition in sounds {
         let channels = rendition.info.channels.unwrap_or(0);
-        groups.entry((rendition.info.codec.clone(), channels)).or_default().push(rendition);
+        let codec = rendition.info.codec.clone();
+        groups.entry((rarity(&codec), codec, channels)).or_default().push(rendition);
     }
     groups
         .into_iter()
-        .map(|((codec, channels), members)| Group {
+        .map(|((_, codec, channels), members)| Group {
             id: format!("audio-{}-{channels}ch", codec.split('.').next().unwrap_or("sound")),
             members,
         })
         .collect()
+}
+
+/// What every player decodes comes first: a simple one takes the first variant and looks no further.
+fn rarity(codec: &str) -> u8 {
+    match codec.split('.').next() {
+        Some("mp4a") => 0,
+        Some("opus") => 1,
+        Some("fLaC") => 2,
+        _ => 3,
+    }
 }
 
 fn session_keys(renditions: &[Rendition], options: &Options) -> Vec<String> {
