@@ -17,13 +17,22 @@ const LIT: u32 = 24;
 /// Bars that are narrower, all together, than this part of the picture are no reason to change its shape.
 const LEAST: f64 = 0.015;
 
+/// A bar ends at the same place in many pictures, to so many samples, and in this share of them at least.
+/// What is lit in the middle of darkness ends elsewhere each time.
+const EDGE: usize = 2;
+const SHARE: f64 = 0.3;
+/// Fewer pictures tell nothing, and more nothing new.
+const ENOUGH: usize = 3;
+const MOST: usize = 256;
+
 /// Looks at pictures of one film, and remembers what all of them together show.
 #[derive(Clone, Debug, Default)]
 pub struct Detector {
     size: Option<(usize, usize)>,
     /// Left, top, right, bottom of everything that was ever seen lit.
     seen: Option<[usize; 4]>,
-    pictures: u32,
+    /// The same of each picture.
+    pictures: Vec<[usize; 4]>,
 }
 
 impl Detector {
@@ -58,17 +67,26 @@ impl Detector {
                 [seen[0].min(found[0]), seen[1].min(found[1]), seen[2].max(found[2]), seen[3].max(found[3])]
             }
         });
-        self.pictures += 1;
+        if self.pictures.len() < MOST {
+            self.pictures.push(found);
+        }
     }
 
     /// What is left when the bars are taken away; nothing where there are none worth it, or too few
     /// pictures were bright enough to tell.
     #[must_use]
     pub fn crop(&self) -> Option<Crop> {
-        let ((width, height), [left, top, right, bottom]) = (self.size?, self.seen?);
-        if self.pictures < 3 {
+        let ((width, height), seen) = (self.size?, self.seen?);
+        if self.pictures.len() < ENOUGH {
             return None;
         }
+        let agreed = |side: usize, whole: usize| {
+            let edge = seen[side];
+            let same = self.pictures.iter().filter(|own| own[side].abs_diff(edge) <= EDGE).count();
+            let enough = same >= ENOUGH && same as f64 >= self.pictures.len() as f64 * SHARE;
+            if enough { edge } else { whole }
+        };
+        let [left, top, right, bottom] = [agreed(0, 0), agreed(1, 0), agreed(2, width), agreed(3, height)];
         // Outwards to even numbers: a line of bar is better than a line of picture lost.
         let (left, top) = (left & !1, top & !1);
         let (right, bottom) = ((right + 1) & !1, (bottom + 1) & !1);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sv_core::{Frame, Item, Media, Ratio, Source as _, Track};
+use sv_core::{Frame, Item, Media, Ratio, Source as _, TimeBase, Timestamp, Track, VideoFrame};
 use sv_transcode::bars::Detector;
 use sv_transcode::filter::{self, Crop};
 use sv_transcode::{Stage, decode};
@@ -14,6 +14,9 @@ use crate::title::through;
 
 /// Pictures that are looked at: the first behind key frames all over the film.
 const PLACES: u32 = 24;
+
+/// Pictures that are decoded at most to get to a place that has no key frame of its own.
+const MOST: usize = 500;
 
 /// What is left of the pictures without bars.
 pub(super) fn find(input: &Input, track: &Arc<Track>) -> Result<Option<Crop>> {
@@ -26,16 +29,24 @@ pub(super) fn find(input: &Input, track: &Arc<Track>) -> Result<Option<Crop>> {
     config.deinterlace = filter::Deinterlace::Never;
     let mut detector = Detector::default();
     let length = input.duration.unwrap_or_default();
+    let mut scout = input.again()?;
+    scout.select(&[track.id]);
+    let start = scout.find_start()?;
+    // No picture is looked at twice, however far key frames lie apart.
+    let mut last: Option<Timestamp> = None;
     for place in 0..PLACES {
         let mut input = input.again()?;
         input.select(&[track.id]);
+        input.rebase(start);
         let at = length.mul_f64((f64::from(place) + 0.5) / f64::from(PLACES));
         if at > Duration::ZERO {
             input.seek(at)?;
         }
         let mut stages: [Stage; 2] =
             [decode::open(track, &decode::Options::default())?, filter::video(&shown, &config)?];
-        if let Some(frame) = first_picture(&mut input, &mut stages)? {
+        let wanted = Place { last, at: at.as_secs_f64(), base: track.time_base };
+        if let Some(frame) = picture(&mut input, &mut stages, &wanted)? {
+            last = last.max(Some(frame.pts));
             detector.look(&frame);
         }
         if length.is_zero() {
@@ -45,7 +56,15 @@ pub(super) fn find(input: &Input, track: &Arc<Track>) -> Result<Option<Crop>> {
     Ok(detector.crop().filter(|crop| track.video().is_some_and(|v| crop.fits(v.width, v.height))))
 }
 
-fn first_picture(input: &mut Input, stages: &mut [Stage]) -> Result<Option<sv_core::VideoFrame>> {
+/// Which picture to look at: the first one behind the last, or else the one at its moment, in seconds.
+struct Place {
+    last: Option<Timestamp>,
+    at: f64,
+    base: TimeBase,
+}
+
+fn picture(input: &mut Input, stages: &mut [Stage], place: &Place) -> Result<Option<VideoFrame>> {
+    let mut passed = 0;
     loop {
         // A place that can't be read is told of when the film is encoded.
         let Ok(item) = input.next_item() else { return Ok(None) };
@@ -55,11 +74,14 @@ fn first_picture(input: &mut Input, stages: &mut [Stage]) -> Result<Option<sv_co
             items = through(stage, items, ended)?;
         }
         for item in items {
-            if let Item::Frame(_, Frame::Video(frame)) = item {
+            let Item::Frame(_, Frame::Video(frame)) = item else { continue };
+            let new = place.last.is_none_or(|last| frame.pts > last);
+            if new && (passed == 0 || frame.pts.to_seconds(place.base) >= place.at) {
                 return Ok(Some(frame));
             }
+            passed += 1;
         }
-        if ended {
+        if ended || passed > MOST {
             return Ok(None);
         }
     }

@@ -80,6 +80,33 @@ fn bars_are_found_and_nothing_else_is() {
 }
 
 #[test]
+fn a_beginning_with_bars_says_nothing_of_the_rest() {
+    // A second with bars and then none: in one group of pictures, and in a stream whose clock began long
+    // ago. A lamp that moves through the dark is no picture with bars either.
+    let dir = tempfile::tempdir().unwrap();
+    let Some(ffmpeg) = sv_testkit::tool("ffmpeg") else { return };
+    let join = "testsrc2=s=400x240:r=25:d=1,pad=640:360:120:60:black[a];testsrc2=s=640x360:r=25:d=11[b];[a][b]concat=n=2";
+    let lamp = "color=black:s=640x360:r=25:d=12,drawbox=x=0:y=0:w=1:h=1[a];testsrc2=s=400x240:r=25:d=12[b];\
+                [a][b]overlay=x='20*t':y='60+5*t'";
+    let one = ["-g", "1000", "-keyint_min", "1000", "-sc_threshold", "0"];
+    let late = ["-g", "25", "-output_ts_offset", "36000"];
+    for (name, graph, more) in
+        [("one.mp4", join, &one[..]), ("late.ts", join, &late), ("lamp.mp4", lamp, &["-g", "25"])]
+    {
+        let source = dir.path().join(name);
+        let mut args = vec!["-v", "error", "-y", "-filter_complex", graph, "-c:v", "libx264"];
+        args.extend(["-preset", "veryfast", "-pix_fmt", "yuv420p"]);
+        args.extend(more);
+        args.push(source.to_str().unwrap());
+        kit::run(&ffmpeg, &args);
+        let output = dir.path().join(format!("{name}.out"));
+        let names = vod(&source, &output, &["--crop", "auto"]);
+        let (w, h, _) = shape(&output, &names[0]);
+        assert_eq!((w, h), (640, 360), "{name}");
+    }
+}
+
+#[test]
 fn a_part_that_was_asked_for_is_shown_in_every_rung_and_chunk() {
     let dir = tempfile::tempdir().unwrap();
     let Some(source) = source(dir.path(), "whole.mp4", "testsrc2=s=640x360:r=25:d=12", &[]) else { return };
