@@ -39,6 +39,7 @@ pub mod object;
 pub mod packet;
 pub mod protection;
 pub mod read;
+pub mod spherical;
 pub mod stage;
 pub mod time;
 pub mod track;
@@ -53,9 +54,10 @@ pub use object::{Object, Write};
 pub use packet::Packet;
 pub use protection::{KeyId, Protection, SampleProtection, Scheme, Subsample};
 pub use read::{FileAt, ReadAt};
+pub use spherical::Spherical;
 pub use stage::{Sink, Source, Stage};
 pub use time::{Duration, Ratio, TimeBase, Timestamp};
-pub use track::{AudioInfo, Codec, Media, Spherical, TextInfo, Track, TrackId, TrackKind, VideoInfo};
+pub use track::{AudioInfo, Codec, Media, TextInfo, Track, TrackId, TrackKind, VideoInfo};
 
 /// The media payload type, re-exported: a major version of `bytes` is a breaking change of ours.
 pub use bytes::Bytes;

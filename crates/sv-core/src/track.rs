@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::color::DolbyVision;
-use crate::{ColorInfo, Duration, HdrMetadata, Protection, Ratio, TimeBase};
+use crate::{ColorInfo, Duration, HdrMetadata, Protection, Ratio, Spherical, TimeBase};
 
 /// Names a track within one presentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -180,17 +180,6 @@ pub struct VideoInfo {
     /// How far a container's media timeline runs ahead of the presentation, in ticks, so that no
     /// picture is shown before it is decoded: an edit list takes it back. Packets do not know of it.
     pub reorder: Duration,
-}
-
-/// A picture of all directions (360° video), by Google's
-/// [Spherical Video V2](https://github.com/google/spatial-media/blob/master/docs/spherical-video-v2-rfc.md).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spherical {
-    /// How two eyes' pictures lie in it, as `st3d` counts: 0 for one eye, 1 for one above the other, 2
-    /// for one beside the other.
-    pub stereo: u8,
-    /// What is in the box `sv3d`: the projection and the pose.
-    pub projection: Bytes,
 }
 
 impl VideoInfo {

@@ -22,6 +22,7 @@ mod log;
 mod memory;
 pub mod probe;
 mod scale;
+mod spherical;
 mod track;
 
 pub use decode::Decoder;

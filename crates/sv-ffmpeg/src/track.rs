@@ -11,6 +11,7 @@ use sv_core::{
 
 use crate::form::{Form, Sampling, aac, av1, nal, small};
 use crate::frame::{color_of, light_of, mastering_of, raw};
+use crate::spherical;
 
 /// Marks the configuration of a codec that only this crate knows; what follows is [`Private`] and
 /// then FFmpeg's own extradata.
@@ -364,6 +365,10 @@ unsafe fn video(context: *mut ff::AVFormatContext, stream: *mut ff::AVStream) ->
         let mastering = mastering_of(data, size);
         let (data, size) = side_data(stream, Kind::AV_PKT_DATA_CONTENT_LIGHT_LEVEL);
         info.hdr = HdrMetadata { mastering, light: light_of(data, size) };
+        info.spherical = spherical::of(
+            side_data(stream, Kind::AV_PKT_DATA_SPHERICAL),
+            side_data(stream, Kind::AV_PKT_DATA_STEREO3D),
+        );
     }
     Some(info)
 }

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use sv_core::Spherical;
+use sv_core::spherical::{Bounds, Pose};
 
 use super::atom::Atom;
 
@@ -21,7 +22,7 @@ pub(super) fn v2(stereo: Option<&Bytes>, projection: Option<&Bytes>) -> Option<S
     Some(Spherical { stereo, projection: projection.clone() })
 }
 
-/// What the XML of a track says, if it is an equirectangular picture of everything.
+/// What the XML of a track says, if it is an equirectangular picture of everything or of a part.
 pub(super) fn v1(trak: &Atom) -> Option<Spherical> {
     let xml = trak.children(0).map_while(Result::ok).find_map(|child| {
         let text =
@@ -32,10 +33,7 @@ pub(super) fn v1(trak: &Atom) -> Option<Spherical> {
         let (_, rest) = xml.split_once(&format!("<GSpherical:{tag}>"))?;
         Some(rest.split_once('<')?.0.trim().to_ascii_lowercase())
     };
-    // A cropped panorama has bounds that would have to be worked out: better none than wrong ones.
-    if value("Spherical")? != "true"
-        || value("ProjectionType").is_some_and(|kind| kind != "equirectangular")
-        || value("CroppedAreaLeftPixels").is_some()
+    if value("Spherical")? != "true" || value("ProjectionType").is_some_and(|kind| kind != "equirectangular")
     {
         return None;
     }
@@ -44,11 +42,37 @@ pub(super) fn v1(trak: &Atom) -> Option<Spherical> {
         Some("left-right") => 2,
         _ => 0,
     };
-    // svhd with an empty name; proj with a pose of zero and bounds of zero.
-    let mut projection = b"\0\0\0\x0dsvhd\0\0\0\0\0".to_vec();
-    projection.extend(b"\0\0\0\x3cproj\0\0\0\x18prhd");
-    projection.extend([0; 16]);
-    projection.extend(b"\0\0\0\x1cequi");
-    projection.extend([0; 20]);
-    Some(Spherical { stereo, projection: projection.into() })
+    let number = |tag: &str| value(tag)?.parse::<u32>().ok();
+    let bounds = match value("CroppedAreaLeftPixels") {
+        Some(_) => {
+            let along = |side: &str, before: &str| {
+                missing(
+                    number(&format!("FullPano{side}Pixels"))?,
+                    number(&format!("CroppedArea{before}Pixels"))?,
+                    number(&format!("CroppedAreaImage{side}Pixels"))?,
+                )
+            };
+            let ((left, right), (top, bottom)) = (along("Width", "Left")?, along("Height", "Top")?);
+            Bounds { top, bottom, left, right }
+        }
+        None => Bounds::default(),
+    };
+    let degrees = |tag: &str, most: i32| {
+        let degrees = value(tag).and_then(|text| text.parse::<i32>().ok()).unwrap_or(0);
+        degrees.clamp(most.saturating_neg(), most).saturating_mul(1 << 16)
+    };
+    let pose = Pose {
+        yaw: degrees("InitialViewHeadingDegrees", 180),
+        pitch: degrees("InitialViewPitchDegrees", 90),
+        roll: degrees("InitialViewRollDegrees", 180),
+    };
+    Some(Spherical::equirectangular(stereo, pose, bounds))
+}
+
+/// What lies before and behind a part along one side of the whole, in 0.32 fixed point; none where the
+/// part does not fit.
+fn missing(whole: u32, before: u32, part: u32) -> Option<(u32, u32)> {
+    let behind = whole.checked_sub(before)?.checked_sub(part)?;
+    let share = |n: u32| u32::try_from(u64::from(n).checked_shl(32)?.checked_div(u64::from(whole))?).ok();
+    Some((share(before)?, share(behind)?))
 }
