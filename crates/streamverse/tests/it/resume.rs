@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use crate::kit;
 
 /// Starts `sv vod` and waits until it has stored `segments` segments.
-fn interrupted(source: &Path, output: &Path, segments: usize, more: &[&str]) -> Child {
+pub(crate) fn interrupted(source: &Path, output: &Path, segments: usize, more: &[&str]) -> Child {
     let mut child = kit::sv()
         .args(["vod", "--json", "--segment", "1s", "--preset", "balanced", "--out"])
         .arg(output)

@@ -188,6 +188,47 @@ fn what_is_kept_is_counted_in_samples_and_offered_behind_what_everything_plays()
     }
 }
 
+/// A film of 20 seconds with E-AC-3 in 5.1.
+fn film(dir: &Path) -> Option<PathBuf> {
+    let sound = "sine=f=440:r=48000:d=20,pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0";
+    let pictures = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=20", "-f", "lavfi", "-i", sound];
+    let coded = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "eac3"];
+    kit::make(dir, "film.mkv", &[&pictures[..], &coded].concat())
+}
+
+#[test]
+fn a_killed_run_goes_on_with_what_it_keeps() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = film(dir.path()) else { return };
+    let output = dir.path().join("out");
+    let mut child = crate::resume::interrupted(&source, &output, 12, &["--keep-audio", "eac3"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let args = ["vod", "--segment", "1s", "--preset", "balanced", "--keep-audio", "eac3", "--out"];
+    let run = kit::sv().args(args).arg(&output).arg(&source).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("segments are kept"), "{said}");
+    kit::same(&packets(&kit::joined(&output, "audio-eac3-6ch")), &packets(&source), "resumed");
+}
+
+#[test]
+fn what_is_kept_is_encrypted_like_everything_else() {
+    const KEY: &str = "32333435363738393021323334353637";
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = film(dir.path()) else { return };
+    let (output, keys) = (dir.path().join("out"), dir.path().join("keys"));
+    std::fs::write(&keys, format!("31323334353637383930313233343536:{KEY}")).unwrap();
+    let keys = keys.to_str().unwrap();
+    let more = ["--single-file", "--keep-audio", "eac3", "--encrypt", "cbcs", "--keys", keys];
+    vod(&source, &output, &more);
+    let kept = output.join("audio-eac3-6ch.mp4");
+    assert!(packets(&kept)[1] != packets(&source)[1]);
+    let clear = dir.path().join("clear.mp4");
+    let args = ["-v", "error", "-decryption_key", KEY, "-i", kept.to_str().unwrap(), "-c", "copy"];
+    kit::run(&tool("ffmpeg").unwrap(), &[&args[..], &[clear.to_str().unwrap()]].concat());
+    kit::same(&packets(&clear), &packets(&source), "decrypted");
+}
+
 #[test]
 fn sound_comes_as_opus_and_flac_too() {
     let dir = tempfile::tempdir().unwrap();
