@@ -72,6 +72,11 @@ bench-workers: setup-test ## a thousand workers that only wait: how much of thei
 	cargo build --release --locked -p sv-pipeline --features nats --example stub_workers
 	benches/peers/workers.sh
 
+SOURCE ?= $(STREAMVERSE_CORPUS)/clips/big_buck_bunny_trailer_720p24.mp4
+.PHONY: bench-live
+bench-live: setup-run ## how late a live ladder gets beside three films (SOURCE: an MP4)
+	cargo run --release --locked -p streamverse --features ffmpeg --example live_share -- '$(SOURCE)' 20 3
+
 .PHONY: bench-peers
 bench-peers: build ## our programs beside FFmpeg and shaka-packager; prints ratios
 	benches/peers/run.sh

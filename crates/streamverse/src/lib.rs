@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chunks;
+pub mod compare;
 pub mod cost;
 mod damage;
 mod doctor;

@@ -34,7 +34,7 @@ const PICTURES: (f64, f64) = (24.0, 160.0);
 /// Pictures of one sample at most: about a second. There are two samples at least.
 const SAMPLE: f64 = 24.0;
 /// Larger pictures are judged at this short side, which is what VMAF's model is for.
-const JUDGED: u32 = 1080;
+pub(crate) const JUDGED: u32 = 1080;
 
 /// What to find a ladder for.
 #[derive(Clone, Debug)]
@@ -140,7 +140,7 @@ pub(crate) fn decide(
 }
 
 /// A size with a short side of `short` at most.
-fn fit((w, h): (u32, u32), short: u32) -> (u32, u32) {
+pub(crate) fn fit((w, h): (u32, u32), short: u32) -> (u32, u32) {
     if w.min(h) <= short {
         return (w, h);
     }

@@ -10,6 +10,7 @@ use sv_core::{Item, Source, Stage, TrackId};
 
 use crate::Cancel;
 use crate::channel::{Receiver, Sender, Stopped, channel};
+use crate::share::{Class, Share};
 
 /// Names a node that gives items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +77,23 @@ pub struct Graph<'a, E> {
     nodes: Vec<(String, Work<'a, E>, Outlets)>,
     capacity: usize,
     cancel: Cancel,
+    share: Share,
 }
 
 impl<'a, E: Send + 'a> Graph<'a, E> {
     /// An empty graph, whose queues hold `capacity` bytes each (or one item that is larger).
     #[must_use]
     pub fn new(capacity: usize, cancel: &Cancel) -> Self {
-        Self { nodes: Vec::new(), capacity, cancel: cancel.clone() }
+        Self { nodes: Vec::new(), capacity, cancel: cancel.clone(), share: Share::default() }
+    }
+
+    /// How urgent this graph's work is, and with what it shares the machine; the default is the normal
+    /// class of the whole process's [`Shares`](crate::share::Shares). It counts for stages that are added
+    /// later.
+    #[must_use]
+    pub fn share(mut self, share: &Share) -> Self {
+        self.share = share.clone();
+        self
     }
 
     fn add(&mut self, name: impl Into<String>, work: Work<'a, E>) -> Node {
@@ -128,18 +139,20 @@ impl<'a, E: Send + 'a> Graph<'a, E> {
         E: From<S::Error>,
     {
         let inlet = self.inlet(from, only);
+        let mut seat = self.share.seat();
         self.add(
             name,
             Box::new(move |out| {
                 let fail = |e: S::Error| Halt::Failed(e.into());
+                // Waiting for a queue is no step: only the work itself takes up a place.
                 while let Some(item) = inlet.receive()? {
-                    stage.push(item).map_err(fail)?;
-                    while let Some(item) = stage.pull().map_err(fail)? {
+                    seat.step(|| stage.push(item)).map_err(fail)?;
+                    while let Some(item) = seat.step(|| stage.pull()).map_err(fail)? {
                         out.send(item)?;
                     }
                 }
-                stage.finish().map_err(fail)?;
-                while let Some(item) = stage.pull().map_err(fail)? {
+                seat.step(|| stage.finish()).map_err(fail)?;
+                while let Some(item) = seat.step(|| stage.pull()).map_err(fail)? {
                     out.send(item)?;
                 }
                 Ok(())
@@ -175,6 +188,7 @@ impl<'a, E: Send + 'a> Graph<'a, E> {
     /// The first node's failure, or that the run was cancelled.
     pub fn run(self) -> Result<(), Failure<E>> {
         let (failures, first) = mpsc::channel();
+        let _live = (self.share.class == Class::Live).then(|| self.share.shares.live());
         std::thread::scope(|scope| {
             for (name, work, mut outlets) in self.nodes {
                 let thread = std::thread::Builder::new().name(name.clone());

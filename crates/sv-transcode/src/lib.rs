@@ -39,6 +39,7 @@ pub mod ladder;
 pub mod loudness;
 pub mod metric;
 pub mod poster;
+mod rgb;
 pub mod title;
 
 pub use backend::Backend;

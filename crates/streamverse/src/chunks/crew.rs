@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use sv_core::ErrorKind;
 use sv_pipeline::Cancel;
 use sv_pipeline::queue::{Claim, Error as QueueError, Failed, Lease, NewJob, Options, Queue};
+use sv_pipeline::share::Share;
 
 use super::{Roster, Store, Unit, Workers};
 use crate::{Error, Result};
@@ -24,6 +25,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) units: &'a [Unit],
     pub(crate) store: &'a Store,
     pub(crate) cancel: &'a Cancel,
+    /// What workers of this process may take of the machine.
+    pub(crate) share: &'a Share,
     /// Hears how much more of a rendition is done.
     pub(crate) watch: &'a (dyn Fn(&str, Duration) + Sync),
     pub(crate) roster: &'a Roster,
@@ -178,7 +181,7 @@ impl<'a> Crew<'a> {
             }
         };
         self.begun();
-        match unit.run(self.plan.store, stop, &watch) {
+        match unit.run(self.plan.store, self.plan.share, stop, &watch) {
             Ok(()) => self.done(&claim.lease),
             Err(_) if stop.is_cancelled() => {
                 let _ = self.queue.give_back(&claim.lease, SystemTime::now());

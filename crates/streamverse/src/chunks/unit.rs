@@ -10,6 +10,7 @@ use sv_core::{ErrorKind, Item, Stage as _, TimeBase, Timestamp, Track, TrackId};
 use sv_package::Segmenter;
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::Graph;
+use sv_pipeline::share::Share;
 use sv_transcode::Rung;
 use sv_transcode::filter::Crop;
 
@@ -80,13 +81,19 @@ impl Unit {
         self.rungs.iter().all(|(name, _)| store.has(&self.name(name)))
     }
 
-    /// Encodes the chunk into the store. `watch` hears for each rendition how much more of it is
+    /// Encodes the chunk into the store, with a share of this machine. `watch` hears for each rendition how much more of it is
     /// done, from the threads that do it.
     ///
     /// # Errors
     /// When the source can't be read or is another one, nothing here encodes the codec, the store
     /// can't be written, or the work is cancelled. Nothing is left in the store then.
-    pub fn run(&self, store: &Store, cancel: &Cancel, watch: &(dyn Fn(&str, Duration) + Sync)) -> Result<()> {
+    pub fn run(
+        &self,
+        store: &Store,
+        share: &Share,
+        cancel: &Cancel,
+        watch: &(dyn Fn(&str, Duration) + Sync),
+    ) -> Result<()> {
         let mut input = Input::open(&self.source, Prefer::Backend)?;
         let bytes = std::fs::metadata(&self.source)?.len();
         let track = input.tracks.iter().find(|t| t.id == TrackId(self.track)).cloned();
@@ -110,7 +117,7 @@ impl Unit {
         let kept = Span { from: Some(moment(self.from)), until: self.until.map(moment) };
 
         let mut parts = Vec::new();
-        let mut graph = Graph::<Error>::new(QUEUE, &cancel.part());
+        let mut graph = Graph::<Error>::new(QUEUE, &cancel.part()).share(share);
         let reader = graph.source("reader", input);
         let wanted: Vec<_> = self.rungs.iter().map(|(name, rung)| Wanted { name, rung, span }).collect();
         let options = self.decoder.options(&damage, &track);

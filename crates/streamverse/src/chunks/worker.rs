@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use sv_core::ErrorKind;
 use sv_pipeline::Cancel;
 use sv_pipeline::nats::{self, Outcome, Task};
+use sv_pipeline::share::Share;
 use sv_transcode::cpu;
 
 use super::{Store, Unit};
@@ -34,6 +35,8 @@ pub struct Worker {
     pub slots: usize,
     /// Sources and outputs elsewhere than below this folder are refused: tasks come over a network.
     pub root: PathBuf,
+    /// What it may take of its machine.
+    pub share: Share,
 }
 
 /// Those who make the same bytes: this version of ours, this version of FFmpeg, this kind of machine.
@@ -54,7 +57,7 @@ impl Worker {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = host.trim();
         let name = format!("{}-{}", if host.is_empty() { "worker" } else { host }, std::process::id());
-        Self { nats, name, slots: 1, root: root.into() }
+        Self { nats, name, slots: 1, root: root.into(), share: Share::default() }
     }
 
     /// Takes chunks and encodes them until cancelled.
@@ -68,8 +71,9 @@ impl Worker {
         nats.group = group();
         // What this process has used since somebody last told; tasks side by side share it.
         let told = Mutex::new(cpu::spent());
+        let share = self.share.clone();
         let run = move |task: &Task, cancel: &Cancel, progress: &Mutex<Value>| match one(
-            &root, task, cancel, progress,
+            &root, &share, task, cancel, progress,
         ) {
             Ok(()) => {
                 let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -91,7 +95,7 @@ pub(super) fn away(error: nats::Error) -> Error {
     Error::wrap(ErrorKind::Unavailable, error)
 }
 
-fn one(root: &Path, task: &Task, cancel: &Cancel, progress: &Mutex<Value>) -> Result<()> {
+fn one(root: &Path, share: &Share, task: &Task, cancel: &Cancel, progress: &Mutex<Value>) -> Result<()> {
     /// A run that was given up has removed its folder: looked at this often.
     const LOOK: Duration = Duration::from_secs(2);
     let order: Order = serde_json::from_value(task.payload.clone())
@@ -118,7 +122,7 @@ fn one(root: &Path, task: &Task, cancel: &Cancel, progress: &Mutex<Value>) -> Re
         }
         *progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Value::Object(state.0.clone());
     };
-    order.unit.run(&store, &part, &watch)?;
+    order.unit.run(&store, share, &part, &watch)?;
     tracing::info!(chunk = order.unit.number, seconds = begun.elapsed().as_secs_f64(), "has encoded a chunk");
     Ok(())
 }

@@ -85,6 +85,7 @@ pub(super) fn run(
         units: &units,
         store: &store,
         cancel,
+        share: &build.request.share,
         watch: &watch,
         roster: &build.request.roster,
     })?;

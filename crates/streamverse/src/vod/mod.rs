@@ -24,6 +24,7 @@ pub use sv_transcode::encode::Effort as Preset;
 
 use serde::{Deserialize, Serialize};
 use sv_core::{Codec, KeyId, Scheme};
+use sv_pipeline::share::Share;
 use sv_transcode::filter::Crop;
 use sv_transcode::{decode, loudness};
 
@@ -84,6 +85,8 @@ pub struct Request {
     pub decoder: Decoder,
     /// Fail at the first damage in the source, instead of keeping what is good and telling what isn't.
     pub strict: bool,
+    /// What it may take of the machine: work that isn't live yields to what is.
+    pub share: Share,
     /// Where the workers are shown.
     pub roster: Roster,
     /// Only a part of the source, for estimates.
@@ -117,6 +120,7 @@ impl Request {
             drop_alpha: false,
             decoder: Decoder::default(),
             strict: false,
+            share: Share::default(),
             roster: Roster::default(),
             window: None,
         }

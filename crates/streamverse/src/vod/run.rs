@@ -222,7 +222,7 @@ impl<'a> Build<'a> {
     /// Pictures and sound: one graph that reads the source from end to end.
     fn in_one(&self, cancel: &Cancel) -> Result<()> {
         let mut lanes = Vec::new();
-        let mut graph = Graph::<Error>::new(QUEUE, cancel);
+        let mut graph = Graph::<Error>::new(QUEUE, cancel).share(&self.request.share);
         self.lanes(true, &mut graph, &mut lanes)?;
         for Lane { node, end } in &mut lanes {
             graph.sink("writer", *node, None, |item| feed(end, item));
@@ -237,7 +237,7 @@ impl<'a> Build<'a> {
         let todo = self.plan.video.as_ref().map(|video| self.pictures_to_make(video)).unwrap_or_default();
         let both = cancel.part();
         let mut lanes = Vec::new();
-        let mut graph = Graph::<Error>::new(QUEUE, &both);
+        let mut graph = Graph::<Error>::new(QUEUE, &both).share(&self.request.share);
         self.lanes(false, &mut graph, &mut lanes)?;
         for Lane { node, end } in &mut lanes {
             graph.sink("writer", *node, None, |item| feed(end, item));

@@ -6,6 +6,7 @@ mod absent;
 mod bad_input;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod chunks;
+mod compare;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod cost;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]

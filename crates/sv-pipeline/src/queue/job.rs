@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Result, moment};
+use crate::share::Class;
 
 /// Names a job for ever; numbers grow in the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,26 +21,12 @@ impl fmt::Display for JobId {
     }
 }
 
-/// How urgent a job is. A more urgent class is always served first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Class {
-    /// Somebody is watching it happen: live streams.
-    Live,
-    /// Somebody waits for it.
-    #[default]
-    Normal,
-    /// Whenever there is nothing better to do.
-    Background,
-}
-
-impl Class {
-    pub(super) const fn rank(self) -> u8 {
-        match self {
-            Self::Live => 0,
-            Self::Normal => 1,
-            Self::Background => 2,
-        }
+/// Where a class stands in line.
+pub(super) const fn rank(class: Class) -> u8 {
+    match class {
+        Class::Live => 0,
+        Class::Normal => 1,
+        Class::Background => 2,
     }
 }
 

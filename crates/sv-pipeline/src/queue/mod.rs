@@ -37,10 +37,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
 
+pub use crate::share::Class;
 pub use error::{Error, Result};
-pub use job::{
-    Cancelled, Claim, Class, Counts, Enqueued, Failed, Job, JobId, Lease, NewJob, Standing, State,
-};
+pub use job::{Cancelled, Claim, Counts, Enqueued, Failed, Job, JobId, Lease, NewJob, Standing, State};
 
 /// How patient a queue is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +118,7 @@ impl Queue {
             tx.execute(
                 "INSERT INTO jobs (key, class, state, payload, due, created, updated)
                  VALUES (?1, ?2, 'queued', ?3, ?4, ?4, ?4)",
-                params![job.key, job.class.rank(), job.payload.to_string(), now],
+                params![job.key, job::rank(job.class), job.payload.to_string(), now],
             )?;
             Ok(Enqueued { id: JobId(tx.last_insert_rowid()), fresh: true })
         })

@@ -2,15 +2,20 @@
 //!
 //! [`Xpsnr`] is a peak signal-to-noise ratio whose errors weigh less where eyes see less; [`vif()`]
 //! is the information about the original that is left at four scales, [`adm()`] the detail; [`Judge`]
-//! makes VMAF of them, with Netflix's model v0.6.1.
+//! makes VMAF of them, with Netflix's model v0.6.1. SSIMULACRA2 (feature `ssimulacra2`) looks at colours too,
+//! and is stricter about what is nearly as good as the original.
 
 mod adm;
 mod judge;
+#[cfg(feature = "ssimulacra2")]
+mod ssimulacra2;
 mod vif;
 mod xpsnr;
 
 pub use adm::adm;
 pub use judge::{Judge, Shown, Verdict};
+#[cfg(feature = "ssimulacra2")]
+pub use ssimulacra2::ssimulacra2;
 pub use vif::vif;
 pub use xpsnr::Xpsnr;
 

@@ -94,3 +94,48 @@ fn the_values_are_those_of_libvmaf_and_xpsnr() {
         assert!((value - xpsnr).abs() < 0.1, "{name}: XPSNR {value} and not {xpsnr}");
     }
 }
+
+/// SSIMULACRA2 itself is the crate's; what is ours is red, green and blue of the pictures: with those that
+/// FFmpeg makes of the same pictures, the score is the same.
+#[test]
+#[cfg(feature = "ssimulacra2")]
+fn colours_are_those_of_ffmpeg() {
+    use fast_ssim2::{PixelDescriptor, PixelSlice, compute_ssimulacra2};
+    use sv_core::VideoFrame;
+
+    let Some(ffmpeg) = sv_testkit::tool("ffmpeg") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let pattern = Pattern::new(WIDTH as u32, HEIGHT as u32 - HEIGHT as u32 % 2, Ratio::new(25, 1).unwrap());
+    let frames = [pattern.frame(0), pattern.frame(1)];
+    let rgb = frames.each_ref().map(|frame: &VideoFrame| {
+        let mut raw = Vec::new();
+        for index in 0..3 {
+            let plane = frame.picture.plane(index).unwrap();
+            let (w, h) = match index {
+                0 => (frame.width as usize, frame.height as usize),
+                _ => (frame.width as usize / 2, frame.height as usize / 2),
+            };
+            (0..h).for_each(|y| raw.extend_from_slice(&plane.data[y * plane.stride..][..w]));
+        }
+        let path = dir.path().join("picture.yuv");
+        std::fs::write(&path, raw).unwrap();
+        let size = format!("{}x{}", frame.width, frame.height);
+        let made = std::process::Command::new(&ffmpeg)
+            .args(["-v", "error", "-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", &size, "-i"])
+            .arg(&path)
+            .args(["-vf", "scale=flags=neighbor+accurate_rnd+full_chroma_int", "-pix_fmt", "rgb24"])
+            .args(["-f", "rawvideo", "-"])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        made.stdout
+    });
+    let (w, h) = (frames[0].width, frames[0].height);
+    let [a, b] = rgb
+        .each_ref()
+        .map(|rgb| PixelSlice::new(rgb, w, h, w as usize * 3, PixelDescriptor::RGB8_SRGB).unwrap());
+    let theirs = compute_ssimulacra2(&a, &b).unwrap();
+    let ours = sv_transcode::metric::ssimulacra2(&frames[0], &frames[1]).unwrap();
+    assert!(theirs < 99.0, "the pictures differ: {theirs}");
+    assert!((ours - theirs).abs() < 0.2, "{ours} and not {theirs}");
+}

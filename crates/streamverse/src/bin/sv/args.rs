@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Estimate(Estimate),
     /// Find the ladder that a file needs, by encoding samples of it
     Ladder(Ladder),
+    /// Say how near a copy is to its original: VMAF, SSIMULACRA2 and XPSNR
+    Compare(Compare),
     /// Package files as they are, without encoding anything anew
     Package(Package),
     /// Encode chunks for runs elsewhere (`sv vod --nats`), until Ctrl-C
@@ -92,11 +94,51 @@ pub(crate) struct Vod {
     #[command(flatten)]
     pub(crate) nats: Nats,
     #[command(flatten)]
+    pub(crate) share: Share,
+    #[command(flatten)]
     pub(crate) encode: Encode,
     #[command(flatten)]
     pub(crate) budget: Budget,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// What work may take of the machine.
+#[derive(ClapArgs)]
+pub(crate) struct Share {
+    /// How urgent it is: less urgent work yields to live work, and threads of it have a smaller weight
+    #[arg(long, default_value = "normal")]
+    pub(crate) class: Class,
+    /// Leave so many cores to others, such as a live gateway on this machine
+    #[arg(long, default_value_t = 0, value_name = "CORES")]
+    pub(crate) reserve: usize,
+}
+
+/// How urgent work is.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Class {
+    Live,
+    Normal,
+    Background,
+}
+
+impl Share {
+    pub(crate) fn get(&self) -> streamverse::pipeline::share::Share {
+        use streamverse::pipeline::share;
+        let class = match self.class {
+            Class::Live => share::Class::Live,
+            Class::Normal => share::Class::Normal,
+            Class::Background => share::Class::Background,
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match self.reserve {
+            0 => share::Share { class, ..share::Share::default() },
+            reserve => {
+                let left = cores.saturating_sub(reserve);
+                share::Share::new(&share::Shares::limited(left, left), class)
+            }
+        }
+    }
 }
 
 /// Where the workers meet.
@@ -128,6 +170,8 @@ pub(crate) struct Worker {
     /// What it is called; the host's name and the process number if left out
     #[arg(long)]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) share: Share,
 }
 
 #[derive(ClapArgs)]
@@ -144,6 +188,20 @@ pub(crate) struct Estimate {
     pub(crate) encode: Encode,
     #[command(flatten)]
     pub(crate) budget: Budget,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Compare {
+    /// The original: anything that the enabled backends read
+    pub(crate) original: PathBuf,
+    /// What was made of it, of any size
+    pub(crate) copy: PathBuf,
+    /// Compare one of so many pictures
+    #[arg(long, default_value_t = 1)]
+    pub(crate) every: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(ClapArgs)]

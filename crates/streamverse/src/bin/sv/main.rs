@@ -4,6 +4,7 @@
 //! be written or is taken; 5 a key is missing or wrong; 130 interrupted.
 
 mod args;
+mod compare;
 mod doctor;
 mod estimate;
 mod keys;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         args::Command::Worker(a) => worker::run(&a),
         args::Command::Estimate(a) => estimate::run(&a),
         args::Command::Ladder(a) => ladder::run(&a),
+        args::Command::Compare(a) => compare::run(&a),
         args::Command::Package(a) => package::run(&a),
         args::Command::Serve(a) => serve::run(&a),
         args::Command::Doctor(a) => doctor::run(&a),

@@ -22,6 +22,7 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
         request.workers = Some(streamverse::chunks::Workers::Nats(options));
     }
     request.chunk = args.chunk;
+    request.share = args.share.get();
     request.strict = args.strict;
     request.drop_alpha = args.drop_alpha;
     request.audio_codec = args.audio_codec.map(Into::into);

@@ -15,6 +15,7 @@ pub(crate) fn run(args: &Worker) -> Result<(), Failure> {
     };
     let mut worker = chunks::Worker::new(options, &args.root);
     worker.slots = args.slots.into();
+    worker.share = args.share.get();
     if let Some(name) = &args.name {
         worker.name.clone_from(name);
     }
