@@ -3,7 +3,7 @@
 //! 2011), in the form that VMAF takes: four levels of a Daubechies wavelet, weighted by how well
 //! eyes see each (Watson et al., "Visibility of wavelet quantization noise", 1997).
 
-use super::{Luma, plane, recycle};
+use super::{Luma, plane, recycle, wide};
 use crate::Error;
 
 /// Daubechies' filter with two vanishing moments: low pass; the high pass is its mirror.
@@ -84,27 +84,44 @@ fn split(p: &Luma) -> (Luma, Bands) {
         samples
     };
     let (mut small, mut detail) = (empty(), [empty(), empty(), empty()]);
-    let (mut low, mut high) = (vec![0f32; w], vec![0f32; w]);
-    for y in 0..height {
-        low.fill(0.0);
-        high.fill(0.0);
-        for tap in 0..4 {
-            let from = place(2 * y as isize - 1 + tap as isize, h) * w;
-            for ((l, g), s) in low.iter_mut().zip(&mut high).zip(&p.samples[from..from + w]) {
-                *l += LOW[tap] * s;
-                *g += HIGH[tap] * s;
+    // One sample before the row and up to two behind it, mirrored.
+    let ends = [(0, -1), (1 + w, w as isize), (2 + w, 1 + w as isize)].map(|(to, at)| (to, 1 + place(at, w)));
+    let (mut low, mut high) = (vec![0f32; w + 3], vec![0f32; w + 3]);
+    wide(
+        #[inline(always)]
+        || {
+            for y in 0..height {
+                low.fill(0.0);
+                high.fill(0.0);
+                for tap in 0..4 {
+                    let from = place(2 * y as isize - 1 + tap as isize, h) * w;
+                    let rows = low[1..=w].iter_mut().zip(&mut high[1..=w]).zip(&p.samples[from..from + w]);
+                    for ((l, g), s) in rows {
+                        *l += LOW[tap] * s;
+                        *g += HIGH[tap] * s;
+                    }
+                }
+                for (to, from) in ends {
+                    (low[to], high[to]) = (low[from], high[from]);
+                }
+                across(&low, width, LOW, &mut small);
+                across(&high, width, LOW, &mut detail[0]);
+                across(&low, width, HIGH, &mut detail[1]);
+                across(&high, width, HIGH, &mut detail[2]);
             }
-        }
-        for x in 0..width {
-            let at: [usize; 4] = std::array::from_fn(|tap| place(2 * x as isize - 1 + tap as isize, w));
-            let sum = |row: &[f32], filter: [f32; 4]| -> f32 { (0..4).map(|t| filter[t] * row[at[t]]).sum() };
-            small.push(sum(&low, LOW));
-            detail[0].push(sum(&high, LOW));
-            detail[1].push(sum(&low, HIGH));
-            detail[2].push(sum(&high, HIGH));
-        }
-    }
+        },
+    );
     (Luma { width, height, samples: small }, Bands { width, height, detail })
+}
+
+/// Every second sample of a filtered row.
+#[inline(always)]
+fn across(row: &[f32], width: usize, filter: [f32; 4], out: &mut Vec<f32>) {
+    let at = |x: usize| 2 * x;
+    out.extend((0..width).map(|x| {
+        let four = &row[at(x)..at(x) + 4];
+        filter[0] * four[0] + filter[1] * four[1] + filter[2] * four[2] + filter[3] * four[3]
+    }));
 }
 
 /// The part of the picture that counts: from, to.
@@ -137,24 +154,25 @@ fn restored(a: &Bands, b: &Bands, weights: [f32; 3]) -> f64 {
     let mut kept = [plane(len), plane(len), plane(len)];
     // What was added hides what is near it, in all three orientations together.
     let mut added = plane(len);
-    for i in 0..len {
-        let (o, t) = (a.detail.each_ref().map(|d| d[i]), b.detail.each_ref().map(|d| d[i]));
-        let product = o[0] * t[0] + o[1] * t[1];
-        let aligned = product >= 0.0
-            && product * product >= ONE_DEGREE * (o[0] * o[0] + o[1] * o[1]) * (t[0] * t[0] + t[1] * t[1]);
-        for kind in 0..3 {
-            let share = if o[kind] == 0.0 { f32::from(u8::from(t[kind] > 0.0)) } else { t[kind] / o[kind] };
-            let mut left = share.clamp(0.0, 1.0) * o[kind];
-            // More contrast with the same direction is no impairment.
-            if aligned && left > 0.0 {
-                left = t[kind].min(left * MOST_GAIN);
-            } else if aligned && left < 0.0 {
-                left = t[kind].max(left * MOST_GAIN);
+    wide(
+        #[inline(always)]
+        || {
+            let [oh, ov, od] = a.detail.each_ref().map(|d| &d[..len]);
+            let [th, tv, td] = b.detail.each_ref().map(|d| &d[..len]);
+            let [kh, kv, kd] = kept.each_mut().map(|d| &mut d[..len]);
+            let added = &mut added[..len];
+            for i in 0..len {
+                let (o, t) = ([oh[i], ov[i], od[i]], [th[i], tv[i], td[i]]);
+                let product = o[0] * t[0] + o[1] * t[1];
+                let lengths = (o[0] * o[0] + o[1] * o[1]) * (t[0] * t[0] + t[1] * t[1]);
+                let aligned = product >= 0.0 && product * product >= ONE_DEGREE * lengths;
+                let left: [f32; 3] = std::array::from_fn(|kind| left(o[kind], t[kind], aligned));
+                (kh[i], kv[i], kd[i]) = (left[0], left[1], left[2]);
+                let lost = |kind: usize| ((t[kind] - left[kind]) * weights[kind]).abs();
+                added[i] = lost(0) + lost(1) + lost(2);
             }
-            kept[kind][i] = left;
-            added[i] += ((t[kind] - left) * weights[kind]).abs();
-        }
-    }
+        },
+    );
     let mask = masks(&added, w, h);
     let ((x0, x1), (y0, y1)) = (inside(w), inside(h));
     let mut cubes = [0f64; 3];
@@ -169,6 +187,17 @@ fn restored(a: &Bands, b: &Bands, weights: [f32; 3]) -> f64 {
     }
     kept.into_iter().chain([added, mask]).for_each(recycle);
     cubes.iter().map(|c| pooled(*c, (x1 - x0) * (y1 - y0))).sum()
+}
+
+/// What of one sample of the original's detail is in the copy.
+#[inline(always)]
+fn left(o: f32, t: f32, aligned: bool) -> f32 {
+    let none = o == 0.0;
+    let share = (t / if none { 1.0 } else { o }).clamp(0.0, 1.0);
+    let left = if none { 0.0 } else { share * o };
+    // More contrast with the same direction is no impairment.
+    let more = if left > 0.0 { t.min(left * MOST_GAIN) } else { t.max(left * MOST_GAIN) };
+    if aligned && left != 0.0 { more } else { left }
 }
 
 /// How much is hidden at each place: a thirtieth of each neighbour, a fifteenth of its own.

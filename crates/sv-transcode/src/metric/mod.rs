@@ -50,6 +50,12 @@ fn plane(len: usize) -> Vec<f32> {
     plane
 }
 
+/// Runs a loop with the widest registers that this processor has. The compiler fuses no multiplication with
+/// an addition, so that the result is the same on all of them.
+fn wide<R>(work: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(work)
+}
+
 /// Gives a plane back for later.
 fn recycle(plane: Vec<f32>) {
     SPARE.with_borrow_mut(|spare| {

@@ -2,12 +2,10 @@
 
 use sv_core::Codec;
 
-use super::{Budget, Decision, Place, Point, Pruned};
+use super::{Budget, Decision, LEAST, Place, Point, Pruned};
 use crate::encode::Effort;
 use crate::{Error, Ladder, Rung};
 
-/// No rung needs fewer bits per second than this to be of use to somebody.
-const LEAST: f64 = 150_000.0;
 /// From one rung to the next, bits fall by at least a third and by no more than half: players
 /// switch without a gap, and none is wasted.
 const RATIO: (f64, f64) = (1.5, 2.2);

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::Ladder;
 use crate::metric::Verdict;
 
+/// No rung needs fewer bits per second than this to be of use to somebody.
+const LEAST: f64 = 150_000.0;
+
 /// What a ladder may cost, and how good it has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sv_core::{Codec, Frame, Item, Media, Ratio, Timestamp, Track, TrackId, VideoFrame, VideoInfo};
 
-use super::Point;
+use super::{LEAST, Point};
 use crate::encode::{self, Effort, Grid, Rate};
 use crate::filter::{self, display_size, even};
 use crate::metric::{Judge, Luma, Shown, Verdict};
@@ -73,6 +73,11 @@ pub fn trial(
                 }
             }
             points.extend(sum.point((width, height), crf));
+        }
+        // Where this size already needs fewer bits than anybody lacks, a smaller one helps nobody.
+        let least = points.iter().map(|p: &Point| p.bitrate).fold(f64::INFINITY, f64::min);
+        if least < LEAST {
+            break;
         }
     }
     Ok(points)
