@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, Timestamp, Track, TrackKind};
 use sv_transcode::filter::Crop;
-pub use sv_transcode::title::{Budget, Decision, Place, Point, Pruned};
+pub use sv_transcode::title::{Budget, Decision, Place, Point, Pruned, Trade};
 use sv_transcode::title::{Sample, choose, sizes, trial};
 use sv_transcode::{Stage, cpu, decode, filter};
 
@@ -121,7 +121,18 @@ pub(crate) fn decide(
         }
     }
     let points = trial(&samples, &sizes, codec, preset, segment)?;
-    let mut decision = choose(codec, &points, budget, preset)?;
+    let mut trades = Vec::new();
+    if budget.core_seconds_per_minute.is_some() {
+        // At one size, and not the largest: what effort is worth differs little between sizes.
+        let tried = |size: &&(u32, u32)| points.iter().any(|p| (p.width, p.height) == **size);
+        let size = sizes.iter().filter(tried).nth(1).or(sizes.first()).copied().unwrap_or(judged);
+        let usual: Vec<Point> = points.iter().filter(|p| (p.width, p.height) == size).copied().collect();
+        for effort in Preset::ALL.into_iter().filter(|effort| *effort < preset) {
+            let other = trial(&samples, &[size], codec, effort, segment)?;
+            trades.extend(Trade::between(&usual, effort, &other));
+        }
+    }
+    let mut decision = choose(codec, &points, &trades, budget, preset)?;
     if own != judged {
         decision.enlarge(own, judged);
     }

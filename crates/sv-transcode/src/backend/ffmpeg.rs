@@ -142,22 +142,23 @@ fn video_options(name: &str, config: &encode::Video, picture: &Picture) -> Vec<(
         set("maxrate", bitrate.to_string());
         set("bufsize", buffer.to_string());
     }
-    let preset = |names: [&'static str; 4]| match config.effort {
+    let preset = |names: [&'static str; 5]| match config.effort {
         Effort::Fastest => names[0],
-        Effort::Fast => names[1],
-        Effort::Balanced => names[2],
-        Effort::Best => names[3],
+        Effort::Faster => names[1],
+        Effort::Fast => names[2],
+        Effort::Balanced => names[3],
+        Effort::Best => names[4],
     };
     match name {
         "libx264" => {
-            set("preset", preset(["ultrafast", "veryfast", "medium", "slow"]).into());
+            set("preset", preset(["ultrafast", "superfast", "veryfast", "medium", "slow"]).into());
             if let Some(crf) = crf {
                 set("crf", crf.to_string());
             }
             set("sc_threshold", "0".into());
             set("forced-idr", "1".into());
             set("profile", "high".into());
-            if matches!(config.effort, Effort::Fastest | Effort::Fast) {
+            if config.effort <= Effort::Fast {
                 // With the one reference that these presets keep, a pyramid of B-frames saves
                 // nothing (measured: the same SSIM at the same size), but two pictures of memory.
                 set("b-pyramid", "none".into());
@@ -167,7 +168,7 @@ fn video_options(name: &str, config: &encode::Video, picture: &Picture) -> Vec<(
             }
         }
         "libx265" => {
-            set("preset", preset(["ultrafast", "veryfast", "medium", "slow"]).into());
+            set("preset", preset(["ultrafast", "superfast", "veryfast", "medium", "slow"]).into());
             if let Some(crf) = crf {
                 set("crf", crf.to_string());
             }
@@ -175,15 +176,15 @@ fn video_options(name: &str, config: &encode::Video, picture: &Picture) -> Vec<(
             set("x265-params", x265_parameters(config, picture));
         }
         "libsvtav1" => {
-            set("preset", preset(["12", "10", "8", "6"]).into());
+            set("preset", preset(["12", "11", "10", "8", "6"]).into());
             if let Some(crf) = crf {
                 set("crf", format!("{crf:.0}"));
             }
             set("svtav1-params", svt_parameters(config, picture));
         }
         "libaom-av1" => {
-            set("cpu-used", preset(["8", "6", "5", "3"]).into());
-            set("usage", preset(["realtime", "good", "good", "good"]).into());
+            set("cpu-used", preset(["8", "7", "6", "5", "3"]).into());
+            set("usage", preset(["realtime", "realtime", "good", "good", "good"]).into());
             // No key frame of its own between those that are asked for.
             set("keyint_min", NEVER.into());
             if let Some(strength) = config.film_grain {
@@ -196,7 +197,7 @@ fn video_options(name: &str, config: &encode::Video, picture: &Picture) -> Vec<(
         }
         "libvpx-vp9" => {
             set("deadline", "good".into());
-            set("cpu-used", preset(["8", "5", "3", "1"]).into());
+            set("cpu-used", preset(["8", "7", "5", "3", "1"]).into());
             if let Some(crf) = crf {
                 set("crf", format!("{crf:.0}"));
                 // With a factor, the bit rate is the cap, and 0 is none.

@@ -44,11 +44,15 @@ pub struct Cap {
 }
 
 /// How much work to put into a given number of bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Effort {
     /// Real time on little.
     Fastest,
+    /// Between that and the next.
+    Faster,
     /// The usual choice where computing costs more than storing.
     #[default]
     Fast,
@@ -56,6 +60,11 @@ pub enum Effort {
     Balanced,
     /// The usual choice for what many people watch.
     Best,
+}
+
+impl Effort {
+    /// All of them, from the least.
+    pub const ALL: [Self; 5] = [Self::Fastest, Self::Faster, Self::Fast, Self::Balanced, Self::Best];
 }
 
 /// Where key frames are: one at the first frame at or after each multiple of `interval` from

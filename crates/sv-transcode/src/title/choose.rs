@@ -2,7 +2,8 @@
 
 use sv_core::Codec;
 
-use super::{Budget, Decision, LEAST, Place, Point, Pruned};
+use super::presets::{Trade, afford};
+use super::{Budget, Decision, LEAST, Place, Point, Pruned, describe};
 use crate::encode::Effort;
 use crate::{Error, Ladder, Rung};
 
@@ -13,11 +14,17 @@ const RATIO: (f64, f64) = (1.5, 2.2);
 const POOR: f64 = 30.0;
 
 /// Chooses the rungs of one codec. `points` are measurements of some sizes, each at two factors or
-/// more.
+/// more, with `effort`; `trades` say what less of it means, for a budget of core-seconds.
 ///
 /// # Errors
 /// [`Error::Invalid`] when there are too few measurements, or a budget that nothing fits.
-pub fn choose(codec: Codec, points: &[Point], budget: &Budget, effort: Effort) -> Result<Decision, Error> {
+pub fn choose(
+    codec: Codec,
+    points: &[Point],
+    trades: &[Trade],
+    budget: &Budget,
+    effort: Effort,
+) -> Result<Decision, Error> {
     if !(budget.target > 0.0 && budget.target <= 100.0 && budget.rungs > 0 && budget.step > 0.0) {
         return Err(Error::Invalid(
             "a budget has a target of 1 to 100, a step above zero and at least one rung".into(),
@@ -31,15 +38,17 @@ pub fn choose(codec: Codec, points: &[Point], budget: &Budget, effort: Effort) -
     let mut reasons = Vec::new();
     let mut pruned = Vec::new();
     let places = places(&frontier(&surface), budget, &mut reasons, &mut pruned);
-    let places = affordable(places, points, budget, &mut reasons, &mut pruned)?;
+    let choices = afford(&places, points, trades, budget, effort, (&mut reasons, &mut pruned))?;
     let mut ladder = Ladder { rungs: Vec::new(), reasons };
-    for place in &places {
-        ladder.rungs.push(rung(place, codec, effort, &ladder.rungs));
+    for choice in &choices {
+        ladder.rungs.push(rung(&choice.place, codec, choice.effort, &ladder.rungs));
     }
+    let places = choices.into_iter().map(|choice| choice.place).collect();
     Ok(Decision {
         codec: codec.name().into(),
         budget: *budget,
         points: points.to_vec(),
+        trades: trades.to_vec(),
         hull,
         places,
         pruned,
@@ -199,46 +208,6 @@ fn places(
     out
 }
 
-/// Leaves out rungs from the middle until the rest can be paid for.
-fn affordable(
-    mut places: Vec<Place>,
-    points: &[Point],
-    budget: &Budget,
-    reasons: &mut Vec<String>,
-    pruned: &mut Vec<Pruned>,
-) -> Result<Vec<Place>, Error> {
-    let Some(most) = budget.core_seconds_per_minute else { return Ok(places) };
-    let cost = |place: &Place| {
-        let near = points
-            .iter()
-            .filter(|p| (p.width, p.height) == (place.width, place.height))
-            .min_by(|a, b| (a.crf - place.crf).abs().total_cmp(&(b.crf - place.crf).abs()));
-        near.map_or(0.0, |p| p.cost * 60.0)
-    };
-    loop {
-        let all: f64 = places.iter().map(cost).sum();
-        if all <= most {
-            return Ok(places);
-        }
-        // The dearest goes first, but the least one stays for slow connections.
-        let dearest = places.iter().enumerate().max_by(|a, b| cost(a.1).total_cmp(&cost(b.1)));
-        let Some((index, _)) = dearest.filter(|_| places.len() > 1) else {
-            return Err(Error::Invalid(format!(
-                "even one rung takes {all:.1} core-seconds for a minute, and {most:.1} are allowed: allow more, or choose a faster preset"
-            )));
-        };
-        let place = places.remove(index);
-        let reason =
-            format!("all rungs would take {all:.1} core-seconds for a minute; {most:.1} are allowed");
-        reasons.push(format!("{} is left out: {reason}", describe(&place)));
-        pruned.push(Pruned { place, reason });
-    }
-}
-
-fn describe(place: &Place) -> String {
-    format!("{}x{} at {:.0} kbit/s", place.width, place.height, place.bitrate / 1000.0)
-}
-
 fn rung(place: &Place, codec: Codec, effort: Effort, above: &[Rung]) -> Rung {
     let short = place.width.min(place.height);
     let plain = format!("{short}p");
@@ -285,7 +254,7 @@ mod tests {
     }
 
     fn decide(ease: f64, budget: &Budget) -> Decision {
-        choose(Codec::H264, &points(ease), budget, Effort::Fast).unwrap()
+        choose(Codec::H264, &points(ease), &[], budget, Effort::Fast).unwrap()
     }
 
     #[test]
@@ -344,8 +313,8 @@ mod tests {
         assert_eq!(some.places.last(), all.places.last());
         assert!(some.ladder.reasons.iter().any(|r| r.contains("core-seconds")));
         let none = Budget { core_seconds_per_minute: Some(0.1), ..Budget::default() };
-        let error = choose(Codec::H264, &points(1.0), &none, Effort::Fast).unwrap_err();
+        let error = choose(Codec::H264, &points(1.0), &[], &none, Effort::Fast).unwrap_err();
         assert!(error.to_string().contains("faster preset"), "{error}");
-        assert!(choose(Codec::H264, &[], &Budget::default(), Effort::Fast).is_err());
+        assert!(choose(Codec::H264, &[], &[], &Budget::default(), Effort::Fast).is_err());
     }
 }

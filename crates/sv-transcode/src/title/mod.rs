@@ -7,9 +7,11 @@
 
 mod choose;
 mod plot;
+mod presets;
 mod trial;
 
 pub use choose::choose;
+pub use presets::Trade;
 pub use trial::{Sample, sizes, trial};
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +33,8 @@ pub struct Budget {
     pub max_bitrate: Option<u64>,
     /// Rungs at most.
     pub rungs: usize,
-    /// Core-seconds of encoding for a minute of the source at most, all rungs together.
+    /// Core-seconds of encoding for a minute of the source at most, all rungs together: rungs get less
+    /// effort where that costs the fewest bits, and are left out where that is not enough.
     pub core_seconds_per_minute: Option<f64>,
     /// From one rung to the next, in VMAF, where bits don't ask for more.
     pub step: f64,
@@ -93,6 +96,10 @@ pub struct Pruned {
     pub reason: String,
 }
 
+fn describe(place: &Place) -> String {
+    format!("{}x{} at {:.0} kbit/s", place.width, place.height, place.bitrate / 1000.0)
+}
+
 impl Decision {
     /// Adds what is larger than the pictures that were measured, up to the source's own size: the
     /// same factor as the best rung, and bits that grow as they do between sizes.
@@ -138,6 +145,9 @@ pub struct Decision {
     pub budget: Budget,
     /// What was measured.
     pub points: Vec<Point>,
+    /// What less effort means; measured only for a budget of core-seconds.
+    #[serde(default)]
+    pub trades: Vec<Trade>,
     /// The best quality for each rate: the convex hull over all sizes, in order of rising rate.
     pub hull: Vec<Place>,
     /// Where the rungs are, in order of falling quality.

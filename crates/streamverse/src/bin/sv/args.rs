@@ -445,6 +445,7 @@ impl From<SchemeName> for streamverse::core::Scheme {
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum PresetName {
     Fastest,
+    Faster,
     Fast,
     Balanced,
     Best,
@@ -454,6 +455,7 @@ impl From<PresetName> for streamverse::vod::Preset {
     fn from(name: PresetName) -> Self {
         match name {
             PresetName::Fastest => Self::Fastest,
+            PresetName::Faster => Self::Faster,
             PresetName::Fast => Self::Fast,
             PresetName::Balanced => Self::Balanced,
             PresetName::Best => Self::Best,

@@ -57,7 +57,7 @@ impl<T: Pixel> Encoder<T> {
 fn settings(config: &encode::Video, picture: &Picture, level: u8) -> EncoderConfig {
     let frame = &picture.frame;
     let mut settings = EncoderConfig::with_speed_preset(match config.effort {
-        Effort::Fastest | Effort::Fast => 10,
+        Effort::Fastest | Effort::Faster | Effort::Fast => 10,
         Effort::Balanced => 8,
         Effort::Best => 6,
     });

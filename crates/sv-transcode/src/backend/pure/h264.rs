@@ -187,7 +187,7 @@ fn settings(config: &encode::Video, picture: &Picture) -> EncoderConfig {
         .rate_control_mode(RateControlMode::Bitrate)
         .usage_type(UsageType::CameraVideoRealTime)
         .complexity(match config.effort {
-            Effort::Fastest | Effort::Fast => Complexity::Low,
+            Effort::Fastest | Effort::Faster | Effort::Fast => Complexity::Low,
             Effort::Balanced => Complexity::Medium,
             Effort::Best => Complexity::High,
         })
