@@ -20,6 +20,9 @@ use crate::{Error, Result};
 
 const JOURNAL: &str = ".journal";
 
+/// The ladder that a run has found, beside the journal.
+pub(crate) const LADDER: &str = ".ladder.json";
+
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 enum Line {
@@ -271,6 +274,10 @@ impl Work {
     /// everything and renames again.
     pub(crate) fn publish(mut self) -> Result<()> {
         self.folder.sync()?;
+        let ladder = self.folder.path().join(LADDER);
+        if ladder.exists() {
+            fs::remove_file(ladder)?;
+        }
         let journal = self.folder.path().join(JOURNAL);
         if self.journal.take().is_some() {
             fs::remove_file(journal)?;

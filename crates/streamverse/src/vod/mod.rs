@@ -10,6 +10,7 @@
 
 mod bars;
 mod chunks;
+mod decided;
 mod kept;
 mod level;
 mod plan;

@@ -9,12 +9,13 @@ use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, TimeBase, Timestamp, T
 use sv_transcode::filter::Crop;
 use sv_transcode::{Ladder, Rung, audio, decode, encode, filter, poster};
 
+use super::decided::Decided;
 use super::{CropChoice, LadderChoice, Request, bars};
 use crate::damage::Ledger;
 use crate::finish::check_encryption;
 use crate::input::{Input, Prefer};
 use crate::names::Names;
-use crate::title::{self, Decision, through};
+use crate::title::{self, through};
 use crate::{Error, Result};
 
 /// What will be made.
@@ -29,7 +30,8 @@ pub(super) struct Plan {
     /// When the source's timeline begins, in nanoseconds.
     pub(super) start: Timestamp,
     pub(super) reasons: Vec<String>,
-    pub(super) decisions: Vec<Decision>,
+    /// The ladder that was found out, if one was asked for.
+    pub(super) decided: Option<Decided>,
     pub(super) warnings: Vec<String>,
     /// Decides whether an earlier run's work can be used.
     pub(super) fingerprint: String,
@@ -80,10 +82,10 @@ impl Plan {
         let mut names = Names::default();
         let mut reasons = Vec::new();
         let mut warnings = Vec::new();
-        let mut decisions = Vec::new();
+        let mut decided = None;
         let video = tracks.iter().find(|t| t.kind() == TrackKind::Video);
         let video = video
-            .map(|t| pictures(t, request, &input, &mut names, &mut reasons, &mut decisions))
+            .map(|t| pictures(t, request, &input, &mut names, &mut reasons, &mut decided))
             .transpose()?;
         let sounds = sounds(&tracks, request, &mut names, &mut warnings)?;
         if video.is_none() {
@@ -116,7 +118,7 @@ impl Plan {
             duration,
             start,
             reasons,
-            decisions,
+            decided,
             warnings,
             fingerprint: String::new(),
         };
@@ -166,7 +168,7 @@ fn pictures(
     input: &Input,
     names: &mut Names,
     reasons: &mut Vec<String>,
-    decisions: &mut Vec<Decision>,
+    decided: &mut Option<Decided>,
 ) -> Result<Video> {
     let Some(info) = track.video() else {
         return Err(Error::new(ErrorKind::Internal, "a video track without picture properties"));
@@ -209,14 +211,21 @@ fn pictures(
         LadderChoice::Auto => Ladder::auto(info, bitrate, &request.codecs),
         LadderChoice::Fixed => Ladder::fixed(info, &request.codecs),
         LadderChoice::Title(budget) => {
+            let found = match Decided::find(request, budget, crop)? {
+                Some(found) => found.decisions,
+                None => {
+                    let decide = |codec: &Codec| {
+                        title::decide(input, track, crop, *codec, budget, request.preset, request.segment)
+                    };
+                    request.codecs.iter().map(decide).collect::<Result<_>>()?
+                }
+            };
             let mut ladder = Ladder::default();
-            for codec in &request.codecs {
-                let decision =
-                    title::decide(input, track, crop, *codec, budget, request.preset, request.segment)?;
+            for decision in &found {
                 ladder.rungs.extend(decision.ladder.rungs.iter().cloned());
                 ladder.reasons.extend(decision.ladder.reasons.iter().cloned());
-                decisions.push(decision);
             }
+            *decided = Some(Decided::new(request, budget, crop, found)?);
             ladder
         }
         LadderChoice::Rungs(ladder) => {
@@ -249,7 +258,10 @@ fn pictures(
         }
         check_encryption(request.encryption.as_ref(), codec)?;
         if !matches!(request.ladder, LadderChoice::File(_) | LadderChoice::Rungs(_)) {
-            rung.effort = request.preset;
+            // A measured ladder says itself how much effort each rung is worth.
+            if !matches!(request.ladder, LadderChoice::Title(_)) {
+                rung.effort = request.preset;
+            }
             rung.film_grain = request.film_grain.filter(|_| codec == Codec::Av1);
         }
         rungs.push(Picture { name: names.unique(&rung.id()), rung, trick_name: None });

@@ -73,7 +73,7 @@ pub(super) fn publish(
     let mut report = Report {
         renditions: records.iter().map(describe).collect(),
         reasons: plan.reasons.clone(),
-        decisions: plan.decisions.clone(),
+        decisions: plan.decided.as_ref().map(|d| d.decisions.clone()).unwrap_or_default(),
         manifests: manifests.clone(),
         duration_ms: length.as_millis() as u64,
         poster: made.poster,

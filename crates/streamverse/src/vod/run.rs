@@ -11,6 +11,7 @@ use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Graph, Node};
 use sv_transcode::{cpu, decode, encode, filter};
 
+use super::decided::Decided;
 use super::plan::{Picture, Plan, Sound, Video};
 use super::{Handle, LadderChoice, Levelled, Report, Request};
 use super::{chunks, kept, level, publish};
@@ -89,8 +90,11 @@ impl Driver {
     /// [`discard`] it.
     pub fn run(self) -> Result<Report> {
         let Self { request, plan, begun, meter, cancel } = self;
-        let work = Work::journaled(&request.output, &plan.fingerprint)?;
+        let mut work = Work::journaled(&request.output, &plan.fingerprint)?;
         let resumed = work.resumed();
+        if let Some(object) = plan.decided.as_ref().and_then(Decided::object) {
+            work.put(object)?;
+        }
         let work: Shared = Arc::new(Mutex::new(work));
         let damage = ledger(&request, &work)?;
         let names = plan.names();

@@ -130,6 +130,37 @@ fn a_killed_run_goes_on_in_encrypted_single_files_too() {
 }
 
 #[test]
+fn a_killed_run_goes_on_with_the_ladder_that_it_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 20) else { return };
+    let output = dir.path().join("out");
+    let more = ["--ladder", "title", "--max-rungs", "2", "--core-seconds", "1000"];
+    let mut child = interrupted(&source, &output, 3, &more);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // Another ladder for the same request shows that it isn't looked for again.
+    let ladder = dir.path().join("out.partial/.ladder.json");
+    let mut found: serde_json::Value = serde_json::from_slice(&std::fs::read(&ladder).unwrap()).unwrap();
+    let rungs = found["decisions"][0]["ladder"]["rungs"].as_array().unwrap().clone();
+    found["decisions"][0]["ladder"]["reasons"] = serde_json::json!(["it was found before"]);
+    std::fs::write(&ladder, found.to_string()).unwrap();
+    let run = kit::sv()
+        .args(["vod", "--segment", "1s", "--preset", "balanced", "--out"])
+        .arg(&output)
+        .arg(&source)
+        .args(more)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("segments are kept"), "{said}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(output.join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["decisions"][0]["ladder"]["rungs"].as_array().unwrap(), &rungs);
+    assert!(report["reasons"].as_array().unwrap().contains(&"it was found before".into()), "{report}");
+    assert!(!output.join(".ladder.json").exists());
+}
+
+#[test]
 fn ctrl_c_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let Some(source) = kit::source(dir.path(), 20) else { return };
