@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, Timestamp, Track, TrackKind};
 use sv_transcode::filter::Crop;
-pub use sv_transcode::title::{Budget, Decision, Place, Point, Pruned, Trade};
+pub use sv_transcode::title::{Budget, Decision, Noise, Place, Point, Pruned, Trade};
 use sv_transcode::title::{Sample, choose, sizes, trial};
 use sv_transcode::{Stage, cpu, decode, filter};
 
@@ -132,7 +132,20 @@ pub(crate) fn decide(
             trades.extend(Trade::between(&usual, effort, &other));
         }
     }
-    let mut decision = choose(codec, &points, &trades, budget, preset)?;
+    let noise = Noise::of(&samples)?;
+    let mut aim = *budget;
+    if budget.ignore_noise && noise.is_seen() {
+        aim.target = aim.target.min(noise.vmaf);
+    }
+    let mut decision = choose(codec, &points, &trades, &aim, preset)?;
+    if noise.is_seen() {
+        let what = format!("the pictures have noise (a deviation of {:.1})", noise.sigma);
+        decision.ladder.reasons.insert(0, match budget.ignore_noise {
+            true => format!("{what}: without it they have VMAF {:.1}, and no more is aimed at", noise.vmaf),
+            false => format!("{what}, which costs bits like everything else"),
+        });
+    }
+    decision.noise = Some(noise);
     if own != judged {
         decision.enlarge(own, judged);
     }
@@ -148,6 +161,23 @@ pub(crate) fn decide(
         ),
     );
     Ok(decision)
+}
+
+/// What of a source is noise, looked at in a few places.
+pub(crate) fn noise(input: &Input, track: &Arc<Track>, crop: Option<Crop>) -> Result<Noise> {
+    const PLACES: u32 = 5;
+    let info =
+        track.video().ok_or_else(|| Error::new(ErrorKind::Internal, "a video track without pictures"))?;
+    let shape = crop.map_or((info.width, info.height), |c| (c.width, c.height));
+    let own = sizes(info).first().copied().filter(|_| crop.is_none()).unwrap_or(shape);
+    let length = input.duration.unwrap_or_default();
+    let mut samples = Vec::new();
+    for place in 0..PLACES {
+        let at = length.mul_f64((f64::from(place) + 0.5) / f64::from(PLACES));
+        let behind = samples.last().and_then(|s: &Sample| s.frames.last()).map(|f| f.pts);
+        samples.push(sample(input, (track, crop), Codec::H264, own, at, behind, 1)?);
+    }
+    Ok(Noise::of(&samples)?)
 }
 
 /// A size with a short side of `short` at most.

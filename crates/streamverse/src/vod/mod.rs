@@ -75,9 +75,8 @@ pub struct Request {
     /// How loud sound shall be (EBU R 128); `None` leaves it as it is. The source's sound is read once
     /// more, before anything else, to measure it.
     pub loudness: Option<loudness::Target>,
-    /// Describe film grain of this strength (1 to 50) in AV1 rungs instead of encoding it; a ladder from a
-    /// file says it for each rung.
-    pub film_grain: Option<u8>,
+    /// What becomes of film grain in AV1 rungs; a ladder from a file says it for each rung.
+    pub film_grain: FilmGrain,
     /// What of the source's pictures is shown.
     pub crop: CropChoice,
     /// Take pictures with an alpha channel without it, instead of refusing them.
@@ -116,7 +115,7 @@ impl Request {
             audio_codec: None,
             keep_audio: Vec::new(),
             loudness: None,
-            film_grain: None,
+            film_grain: FilmGrain::default(),
             crop: CropChoice::default(),
             drop_alpha: false,
             decoder: Decoder::default(),
@@ -126,6 +125,18 @@ impl Request {
             window: None,
         }
     }
+}
+
+/// What becomes of film grain and noise in AV1 rungs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FilmGrain {
+    /// It is encoded like everything else.
+    #[default]
+    Encode,
+    /// It is described, as strong as it is found to be in the source; encoded, where there is hardly any.
+    Measure,
+    /// It is described at this strength, 1 to 50.
+    Describe(u8),
 }
 
 /// What of the source's pictures is shown.

@@ -10,7 +10,7 @@ use sv_transcode::filter::Crop;
 use sv_transcode::{Ladder, Rung, audio, decode, encode, filter, poster};
 
 use super::decided::Decided;
-use super::{CropChoice, LadderChoice, Request, bars};
+use super::{CropChoice, FilmGrain, LadderChoice, Request, bars};
 use crate::damage::Ledger;
 use crate::finish::check_encryption;
 use crate::input::{Input, Prefer};
@@ -248,6 +248,23 @@ fn pictures(
         ));
     }
     reasons.extend(ladder.reasons.iter().cloned());
+    let grain = match request.film_grain {
+        FilmGrain::Encode => None,
+        FilmGrain::Describe(strength) => Some(strength),
+        FilmGrain::Measure if !request.codecs.contains(&Codec::Av1) => None,
+        FilmGrain::Measure => {
+            let noise = title::noise(input, track, crop)?;
+            let strength = noise.film_grain();
+            reasons.push(match strength {
+                Some(strength) => format!(
+                    "the pictures have grain (a deviation of {:.1}): AV1 describes it at strength {strength}",
+                    noise.sigma
+                ),
+                None => "the pictures have too little grain to describe it".into(),
+            });
+            strength
+        }
+    };
     let mut rungs = Vec::new();
     for mut rung in ladder.rungs {
         let codec = rung.codec()?;
@@ -262,7 +279,7 @@ fn pictures(
             if !matches!(request.ladder, LadderChoice::Title(_)) {
                 rung.effort = request.preset;
             }
-            rung.film_grain = request.film_grain.filter(|_| codec == Codec::Av1);
+            rung.film_grain = grain.filter(|_| codec == Codec::Av1);
         }
         rungs.push(Picture { name: names.unique(&rung.id()), rung, trick_name: None });
     }

@@ -7,6 +7,7 @@
 
 mod adm;
 mod judge;
+mod noise;
 #[cfg(feature = "ssimulacra2")]
 mod ssimulacra2;
 mod vif;
@@ -14,6 +15,7 @@ mod xpsnr;
 
 pub use adm::adm;
 pub use judge::{Judge, Shown, Verdict};
+pub use noise::{noise, without_noise};
 #[cfg(feature = "ssimulacra2")]
 pub use ssimulacra2::ssimulacra2;
 pub use vif::vif;

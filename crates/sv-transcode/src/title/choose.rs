@@ -47,6 +47,7 @@ pub fn choose(
     Ok(Decision {
         codec: codec.name().into(),
         budget: *budget,
+        noise: None,
         points: points.to_vec(),
         trades: trades.to_vec(),
         hull,

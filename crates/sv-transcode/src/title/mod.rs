@@ -6,11 +6,13 @@
 //! the samples is the caller's: this crate does no I/O.
 
 mod choose;
+mod noise;
 mod plot;
 mod presets;
 mod trial;
 
 pub use choose::choose;
+pub use noise::Noise;
 pub use presets::Trade;
 pub use trial::{Sample, sizes, trial};
 
@@ -36,6 +38,8 @@ pub struct Budget {
     /// Core-seconds of encoding for a minute of the source at most, all rungs together: rungs get less
     /// effort where that costs the fewest bits, and are left out where that is not enough.
     pub core_seconds_per_minute: Option<f64>,
+    /// Aim at the pictures without their noise, where that is less than the target.
+    pub ignore_noise: bool,
     /// From one rung to the next, in VMAF, where bits don't ask for more.
     pub step: f64,
     /// Two rungs that are less than this apart in VMAF are one.
@@ -49,6 +53,7 @@ impl Default for Budget {
             max_bitrate: None,
             rungs: 6,
             core_seconds_per_minute: None,
+            ignore_noise: false,
             step: 6.0,
             visible: 2.0,
         }
@@ -143,6 +148,9 @@ pub struct Decision {
     pub codec: String,
     /// What was asked for.
     pub budget: Budget,
+    /// What of the pictures is noise, if that was measured.
+    #[serde(default)]
+    pub noise: Option<Noise>,
     /// What was measured.
     pub points: Vec<Point>,
     /// What less effort means; measured only for a budget of core-seconds.

@@ -215,9 +215,10 @@ pub(crate) struct Encode {
     /// How hard the encoders work
     #[arg(long, default_value = "fast")]
     pub(crate) preset: PresetName,
-    /// AV1: describe film grain of this strength instead of encoding it, for players to put it back
-    #[arg(long, value_name = "1-50", value_parser = clap::value_parser!(u8).range(1..=50))]
-    pub(crate) film_grain: Option<u8>,
+    /// AV1: describe film grain instead of encoding it, for players to put it back: as strong as it is
+    /// found to be (auto), or of this strength
+    #[arg(long, value_name = "auto|1-50", value_parser = grain)]
+    pub(crate) film_grain: Option<streamverse::vod::FilmGrain>,
     /// What of the picture is shown: all (none), what is left without black bars (auto), or W:H:LEFT:TOP
     #[arg(long, default_value = "none", value_parser = crop)]
     pub(crate) crop: streamverse::vod::CropChoice,
@@ -303,6 +304,9 @@ pub(crate) struct Budget {
     /// Most core-seconds of encoding for a minute of the source
     #[arg(long)]
     pub(crate) core_seconds: Option<f64>,
+    /// Aim at the pictures without their noise: bits for what nobody misses are saved
+    #[arg(long)]
+    pub(crate) ignore_noise: bool,
 }
 
 impl Budget {
@@ -312,6 +316,7 @@ impl Budget {
         budget.max_bitrate = self.max_bitrate;
         budget.rungs = self.max_rungs;
         budget.core_seconds_per_minute = self.core_seconds;
+        budget.ignore_noise = self.ignore_noise;
         budget
     }
 }
@@ -504,6 +509,15 @@ fn crop(text: &str) -> Result<streamverse::vod::CropChoice, String> {
         }
         _ => Err("none, auto, or WIDTH:HEIGHT:LEFT:TOP".into()),
     }
+}
+
+fn grain(text: &str) -> Result<streamverse::vod::FilmGrain, String> {
+    use streamverse::vod::FilmGrain;
+    if text == "auto" {
+        return Ok(FilmGrain::Measure);
+    }
+    let strength = text.parse().ok().filter(|s| (1..=50).contains(s));
+    strength.map(FilmGrain::Describe).ok_or_else(|| "it is auto, or a strength of 1 to 50".into())
 }
 
 fn lufs(text: &str) -> Result<f64, String> {

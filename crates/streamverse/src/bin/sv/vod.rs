@@ -56,7 +56,7 @@ pub(crate) fn encode(request: &mut Request, args: &Encode, budget: &Budget) -> R
     request.preset = args.preset.into();
     request.decoder = args.decode.into();
     request.crop = args.crop;
-    request.film_grain = args.film_grain;
+    request.film_grain = args.film_grain.unwrap_or_default();
     request.prices = args.prices.as_deref().map(Prices::read).transpose()?;
     Ok(())
 }
