@@ -140,10 +140,15 @@ pub(crate) fn decide(
     let mut decision = choose(codec, &points, &trades, &aim, preset)?;
     if noise.is_seen() {
         let what = format!("the pictures have noise (a deviation of {:.1})", noise.sigma);
-        decision.ladder.reasons.insert(0, match budget.ignore_noise {
-            true => format!("{what}: without it they have VMAF {:.1}, and no more is aimed at", noise.vmaf),
-            false => format!("{what}, which costs bits like everything else"),
-        });
+        decision.ladder.reasons.insert(
+            0,
+            match budget.ignore_noise {
+                true => {
+                    format!("{what}: without it they have VMAF {:.1}, and no more is aimed at", noise.vmaf)
+                }
+                false => format!("{what}, which costs bits like everything else"),
+            },
+        );
     }
     decision.noise = Some(noise);
     if own != judged {

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// One backend, and what it can do on this machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Capability {
-    /// Its name: `ffmpeg`, `pure`, `nvcodec`.
+    /// Its name: `ffmpeg`, `pure`, `ffmpeg-cli`, `nvcodec`.
     pub backend: String,
     /// Whether it is compiled in, and what it loads at run time is there.
     pub enabled: bool,
@@ -46,7 +46,7 @@ pub struct Device {
 /// All backends, compiled in or not. Devices are tried, which may take a moment.
 #[must_use]
 pub fn capabilities() -> Vec<Capability> {
-    vec![ffmpeg(), pure(), nvcodec()]
+    vec![ffmpeg(), pure(), program(), nvcodec()]
 }
 
 #[cfg(feature = "ffmpeg")]
@@ -125,6 +125,54 @@ fn pure() -> Capability {
     Capability {
         backend: "pure".into(),
         hint: Some("build with the feature `pure`; it needs a C++ compiler".into()),
+        ..Capability::default()
+    }
+}
+
+#[cfg(feature = "ffmpeg-cli")]
+fn program() -> Capability {
+    use sv_core::Codec;
+    const NAMES: [(Codec, &[&str]); 8] = [
+        (Codec::H264, &["libx264", "libopenh264"]),
+        (Codec::Hevc, &["libx265"]),
+        (Codec::Av1, &["libsvtav1", "libaom-av1"]),
+        (Codec::Vp9, &["libvpx-vp9"]),
+        (Codec::Aac, &["aac", "libfdk_aac"]),
+        (Codec::Opus, &["libopus"]),
+        (Codec::Flac, &["flac"]),
+        (Codec::Eac3, &["eac3"]),
+    ];
+    let backend = crate::backend::program::NAME.to_owned();
+    match crate::backend::program::probe() {
+        Ok(program) => {
+            let there = |name: &&&str| program.encoders.iter().any(|e| e == **name);
+            let coders = NAMES.iter().flat_map(|(codec, names)| {
+                let named = |name: &&str| Coder {
+                    name: format!("{backend}:{name}"),
+                    codec: codec.name().into(),
+                    hardware: false,
+                };
+                names.iter().filter(there).map(named).collect::<Vec<_>>()
+            });
+            let encoders = coders.collect();
+            Capability {
+                backend: backend.clone(),
+                enabled: true,
+                version: Some(format!("{} ({})", program.version, program.path)),
+                license: Some(program.license.into()),
+                encoders,
+                ..Capability::default()
+            }
+        }
+        Err(hint) => Capability { backend, hint: Some(hint), ..Capability::default() },
+    }
+}
+
+#[cfg(not(feature = "ffmpeg-cli"))]
+fn program() -> Capability {
+    Capability {
+        backend: "ffmpeg-cli".into(),
+        hint: Some("build with the feature `ffmpeg-cli`; it needs an FFmpeg program to run".into()),
         ..Capability::default()
     }
 }

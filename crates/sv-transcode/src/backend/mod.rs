@@ -10,6 +10,10 @@ pub(crate) mod ffmpeg;
 #[cfg(feature = "nvcodec")]
 #[allow(unsafe_code, reason = "a C interface, loaded at run time")]
 pub(crate) mod nvcodec;
+#[cfg(any(feature = "ffmpeg", feature = "ffmpeg-cli"))]
+mod options;
+#[cfg(feature = "ffmpeg-cli")]
+pub(crate) mod program;
 #[cfg(feature = "pure")]
 pub(crate) mod pure;
 
@@ -30,7 +34,9 @@ pub enum Backend {
     /// The CPU.
     Software,
     /// An implementation by its own name, such as `libx264`, `h264_nvenc` or `openh264`; see
-    /// [`capabilities`](crate::capabilities).
+    /// [`capabilities`](crate::capabilities). `ffmpeg-cli` is the FFmpeg program, `ffmpeg-cli:libx265` one
+    /// of its encoders (feature `ffmpeg-cli`); the program is the one that `STREAMVERSE_FFMPEG` names, or
+    /// `ffmpeg`, or that of an encoder's option `program`.
     Named(String),
 }
 
@@ -147,6 +153,10 @@ pub(crate) fn video_encoder(
     config: &encode::Video,
     picture: &Picture,
 ) -> Result<Box<dyn EncodeVideo>, Error> {
+    #[cfg(feature = "ffmpeg-cli")]
+    if program::asked(&config.backend).is_some() {
+        return program::video_encoder(config, picture);
+    }
     #[cfg(feature = "ffmpeg")]
     match ffmpeg::video_encoder(config, picture) {
         Ok(encoder) => return Ok(encoder),
@@ -158,6 +168,10 @@ pub(crate) fn video_encoder(
     if let Some(encoder) = pure::video_encoder(config, picture)? {
         return Ok(encoder);
     }
+    #[cfg(feature = "ffmpeg-cli")]
+    if matches!(config.backend, Backend::Auto | Backend::Software) {
+        return program::video_encoder(config, picture);
+    }
     let _ = picture;
     Err(no_encoder(config.codec))
 }
@@ -167,6 +181,10 @@ pub(crate) fn audio_encoder(
     sample_rate: u32,
     channels: u16,
 ) -> Result<Box<dyn EncodeAudio>, Error> {
+    #[cfg(feature = "ffmpeg-cli")]
+    if program::asked(&config.backend).is_some() {
+        return program::audio_encoder(config, sample_rate, channels);
+    }
     #[cfg(feature = "ffmpeg")]
     match ffmpeg::audio_encoder(config, sample_rate, channels) {
         Ok(encoder) => return Ok(encoder),
@@ -176,6 +194,10 @@ pub(crate) fn audio_encoder(
     #[cfg(feature = "pure")]
     if let Some(encoder) = pure::audio_encoder(config, sample_rate, channels)? {
         return Ok(encoder);
+    }
+    #[cfg(feature = "ffmpeg-cli")]
+    if matches!(config.backend, Backend::Auto | Backend::Software) {
+        return program::audio_encoder(config, sample_rate, channels);
     }
     let _ = (sample_rate, channels);
     Err(no_encoder(config.codec))
@@ -218,6 +240,10 @@ pub(crate) fn can_encode(codec: Codec) -> bool {
     #[cfg(feature = "pure")]
     {
         can |= pure::can_encode(codec);
+    }
+    #[cfg(feature = "ffmpeg-cli")]
+    {
+        can = can || program::can_encode(codec);
     }
     let _ = codec;
     can

@@ -50,8 +50,31 @@ fn deep(frame: &VideoFrame, transfer: u8) -> VideoFrame {
     }
 }
 
+/// Where an encoder is: in the library, or in a program.
+#[derive(Clone, Debug)]
+enum Place {
+    Library,
+    #[cfg(feature = "ffmpeg-cli")]
+    Program(String),
+}
+
+/// The library; the program of the system; and FFmpeg 9.0.2, where a Python package has brought it.
+fn places() -> Vec<Place> {
+    #[cfg_attr(not(feature = "ffmpeg-cli"), allow(unused_mut))]
+    let mut places = vec![Place::Library];
+    #[cfg(feature = "ffmpeg-cli")]
+    {
+        places.extend(tool("ffmpeg").map(|path| Place::Program(path.to_str().unwrap().into())));
+        match kit::ffmpeg9() {
+            Some(path) => places.push(Place::Program(path)),
+            None => eprintln!("skipped: FFmpeg 9.0.2; STREAMVERSE_FFMPEG9 names it"),
+        }
+    }
+    places
+}
+
 /// Two groups of pictures, or nothing where the encoder is not built in.
-fn encoded(codec: Codec, name: &str, transfer: u8) -> Option<Encoded> {
+fn encoded(place: &Place, codec: Codec, name: &str, transfer: u8) -> Option<Encoded> {
     let pattern = Pattern::new(320, 180, Ratio::new(25, 1).unwrap());
     let items = kit::frames(&pattern, 0, 50).map(|item| match item {
         Item::Frame(id, Frame::Video(frame)) => Item::Frame(id, Frame::Video(deep(&frame, transfer))),
@@ -66,6 +89,14 @@ fn encoded(codec: Codec, name: &str, transfer: u8) -> Option<Encoded> {
     });
     let mut config = encode::Video::new(codec);
     config.backend = Backend::Named(name.into());
+    match place {
+        Place::Library => {}
+        #[cfg(feature = "ffmpeg-cli")]
+        Place::Program(path) => {
+            config.backend = Backend::Named(format!("ffmpeg-cli:{name}"));
+            config.options.push(("program".into(), path.clone()));
+        }
+    }
     config.rate = Rate::Average { bitrate: 300_000, cap: None };
     config.effort = encode::Effort::Fastest;
     config.grid = encode::Grid::every(std::time::Duration::from_secs(1));
@@ -137,11 +168,14 @@ fn hdr10_is_the_same_in_bitstream_and_container_of_every_encoder() {
     }
     let dir = tempfile::tempdir().unwrap();
     let mut tried = 0;
-    for (codec, name) in ENCODERS {
-        let Some(encoded) = encoded(codec, name, 16) else { continue };
+    let cells = places().into_iter().flat_map(|place| ENCODERS.map(|cell| (place.clone(), cell)));
+    for (place, (codec, name)) in cells {
+        let Some(encoded) = encoded(&place, codec, name, 16) else { continue };
+        eprintln!("{name} of {place:?}");
+        let name = &format!("{name} of {place:?}");
         tried += 1;
         assert_eq!(encoded.track.video().unwrap().hdr, HDR, "{name}");
-        let file = dir.path().join(format!("{name}.mp4"));
+        let file = dir.path().join(format!("{tried}.mp4"));
         std::fs::write(&file, encoded.mp4()).unwrap();
         let stream = &ffprobe(&file, &["-show_streams"])["streams"][0];
         assert_hdr(&stream["side_data_list"], &format!("{name}, container"));
@@ -170,9 +204,10 @@ fn hlg_stays_hlg_in_every_encoder() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    for (codec, name) in ENCODERS {
-        let Some(encoded) = encoded(codec, name, 18) else { continue };
-        let file = dir.path().join(format!("{name}.mp4"));
+    let cells = places().into_iter().flat_map(|place| ENCODERS.map(|cell| (place.clone(), cell)));
+    for (number, (place, (codec, name))) in cells.enumerate() {
+        let Some(encoded) = encoded(&place, codec, name, 18) else { continue };
+        let file = dir.path().join(format!("{number}.mp4"));
         std::fs::write(&file, encoded.mp4()).unwrap();
         let file = if codec == Codec::Vp9 { file } else { bare(&file, codec) };
         let frames = ffprobe(&file, &["-show_frames"]);

@@ -209,3 +209,18 @@ pub(crate) fn write(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> std::p
     std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
     path
 }
+
+/// FFmpeg 9.0.2, where a Python package has brought it, or whatever `STREAMVERSE_FFMPEG9` names.
+#[allow(dead_code)]
+pub(crate) fn ffmpeg9() -> Option<String> {
+    if let Ok(path) = std::env::var("STREAMVERSE_FFMPEG9") {
+        return Some(path);
+    }
+    let peers = std::path::Path::new(&std::env::var_os("HOME")?).join(".cache/streamverse/peers/bin/python");
+    let asked = std::process::Command::new(peers)
+        .args(["-c", "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"])
+        .output()
+        .ok()?;
+    let path = String::from_utf8(asked.stdout).ok()?.trim().to_owned();
+    (asked.status.success() && !path.is_empty()).then_some(path)
+}
