@@ -8,8 +8,17 @@ packages=(build-essential pkg-config clang libclang-dev nasm cmake
   libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libswscale-dev libswresample-dev)
 if [ "$what" = test ]; then
   # ffmpeg, xmllint and chromium judge what we make; nats-server carries work between machines.
-  packages+=(ffmpeg libxml2-utils chromium fonts-dejavu-core nats-server)
+  packages+=(ffmpeg libxml2-utils chromium fonts-dejavu-core nats-server python3-venv)
 fi
+
+# Another FFmpeg than the system's, which tests compare with: where it can't be had, they say so and skip.
+peers=${STREAMVERSE_PEERS:-$HOME/.cache/streamverse/peers}
+peer_ffmpeg() {
+  [ "$what" = test ] || return 0
+  "$peers/bin/python" -c 'import imageio_ffmpeg' 2>/dev/null && return 0
+  { python3 -m venv "$peers" && "$peers/bin/pip" -q install imageio-ffmpeg==0.8.1; } ||
+    echo "setup: FFmpeg 9.0.2 (Python's imageio-ffmpeg) can't be had; tests with it will skip" >&2
+}
 
 if ! command -v cargo >/dev/null 2>&1; then
   echo "setup: Rust is needed: install it with rustup (https://rustup.rs), then run this again" >&2
@@ -36,7 +45,10 @@ missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 done
-[ ${#missing[@]} -eq 0 ] && exit 0
+if [ ${#missing[@]} -eq 0 ]; then
+  peer_ffmpeg
+  exit 0
+fi
 
 echo "setup: installing ${missing[*]}"
 as_root=()
@@ -49,3 +61,4 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+peer_ffmpeg

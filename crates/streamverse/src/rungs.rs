@@ -7,7 +7,7 @@ use std::time::Duration;
 use sv_core::{Frame, Item, Stage, TimeBase, Timestamp, Track};
 use sv_pipeline::graph::{Graph, Node};
 use sv_transcode::filter::Crop;
-use sv_transcode::{Rung, decode, encode, filter};
+use sv_transcode::{Backend, Rung, decode, encode, filter};
 
 use crate::{Error, Result};
 
@@ -16,6 +16,17 @@ pub(crate) struct Wanted<'a> {
     pub(crate) name: &'a str,
     pub(crate) rung: &'a Rung,
     pub(crate) span: Span,
+}
+
+/// What is the same for all rungs.
+pub(crate) struct How<'a> {
+    /// Length of a segment.
+    pub(crate) segment: Duration,
+    /// What of the pictures is shown, if not all.
+    pub(crate) crop: Option<Crop>,
+    pub(crate) decode: &'a decode::Options,
+    /// What encodes, by its own name.
+    pub(crate) encoder: Option<&'a str>,
 }
 
 /// A part of the presentation, in nanoseconds.
@@ -41,11 +52,10 @@ pub(crate) fn encode(
     reader: Node,
     track: &Arc<Track>,
     wanted: &[Wanted<'_>],
-    segment: Duration,
-    crop: Option<Crop>,
-    options: &decode::Options,
+    how: &How<'_>,
 ) -> Result<Vec<Node>> {
-    let decoder = decode::open(track, options)?;
+    let How { segment, crop, encoder, .. } = *how;
+    let decoder = decode::open(track, how.decode)?;
     let decoded = graph.stage("decoder", reader, Some(track.id), decoder);
 
     // Rungs of other codecs share a row where what they keep is what the others make.
@@ -74,6 +84,9 @@ pub(crate) fn encode(
             };
             let mut config = rung.encode()?;
             config.grid = encode::Grid::every(segment);
+            if let Some(name) = encoder {
+                config.backend = Backend::Named(name.to_owned());
+            }
             let encoder = encode::video(&config, track.id)?;
             nodes.insert(place, graph.stage(format!("encoder {name}"), node, None, encoder));
         }

@@ -43,6 +43,16 @@ pub struct Device {
     pub problem: Option<String>,
 }
 
+/// The version of the FFmpeg program that [`Backend::Named`](crate::Backend::Named)`("ffmpeg-cli")` runs, if
+/// one is there and the feature is on.
+#[must_use]
+pub fn program_version() -> Option<String> {
+    #[cfg(feature = "ffmpeg-cli")]
+    return crate::backend::program::probe().ok().map(|program| program.version);
+    #[cfg(not(feature = "ffmpeg-cli"))]
+    None
+}
+
 /// All backends, compiled in or not. Devices are tried, which may take a moment.
 #[must_use]
 pub fn capabilities() -> Vec<Capability> {

@@ -43,7 +43,7 @@ mod rgb;
 pub mod title;
 
 pub use backend::Backend;
-pub use capability::{Capability, capabilities};
+pub use capability::{Capability, capabilities, program_version};
 pub use error::Error;
 pub use ladder::{Ladder, Rung};
 

@@ -56,6 +56,9 @@ pub struct Unit {
     /// What decodes.
     #[serde(default)]
     pub decoder: Decoder,
+    /// What encodes, by its own name; the best in software if nothing is said.
+    #[serde(default)]
+    pub encoder: Option<String>,
     /// Whether damage in the source is an error.
     #[serde(default)]
     pub strict: bool,
@@ -121,7 +124,13 @@ impl Unit {
         let reader = graph.source("reader", input);
         let wanted: Vec<_> = self.rungs.iter().map(|(name, rung)| Wanted { name, rung, span }).collect();
         let options = self.decoder.options(&damage, &track);
-        let nodes = rungs::encode(&mut graph, reader, &track, &wanted, self.segment, self.crop, &options)?;
+        let how = rungs::How {
+            segment: self.segment,
+            crop: self.crop,
+            decode: &options,
+            encoder: self.encoder.as_deref(),
+        };
+        let nodes = rungs::encode(&mut graph, reader, &track, &wanted, &how)?;
         for (name, _) in &self.rungs {
             let kept = if self.number == 0 { Span { from: None, ..kept } } else { kept };
             parts.push(Part::new(name, store.create(&self.name(name))?, kept, self.segment, watch));

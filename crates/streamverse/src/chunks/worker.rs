@@ -39,14 +39,16 @@ pub struct Worker {
     pub share: Share,
 }
 
-/// Those who make the same bytes: this version of ours, this version of FFmpeg, this kind of machine.
+/// Those who make the same bytes: this version of ours, these versions of FFmpeg as a library and as a
+/// program, this kind of machine.
 #[must_use]
 pub fn group() -> String {
     #[cfg(feature = "ffmpeg")]
     let ffmpeg = sv_ffmpeg::probe::version();
     #[cfg(not(feature = "ffmpeg"))]
     let ffmpeg = "none";
-    let name = format!("{}_{}_{ffmpeg}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+    let program = sv_transcode::program_version().map_or_else(String::new, |version| format!("_{version}"));
+    let name = format!("{}_{}_{ffmpeg}{program}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
     name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect()
 }
 

@@ -48,6 +48,7 @@ fn units(request: &Request, plan: &Plan, length: Duration, todo: &[Todo<'_>]) ->
         segment: request.segment,
         crop: video.crop,
         decoder: request.decoder,
+        encoder: request.encoder.clone(),
         strict: request.strict,
         rungs: rungs.clone(),
     };

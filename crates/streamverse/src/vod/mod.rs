@@ -83,6 +83,9 @@ pub struct Request {
     pub drop_alpha: bool,
     /// What decodes pictures.
     pub decoder: Decoder,
+    /// What encodes pictures, by its own name, such as `libx264`, `h264_nvenc` or `ffmpeg-cli` (see
+    /// [`transcode::Backend::Named`](sv_transcode::Backend)); the best in software if nothing is said.
+    pub encoder: Option<String>,
     /// Fail at the first damage in the source, instead of keeping what is good and telling what isn't.
     pub strict: bool,
     /// What it may take of the machine: work that isn't live yields to what is.
@@ -119,6 +122,7 @@ impl Request {
             crop: CropChoice::default(),
             drop_alpha: false,
             decoder: Decoder::default(),
+            encoder: None,
             strict: false,
             share: Share::default(),
             roster: Roster::default(),

@@ -154,6 +154,7 @@ impl Plan {
             "encryption": encryption,
             "single_file": request.single_file,
             "preset": request.preset,
+            "encoder": request.encoder,
             "loudness": request.loudness,
             "crop": self.video.as_ref().and_then(|v| v.crop),
             "chunk": request.workers.as_ref().map(|_| request.chunk.as_millis().to_string()),

@@ -346,8 +346,13 @@ impl<'a> Build<'a> {
             })
             .collect();
         let options = self.request.decoder.options(self.damage, &video.track);
-        let nodes =
-            rungs::encode(graph, reader, &video.track, &wanted, self.request.segment, video.crop, &options)?;
+        let how = rungs::How {
+            segment: self.request.segment,
+            crop: video.crop,
+            decode: &options,
+            encoder: self.request.encoder.as_deref(),
+        };
+        let nodes = rungs::encode(graph, reader, &video.track, &wanted, &how)?;
         for (todo, encoded) in todo.iter().zip(nodes) {
             if let Some(name) = todo.main {
                 lanes.push(self.lane(name, None, encoded)?);

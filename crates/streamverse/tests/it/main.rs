@@ -22,6 +22,8 @@ mod grain;
 mod kit;
 #[cfg(feature = "ffmpeg")]
 mod manifests;
+#[cfg(all(feature = "ffmpeg", feature = "ffmpeg-cli", feature = "cli"))]
+mod program;
 #[cfg(not(feature = "ffmpeg"))]
 mod pure;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]

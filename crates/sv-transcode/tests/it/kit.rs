@@ -216,8 +216,8 @@ pub(crate) fn ffmpeg9() -> Option<String> {
     if let Ok(path) = std::env::var("STREAMVERSE_FFMPEG9") {
         return Some(path);
     }
-    let peers = std::path::Path::new(&std::env::var_os("HOME")?).join(".cache/streamverse/peers/bin/python");
-    let asked = std::process::Command::new(peers)
+    let peers = Path::new(&std::env::var_os("HOME")?).join(".cache/streamverse/peers/bin/python");
+    let asked = Command::new(peers)
         .args(["-c", "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"])
         .output()
         .ok()?;

@@ -21,5 +21,6 @@ mod metric;
 mod nvcodec;
 mod pattern;
 mod plan;
+mod roundtrip;
 mod sound;
 mod tone;

@@ -225,6 +225,9 @@ pub(crate) struct Encode {
     /// What decodes pictures: the CPU, a device if one works (auto), or a device and nothing else
     #[arg(long, default_value = "software")]
     pub(crate) decode: DecodeOn,
+    /// What encodes pictures, by its own name (`sv doctor` lists them); ffmpeg-cli is an FFmpeg program
+    #[arg(long, value_name = "NAME")]
+    pub(crate) encoder: Option<String>,
     /// A TOML file of prices: currency, core_hour, device_hour, gigabyte_month
     #[arg(long, env = "SV_PRICES")]
     pub(crate) prices: Option<PathBuf>,

@@ -14,6 +14,9 @@ use crate::Error;
 /// Something to write into the program.
 pub(super) type Write = Box<dyn FnOnce(&mut ChildStdin) -> std::io::Result<()> + Send>;
 
+/// What one thread does.
+type Work = Box<dyn FnOnce() + Send>;
+
 /// Pictures that wait for the program to take them.
 const QUEUE: usize = 2;
 /// Bytes of its last words that are kept.
@@ -55,9 +58,7 @@ impl Child {
         let (found, packets): (Sender<std::io::Result<Found>>, _) = channel();
         let words = Arc::new(Mutex::new(Vec::new()));
         let said = Arc::clone(&words);
-        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.into()).spawn(work)
-        };
+        let spawn = |name: &str, work: Work| std::thread::Builder::new().name(name.into()).spawn(work);
         let writer = move || {
             // The last write may fail because the program has ended: its own words say why.
             while let Ok(write) = waiting.recv() {
@@ -103,7 +104,7 @@ impl Child {
         };
         let mut child =
             Self { process, input: Some(input), output: packets, words, threads: Vec::new(), over: false };
-        let works: [(&str, Box<dyn FnOnce() + Send>); 3] = [
+        let works: [(&str, Work); 3] = [
             ("program in", Box::new(writer)),
             ("program out", Box::new(reader)),
             ("program words", Box::new(listener)),

@@ -1,9 +1,7 @@
 //! Pictures to packets.
 
-use std::collections::VecDeque;
-use std::time::Duration as Length;
-
 use bytes::Bytes;
+use std::collections::VecDeque;
 use sv_codec::h264;
 use sv_core::{Codec, ColorInfo, Duration, Packet, PixelFormat, Ratio, Timestamp, TrackId, VideoFrame};
 
@@ -30,6 +28,7 @@ pub(super) fn open(
         child: plan.start(&picture.frame)?,
         plan,
         begun: false,
+        at: (0, 0),
         done: VecDeque::new(),
         pending: VecDeque::new(),
         times: VecDeque::new(),
@@ -48,16 +47,17 @@ struct Plan {
     arguments: Vec<String>,
     rate: Ratio,
     codec: Codec,
-    /// Whether key frames are asked for by the lowest bit of a picture's time. Encoders whose rate follows
-    /// the clock that times are counted in need the rate of the pictures there.
-    marked: bool,
+    /// Pictures from one key frame to the next at most. The program's clock goes on to the next multiple of
+    /// it at each key frame, which is how it hears of them: it can't be told in any other way.
+    cell: i64,
     /// Whether it is told of key frames by being started anew.
     anew: bool,
 }
 
 impl Plan {
     fn new(program: &Program, name: &str, config: &encode::Video, picture: &Picture) -> Self {
-        let marked = matches!(name, "libx264" | "libx265" | "libsvtav1");
+        let between = config.key_interval.unwrap_or(config.grid.interval).min(config.grid.interval);
+        let cell = (between.as_secs_f64() * picture.frame_rate.to_f64()).ceil().min(1e9) as i64 + 2;
         let anew = starts_over(name, config);
         let rate = picture.frame_rate;
         let mut arguments = quiet();
@@ -67,29 +67,19 @@ impl Plan {
         add(&["-c:v", name]);
         let format = if picture.bit_depth == 10 { "yuv420p10le" } else { "yuv420p" };
         add(&["-pix_fmt", format]);
-        if marked {
-            add(&["-enc_time_base", "1:1000000"]);
-            if !anew {
-                add(&["-force_key_frames", "expr:mod(round(t*1000000),2)"]);
-            }
-        } else {
-            add(&["-enc_time_base", &format!("{}:{}", rate.den(), rate.num())]);
-            add(&["-force_key_frames", &lines(config)]);
+        add(&["-enc_time_base", &format!("{}:{}", rate.den(), rate.num())]);
+        if !anew {
+            add(&["-force_key_frames", &cells(cell, rate)]);
         }
         for (key, value) in video_options(name, config, picture) {
             if key == PROGRAM {
                 continue;
             }
-            let value = match (name, key.as_str()) {
-                // Times are in microseconds, but pictures come at their rate.
-                ("libx264", "x264-params") => format!("{value}:force-cfr=1"),
-                _ => value,
-            };
             add(&[&format!("-{key}:v"), &value]);
         }
         add(&["-video_track_timescale", "1000000", "-use_editlist", "0"]);
         add(&["-f", "mp4", "-movflags", "delay_moov+default_base_moof+frag_every_frame", "pipe:1"]);
-        Self { program: program.path.clone(), arguments, rate, codec: config.codec, marked, anew }
+        Self { program: program.path.clone(), arguments, rate, codec: config.codec, cell, anew }
     }
 
     fn start(&self, first: &VideoFrame) -> Result<Child, Error> {
@@ -99,11 +89,9 @@ impl Plan {
         Ok(child)
     }
 
-    /// When the picture of a tick is shown, in microseconds.
-    fn time(&self, tick: i64, key: bool) -> u64 {
-        let seconds = tick.max(0) as f64 / self.rate.to_f64();
-        let half = (seconds * 500_000.0).round() as u64;
-        if self.marked { 2 * half + u64::from(key) } else { 2 * half }
+    /// When a picture of the program's clock is shown, in microseconds.
+    fn time(&self, tick: i64) -> u64 {
+        (tick.max(0) as f64 * 1e6 / self.rate.to_f64()).round() as u64
     }
 
     fn feed(&self, child: &mut Child, frame: &VideoFrame, at: u64) -> Result<(), Error> {
@@ -137,18 +125,11 @@ fn setparams(color: ColorInfo) -> String {
     )
 }
 
-/// The lines of the grid as an expression of the program's: the first picture at or behind each.
-fn lines(config: &encode::Video) -> String {
-    let line = |length: Length| {
-        let length = length.as_secs_f64().max(1e-6);
-        // What is a billionth short of a line is on it: times are added up in floating point.
-        format!("gt(floor(t/{length}+1e-9),floor(prev_forced_t/{length}+1e-9))")
-    };
-    let mut lines = line(config.grid.interval);
-    if let Some(between) = config.key_interval {
-        lines = format!("{lines}+{}", line(between));
-    }
-    format!("expr:isnan(prev_forced_t)+{lines}")
+/// The first picture in each cell, as an expression of the program's.
+fn cells(cell: i64, rate: Ratio) -> String {
+    let length = cell as f64 / rate.to_f64();
+    // What is a billionth short of a line is on it: the program counts in floating point.
+    format!("expr:isnan(prev_forced_t)+gt(floor(t/{length}+1e-9),floor(prev_forced_t/{length}+1e-9))")
 }
 
 /// How many pictures may be decoded between a picture's decoding and its showing.
@@ -178,6 +159,8 @@ struct Encoder {
     config: Bytes,
     child: Child,
     begun: bool,
+    /// The cell of the program's clock, and the picture that it begins with on ours.
+    at: (i64, i64),
     /// Earlier runs that have been told to end.
     done: VecDeque<Child>,
     pending: VecDeque<Pending>,
@@ -251,11 +234,17 @@ impl EncodeVideo for Encoder {
             let fresh = self.plan.start(frame)?;
             self.done.push_back(std::mem::replace(&mut self.child, fresh));
         }
-        // The first one needs no mark, and where it is, the program's clock begins.
-        let mark = key && std::mem::replace(&mut self.begun, true);
         let tick = self.last_tick.map_or(tick.max(0), |last| tick.max(last + 1));
         self.last_tick = Some(tick);
-        let at = self.plan.time(tick, mark);
+        if !self.begun {
+            self.at = (0, tick);
+        } else if key {
+            self.at = (self.at.0 + 1, tick);
+        }
+        self.begun = true;
+        let cell = self.plan.cell;
+        let inside = tick.saturating_sub(self.at.1).min(cell - 1);
+        let at = self.plan.time(self.at.0.saturating_mul(cell).saturating_add(inside));
         self.pending.push_back(Pending { at, pts: frame.pts, duration: frame.duration, key });
         self.times.push_back(frame.pts.ticks());
         self.plan.feed(&mut self.child, frame, at)
