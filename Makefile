@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Outside the clone, so that a fresh clone builds warm.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/streamverse/target
 # Everything that this machine can have.
-PRODUCTION := streamverse/cli,streamverse/ffmpeg,streamverse/nvcodec,streamverse/nats,streamverse/ffmpeg-cli,reference-service/ffmpeg,reference-service/nats,make-sample/ffmpeg
+PRODUCTION := streamverse/cli,streamverse/ffmpeg,streamverse/nvcodec,streamverse/nats,streamverse/ffmpeg-cli,streamverse/s3,reference-service/ffmpeg,reference-service/nats,make-sample/ffmpeg
 WEB := examples/reference-service/web
 E2E := examples/reference-service/e2e
 SAMPLE ?=
@@ -31,7 +31,7 @@ run: setup-run web ## build everything, start the service on LISTEN, publish a f
 
 .PHONY: build
 build: setup-run ## leave the command `sv`, with every backend, at release/sv in the target folder
-	cargo build --release --locked -p streamverse --features cli,ffmpeg,ffmpeg-cli,nvcodec,nats
+	cargo build --release --locked -p streamverse --features cli,ffmpeg,ffmpeg-cli,nvcodec,nats,s3
 	@echo "built $$CARGO_TARGET_DIR/release/sv"
 
 .PHONY: test
@@ -65,7 +65,7 @@ fuzz: ## every parser for SECONDS each (default 180); needs nightly Rust and car
 
 .PHONY: soak-workers
 soak-workers: setup-test ## kill workers a hundred times, here and over NATS: the bytes must stay the same
-	SV_KILLS=$${SV_KILLS:-100} cargo test --locked -p streamverse --features cli,ffmpeg,ffmpeg-cli,nvcodec,nats --test it -- --nocapture killed
+	SV_KILLS=$${SV_KILLS:-100} cargo test --locked -p streamverse --features cli,ffmpeg,ffmpeg-cli,nvcodec,nats,s3 --test it -- --nocapture killed
 
 .PHONY: bench-workers
 bench-workers: setup-test ## a thousand workers that only wait: how much of their time is work

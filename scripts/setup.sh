@@ -11,13 +11,14 @@ if [ "$what" = test ]; then
   packages+=(ffmpeg libxml2-utils chromium fonts-dejavu-core nats-server python3-venv)
 fi
 
-# Another FFmpeg than the system's, which tests compare with: where it can't be had, they say so and skip.
+# Another FFmpeg than the system's, and a store like S3, for tests: where they can't be had, those say so and
+# skip.
 peers=${STREAMVERSE_PEERS:-$HOME/.cache/streamverse/peers}
-peer_ffmpeg() {
+python_peers() {
   [ "$what" = test ] || return 0
-  "$peers/bin/python" -c 'import imageio_ffmpeg' 2>/dev/null && return 0
-  { python3 -m venv "$peers" && "$peers/bin/pip" -q install imageio-ffmpeg==0.8.1; } ||
-    echo "setup: FFmpeg 9.0.2 (Python's imageio-ffmpeg) can't be had; tests with it will skip" >&2
+  "$peers/bin/python" -c 'import imageio_ffmpeg, moto.server' 2>/dev/null && return 0
+  { python3 -m venv "$peers" && "$peers/bin/pip" -q install imageio-ffmpeg==0.8.1 'moto[server]'; } ||
+    echo "setup: FFmpeg 9.0.2 or moto (from Python's packages) can't be had; tests with them will skip" >&2
 }
 
 if ! command -v cargo >/dev/null 2>&1; then
@@ -46,7 +47,7 @@ for package in "${packages[@]}"; do
   dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 done
 if [ ${#missing[@]} -eq 0 ]; then
-  peer_ffmpeg
+  python_peers
   exit 0
 fi
 
@@ -61,4 +62,4 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
-peer_ffmpeg
+python_peers

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use sv_container::{mp4, ts};
 use sv_core::{
-    Codec, ErrorKind, FileAt, Item, Limits, ReadAt, Source, TimeBase, Timestamp, Track, TrackId, TrackKind,
+    Codec, ErrorKind, Item, Limits, ReadAt, Source, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
 
 use crate::damage::{Damage, Ledger};
+use crate::place;
 use crate::{Error, Result};
 
 /// An open source.
@@ -61,11 +62,10 @@ impl Input {
     /// Opens a file and reads its tracks.
     pub(crate) fn open(path: &Path, prefer: Prefer) -> Result<Self> {
         let what = || format!("{} can't be used", path.display());
-        let reader = FileAt::open(path).map_err(|e| Error::from(e).context(what()))?;
+        let reader = place::reader(path).map_err(|e| e.context(what()))?;
         if reader.size() == 0 {
             return Err(Error::new(ErrorKind::Malformed, "the file is empty").context(what()));
         }
-        let reader: Arc<dyn ReadAt> = Arc::new(reader);
         let mut input = open(path, reader, prefer).map_err(|e| e.context(what()))?;
         input.complete()?;
         if input.tracks.iter().all(|t| t.kind() == TrackKind::Text) {
@@ -84,7 +84,7 @@ impl Input {
         if missing.is_empty() {
             return Ok(());
         }
-        let reader: Arc<dyn ReadAt> = Arc::new(FileAt::open(&self.path)?);
+        let reader = place::reader(&self.path)?;
         let mut scout = open(&self.path, reader, self.prefer)?;
         scout.select(&missing);
         for _ in 0..ENOUGH_PACKETS {

@@ -17,6 +17,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "s3")]
+mod bucket;
 pub mod chunks;
 pub mod compare;
 pub mod cost;
@@ -29,6 +31,7 @@ mod manifests;
 mod meter;
 mod names;
 pub mod package_files;
+mod place;
 mod probe;
 mod rungs;
 mod text;

@@ -24,6 +24,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) name: &'a str,
     pub(crate) units: &'a [Unit],
     pub(crate) store: &'a Store,
+    /// Where the journal is.
+    pub(crate) journal: &'a std::path::Path,
     pub(crate) cancel: &'a Cancel,
     /// What workers of this process may take of the machine.
     pub(crate) share: &'a Share,
@@ -52,10 +54,11 @@ pub(super) struct Standing {
 impl<'a> Crew<'a> {
     /// Enters what is not in the store yet into the journal beside it.
     pub(crate) fn new(plan: Plan<'a>) -> Result<Self> {
+        std::fs::create_dir_all(plan.journal)?;
         plan.store.make()?;
         let mut options = Options::default();
         options.lease = LEASE;
-        let queue = Queue::open(plan.store.path(), options, SystemTime::now()).map_err(journal)?;
+        let queue = Queue::open(plan.journal, options, SystemTime::now()).map_err(journal)?;
         for unit in plan.units.iter().filter(|unit| !unit.is_done(plan.store)) {
             let payload = serde_json::to_value(unit.number).unwrap_or_default();
             queue.enqueue(&NewJob::new(key(unit), payload), SystemTime::now()).map_err(journal)?;

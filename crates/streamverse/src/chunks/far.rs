@@ -110,7 +110,7 @@ impl<'a> Far<'_, 'a> {
     }
 
     fn task(&self, unit: &Unit, lease: &Lease) -> Result<Task> {
-        let order = Order { unit: unit.clone(), store: self.crew.plan.store.path().to_owned() };
+        let order = Order { unit: unit.clone(), store: self.crew.plan.store.place() };
         let payload = serde_json::to_value(&order)
             .map_err(|e| Error::new(ErrorKind::InvalidInput, format!("a chunk can't be described: {e}")))?;
         let again = u32::try_from(lease.fence).unwrap_or(u32::MAX);

@@ -19,6 +19,7 @@ use super::store::Chunk;
 use crate::damage::Ledger;
 use crate::input::{Input, Prefer};
 use crate::package_files::failure;
+use crate::place;
 use crate::rungs::{self, Span, Wanted};
 use crate::vod::Decoder;
 use crate::{Error, Result};
@@ -98,7 +99,7 @@ impl Unit {
         watch: &(dyn Fn(&str, Duration) + Sync),
     ) -> Result<()> {
         let mut input = Input::open(&self.source, Prefer::Backend)?;
-        let bytes = std::fs::metadata(&self.source)?.len();
+        let bytes = place::stat(&self.source)?.bytes;
         let track = input.tracks.iter().find(|t| t.id == TrackId(self.track)).cloned();
         let Some(track) = track.filter(|t| bytes == self.bytes && t.video().is_some()) else {
             let message = format!("{} is not the file that was planned for", self.source.display());

@@ -35,6 +35,8 @@ pub struct Worker {
     pub slots: usize,
     /// Sources and outputs elsewhere than below this folder are refused: tasks come over a network.
     pub root: PathBuf,
+    /// Sources and chunks below this place in a bucket (`s3://BUCKET/PREFIX`) are taken too.
+    pub store: Option<String>,
     /// What it may take of its machine.
     pub share: Share,
 }
@@ -59,7 +61,7 @@ impl Worker {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = host.trim();
         let name = format!("{}-{}", if host.is_empty() { "worker" } else { host }, std::process::id());
-        Self { nats, name, slots: 1, root: root.into(), share: Share::default() }
+        Self { nats, name, slots: 1, root: root.into(), store: None, share: Share::default() }
     }
 
     /// Takes chunks and encodes them until cancelled.
@@ -74,8 +76,13 @@ impl Worker {
         // What this process has used since somebody last told; tasks side by side share it.
         let told = Mutex::new(cpu::spent());
         let share = self.share.clone();
+        let bucket = self.store.clone();
         let run = move |task: &Task, cancel: &Cancel, progress: &Mutex<Value>| match one(
-            &root, &share, task, cancel, progress,
+            (&root, bucket.as_deref()),
+            &share,
+            task,
+            cancel,
+            progress,
         ) {
             Ok(()) => {
                 let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -97,14 +104,20 @@ pub(super) fn away(error: nats::Error) -> Error {
     Error::wrap(ErrorKind::Unavailable, error)
 }
 
-fn one(root: &Path, share: &Share, task: &Task, cancel: &Cancel, progress: &Mutex<Value>) -> Result<()> {
+fn one(
+    (root, bucket): (&Path, Option<&str>),
+    share: &Share,
+    task: &Task,
+    cancel: &Cancel,
+    progress: &Mutex<Value>,
+) -> Result<()> {
     /// A run that was given up has removed its folder: looked at this often.
     const LOOK: Duration = Duration::from_secs(2);
     let order: Order = serde_json::from_value(task.payload.clone())
         .map_err(|e| Error::new(ErrorKind::InvalidInput, format!("this is no chunk to encode: {e}")))?;
-    below(root, &order.unit.source)?;
-    below(root, &order.store)?;
-    let store = Store::folder(&order.store);
+    within(root, bucket, &order.unit.source)?;
+    within(root, bucket, &order.store)?;
+    let store = Store::at(&order.store)?;
     if order.unit.is_done(&store) {
         return Ok(());
     }
@@ -118,7 +131,7 @@ fn one(root: &Path, share: &Share, task: &Task, cancel: &Cancel, progress: &Mute
         state.0.insert(name.to_owned(), json!(done));
         if state.1.elapsed() > LOOK {
             state.1 = Instant::now();
-            if !store.path().is_dir() {
+            if !store.is_wanted() {
                 part.cancel();
             }
         }
@@ -127,6 +140,20 @@ fn one(root: &Path, share: &Share, task: &Task, cancel: &Cancel, progress: &Mute
     order.unit.run(&store, share, &part, &watch)?;
     tracing::info!(chunk = order.unit.number, seconds = begun.elapsed().as_secs_f64(), "has encoded a chunk");
     Ok(())
+}
+
+/// Refuses what lies elsewhere.
+fn within(root: &Path, bucket: Option<&str>, path: &Path) -> Result<()> {
+    if !crate::place::is_remote(path) {
+        return below(root, path);
+    }
+    let text = path.to_str().unwrap_or_default();
+    let rest = bucket.and_then(|place| text.strip_prefix(place.trim_end_matches('/')));
+    if rest.is_some_and(|rest| rest.starts_with('/') && !rest.split('/').any(|part| part == "..")) {
+        return Ok(());
+    }
+    let message = format!("{text} is not below this worker's store (--store)");
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 /// Refuses what lies elsewhere, links followed.

@@ -1,6 +1,6 @@
 //! The pictures of a run whose chunks are encoded apart, put together as they come.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::run::{Build, Todo};
 use crate::chunks::{self, Crew, Store, Unit, Workers};
 use crate::finish::Finish;
 use crate::meter::Meter;
+use crate::place;
 use crate::{Error, Result};
 
 /// How long encoders run before their chunk, for their rate control to settle, and behind it, for
@@ -27,13 +28,23 @@ const TAIL: Duration = Duration::from_millis(500);
 const FOLDER: &str = ".chunks";
 
 /// The chunks of a request, all of them.
-fn units(request: &Request, plan: &Plan, length: Duration, todo: &[Todo<'_>]) -> Result<Vec<Unit>> {
+fn units(
+    request: &Request,
+    plan: &Plan,
+    length: Duration,
+    todo: &[Todo<'_>],
+    remote: Option<&Remote>,
+) -> Result<Vec<Unit>> {
     let Some(video) = &plan.video else { return Ok(Vec::new()) };
     let cuts = chunk::scenes(&plan.source.key_times(video.track.id, plan.start)?);
     let starts = chunk::plan(length, request.segment, request.chunk, &cuts);
     let ends = starts.iter().skip(1).map(|end| Some(*end)).chain([None]);
-    let bytes = std::fs::metadata(&request.input)?.len();
-    let source = request.input.canonicalize()?;
+    let bytes = place::stat(&request.input)?.bytes;
+    let source = match remote {
+        Some(place) => place.source(&request.input, bytes)?,
+        None if place::is_remote(&request.input) => request.input.clone(),
+        None => request.input.canonicalize()?,
+    };
     let rungs: Vec<_> = todo.iter().map(|todo| (todo.one.name.clone(), todo.one.rung.clone())).collect();
     let unit = |(number, (from, until)): (usize, (&Duration, Option<Duration>))| Unit {
         number: number as u32,
@@ -66,7 +77,8 @@ pub(super) fn run(
         let message = "the source doesn't say how long it is, so it can't be cut into chunks";
         return Err(Error::new(ErrorKind::Unsupported, message));
     };
-    let mut units = units(build.request, build.plan, length, &todo)?;
+    let remote = Remote::of(build.request, &build.plan.fingerprint)?;
+    let mut units = units(build.request, build.plan, length, &todo, remote.as_ref())?;
     // What lies before the moment where the last run ended is in its place already.
     let from = todo.iter().map(|todo| todo.from).min().flatten().unwrap_or(Timestamp::ZERO);
     let nanos = u128::try_from(from.ticks()).unwrap_or(0);
@@ -76,7 +88,7 @@ pub(super) fn run(
     let folder = crate::work::partial(&build.request.output).join(FOLDER);
     // Workers elsewhere know no other folder that this process works in.
     let folder = std::path::absolute(&folder)?;
-    let store = Store::folder(&folder);
+    let store = remote.as_ref().map_or_else(|| Ok(Store::folder(&folder)), Remote::chunks)?;
     let mut lanes = todo.iter().map(|todo| Lane::new(build, todo)).collect::<Result<Vec<_>>>()?;
     let progress = Progress::new(build.meter, begin);
     let watch = |name: &str, more: Duration| progress.more(name, more);
@@ -85,6 +97,7 @@ pub(super) fn run(
         name: &name,
         units: &units,
         store: &store,
+        journal: &folder,
         cancel,
         share: &build.request.share,
         watch: &watch,
@@ -100,8 +113,61 @@ pub(super) fn run(
         std::mem::replace(&mut last, unit).map_or(Ok(()), remove)
     })?;
     drop(crew);
+    if remote.is_some() {
+        store.clear()?;
+    }
     lanes.into_iter().try_for_each(Lane::end)?;
     Ok(far)
+}
+
+/// A place in a bucket that takes a shared folder's part.
+struct Remote {
+    place: String,
+    /// What is this run's own.
+    run: String,
+}
+
+impl Remote {
+    fn of(request: &Request, fingerprint: &str) -> Result<Option<Self>> {
+        let Some(place) = &request.store else { return Ok(None) };
+        if !cfg!(feature = "s3") || !place.starts_with("s3://") {
+            let message =
+                format!("{place} is no place in a bucket: s3://BUCKET/PREFIX, with the feature `s3`");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        // A run that goes on finds what is there; another request for the same output doesn't.
+        let output = std::path::absolute(&request.output)?;
+        let run = format!("run-{:016x}", hash(&(output, fingerprint)));
+        Ok(Some(Self { place: place.trim_end_matches('/').to_owned(), run }))
+    }
+
+    fn chunks(&self) -> Result<Store> {
+        Store::at(format!("{}/{}", self.place, self.run))
+    }
+
+    /// The source, where workers find it: put there once.
+    fn source(&self, input: &Path, bytes: u64) -> Result<PathBuf> {
+        if place::is_remote(input) {
+            return Ok(input.to_owned());
+        }
+        let stat = place::stat(input)?;
+        let name = format!("source-{:016x}", hash(&(stat.name, stat.version, bytes)));
+        #[cfg(feature = "s3")]
+        {
+            let bucket = crate::bucket::Bucket::open(&self.place)?;
+            if bucket.size(&name)? != Some(bytes) {
+                bucket.put_file(&name, &mut std::fs::File::open(input)?)?;
+            }
+        }
+        Ok(format!("{}/{name}", self.place).into())
+    }
+}
+
+fn hash(what: &impl std::hash::Hash) -> u64 {
+    // The same in every process of one build, which is all that a run needs.
+    let mut hasher = std::hash::DefaultHasher::new();
+    what.hash(&mut hasher);
+    std::hash::Hasher::finish(&hasher)
 }
 
 /// Removes what a run needed only on its way. Called when everything is in its place, also by a run

@@ -2,7 +2,6 @@
 //! again would take time, and with a budget of core-seconds it might find others.
 
 use std::fs;
-use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,6 +11,7 @@ use sv_transcode::title::{Budget, Decision};
 
 use super::Request;
 use crate::Result;
+use crate::place;
 use crate::work::{LADDER, partial};
 
 /// What was decided, and what for.
@@ -27,13 +27,12 @@ const LARGEST: u64 = 4 << 20;
 
 /// What a decision depends on.
 fn key(request: &Request, budget: &Budget, crop: Option<Crop>) -> Result<Value> {
-    let meta = fs::metadata(&request.input)?;
-    let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+    let source = place::stat(&request.input)?;
     Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "input": request.input.canonicalize()?.to_string_lossy(),
-        "bytes": meta.len(),
-        "modified": modified.map(|m| m.as_nanos().to_string()),
+        "input": source.name,
+        "bytes": source.bytes,
+        "modified": source.version,
         "budget": budget,
         "codecs": request.codecs.iter().map(|c| c.name()).collect::<Vec<_>>(),
         "preset": request.preset,

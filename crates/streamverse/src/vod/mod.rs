@@ -65,6 +65,10 @@ pub struct Request {
     /// Who encodes pictures in chunks: the result is the same, byte for byte, whoever does. `None`
     /// encodes them in one go, which takes a little less work in all.
     pub workers: Option<Workers>,
+    /// A place in a bucket, `s3://BUCKET/PREFIX`, through which workers elsewhere get the source and give
+    /// their chunks; without one, they share this process's folders. The source is put there once and
+    /// stays: remove it when no run needs it any more.
+    pub store: Option<String>,
     /// How long a chunk is, about.
     pub chunk: Duration,
     /// What sound is encoded with: AAC, Opus or FLAC. `None` is AAC where something here encodes it.
@@ -114,6 +118,7 @@ impl Request {
             license_url: None,
             prices: None,
             workers: None,
+            store: None,
             chunk: Duration::from_secs(30),
             audio_codec: None,
             keep_audio: Vec::new(),

@@ -1,7 +1,7 @@
 //! Decides what to make of a source before anything is made.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::json;
 use sv_container::webvtt;
@@ -15,6 +15,7 @@ use crate::damage::Ledger;
 use crate::finish::check_encryption;
 use crate::input::{Input, Prefer};
 use crate::names::Names;
+use crate::place;
 use crate::title::{self, through};
 use crate::{Error, Result};
 
@@ -138,16 +139,15 @@ impl Plan {
     }
 
     fn fingerprint(&self, request: &Request) -> Result<String> {
-        let meta = std::fs::metadata(&request.input)?;
-        let modified = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        let source = place::stat(&request.input)?;
         let rungs: Vec<_> = self.video.iter().flat_map(|v| &v.rungs).map(|r| (&r.name, &r.rung)).collect();
         let sounds: Vec<_> = self.sounds.iter().map(|s| (&s.name, s.track.id, &s.rendition)).collect();
         let encryption = request.encryption.as_ref().map(|e| (e.scheme, e.kid));
         let all = json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "input": [request.input.canonicalize()?.to_string_lossy().into_owned()],
-            "bytes": meta.len(),
-            "modified": modified.map(|m| m.as_nanos().to_string()),
+            "input": [source.name],
+            "bytes": source.bytes,
+            "modified": source.version,
             "rungs": rungs,
             "sounds": sounds,
             "segment": request.segment.as_millis().to_string(),
@@ -205,7 +205,7 @@ fn pictures(
     let info = &info;
     let bitrate = track.bitrate.or_else(|| {
         let seconds = input.duration?.as_secs_f64();
-        let bytes = std::fs::metadata(&request.input).ok()?.len();
+        let bytes = place::stat(&request.input).ok()?.bytes;
         (seconds > 0.0).then(|| (bytes as f64 * 8.0 / seconds) as u64)
     });
     let ladder = match &request.ladder {

@@ -151,6 +151,10 @@ pub(crate) struct Nats {
     /// Its credentials file, if it asks for one
     #[arg(long, env = "SV_NATS_CREDS", hide_env_values = true)]
     pub(crate) nats_creds: Option<PathBuf>,
+    /// A place in a bucket, s3://BUCKET/PREFIX, instead of folders that all machines share
+    #[cfg(feature = "s3")]
+    #[arg(long, env = "SV_STORE")]
+    pub(crate) store: Option<String>,
     /// How long a worker may be silent before its chunk goes to another; the same for all
     #[arg(long, env = "SV_NATS_PATIENCE", default_value = "10s", value_parser = duration)]
     pub(crate) nats_patience: Duration,

@@ -20,6 +20,8 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     #[cfg(feature = "nats")]
     if let (Some(options), None) = (crate::worker::options(&args.nats)?, args.workers) {
         request.workers = Some(streamverse::chunks::Workers::Nats(options));
+        #[cfg(feature = "s3")]
+        request.store.clone_from(&args.nats.store);
     }
     request.chunk = args.chunk;
     request.share = args.share.get();

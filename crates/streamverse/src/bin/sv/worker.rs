@@ -15,6 +15,8 @@ pub(crate) fn run(args: &Worker) -> Result<(), Failure> {
     };
     let mut worker = chunks::Worker::new(options, &args.root);
     worker.slots = args.slots.into();
+    #[cfg(feature = "s3")]
+    worker.store.clone_from(&args.nats.store);
     worker.share = args.share.get();
     if let Some(name) = &args.name {
         worker.name.clone_from(name);
