@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use streamverse::core::ErrorKind;
 use streamverse::pipeline::queue::{Claim, Error as QueueError, Failed, Lease, Standing};
+use streamverse::transcode::loudness;
 use streamverse::{Error, vod};
 
 use crate::api::model::{Progress, Video, VideoProblem};
@@ -228,8 +229,22 @@ impl App {
         request.ladder = match row.options.ladder {
             crate::api::model::Ladder::Auto => vod::LadderChoice::Auto,
             crate::api::model::Ladder::Fixed => vod::LadderChoice::Fixed,
-            crate::api::model::Ladder::Title => vod::LadderChoice::Title(Default::default()),
+            crate::api::model::Ladder::Title => {
+                let mut budget = streamverse::title::Budget::default();
+                budget.core_seconds_per_minute = row.options.core_seconds.map(f64::from);
+                vod::LadderChoice::Title(budget)
+            }
         };
+        request.preset = row.options.preset.into();
+        if row.options.crop {
+            request.crop = vod::CropChoice::Bars;
+        }
+        request.loudness = row.options.loudness.map(|lufs| loudness::Target::new(lufs.into()));
+        request.keep_audio = row.options.keep_audio.iter().map(|c| (*c).into()).collect();
+        if row.options.film_grain {
+            request.film_grain = vod::FilmGrain::Measure;
+        }
+        request.strict = row.options.strict;
         request.roster = self.roster.clone();
         request.workers = self.config.chunk_workers();
         request.codecs = row.options.codecs.iter().map(|c| (*c).into()).collect();

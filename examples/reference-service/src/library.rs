@@ -107,6 +107,11 @@ impl App {
             let detail = "a transcode needs a codec and segments of 1000 to 30000 milliseconds";
             return Err(Problem::bad_request(detail));
         }
+        if options.loudness.is_some_and(|lufs| !(-40..=-5).contains(&lufs)) || options.core_seconds == Some(0)
+        {
+            let detail = "loudness is -40 to -5 LUFS, and a budget at least one core-second";
+            return Err(Problem::bad_request(detail));
+        }
         let row = self.store.video(id)?.ok_or_else(|| Problem::not_found("such video"))?;
         if matches!(row.state, State::Queued | State::Processing) {
             let detail = "a transcode of this video waits or runs already";

@@ -47,3 +47,29 @@ fn grain_is_described_in_av1_and_refused_elsewhere() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && said.contains("in AV1 only"), "{said}");
 }
+
+#[test]
+fn grain_is_described_as_strong_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |name: &str, picture: &str| -> Option<(std::process::Output, String)> {
+        let graph = format!(
+            "color=c=gray:s=320x180:r=25,drawbox=x=40:y=40:w=80:h=60:c=silver:t=fill,trim=end=1,{picture}format=yuv420p"
+        );
+        let coded = ["-f", "lavfi", "-i", &graph, "-c:v", "ffv1"];
+        let source = kit::make(dir.path(), &format!("{name}.mkv"), &coded)?;
+        let output = dir.path().join(name);
+        let args = ["vod", "--codec", "av1", "--preset", "fastest", "--film-grain", "auto", "--out"];
+        let made = kit::sv().args(args).arg(&output).arg(&source).output().unwrap();
+        let report = std::fs::read_to_string(output.join("report.json")).unwrap_or_default();
+        Some((made, report))
+    };
+    // FFmpeg's strength 12 is spread evenly, which is a deviation of about 3.5.
+    let Some((made, noisy)) = run("noisy", "noise=c0s=12:c0f=t,") else { return };
+    if !made.status.success() {
+        println!("skipped: {}", String::from_utf8_lossy(&made.stderr));
+        return;
+    }
+    assert!(noisy.contains("AV1 describes it at strength"), "{noisy}");
+    let (_, clean) = run("clean", "").unwrap();
+    assert!(clean.contains("too little grain to describe"), "{clean}");
+}

@@ -72,6 +72,54 @@ impl From<VideoCodec> for Codec {
     }
 }
 
+/// How hard encoders work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Preset {
+    /// Real time on little.
+    Fastest,
+    /// Between that and the next.
+    Faster,
+    /// The usual choice where computing costs more than storing.
+    #[default]
+    Fast,
+    /// The codec's own middle.
+    Balanced,
+    /// The usual choice for what many people watch.
+    Best,
+}
+
+impl From<Preset> for vod::Preset {
+    fn from(preset: Preset) -> Self {
+        match preset {
+            Preset::Fastest => Self::Fastest,
+            Preset::Faster => Self::Faster,
+            Preset::Fast => Self::Fast,
+            Preset::Balanced => Self::Balanced,
+            Preset::Best => Self::Best,
+        }
+    }
+}
+
+/// Sound that is kept as it is, beside what is made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum KeptSound {
+    /// Dolby Digital.
+    Ac3,
+    /// Dolby Digital Plus.
+    Eac3,
+}
+
+impl From<KeptSound> for Codec {
+    fn from(codec: KeptSound) -> Self {
+        match codec {
+            KeptSound::Ac3 => Self::Ac3,
+            KeptSound::Eac3 => Self::Eac3,
+        }
+    }
+}
+
 /// How to transcode. What is left out has a default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -86,12 +134,40 @@ pub(crate) struct Options {
     pub(crate) segment_ms: u32,
     /// Whether and how to encrypt.
     pub(crate) protect: Protect,
+    /// How hard encoders work.
+    pub(crate) preset: Preset,
+    /// Cut off black bars, if there are any.
+    pub(crate) crop: bool,
+    /// Loudness in LUFS (EBU R 128), -40 to -5; the source's own if it is left out.
+    #[schema(minimum = -40, maximum = -5)]
+    pub(crate) loudness: Option<i8>,
+    /// Sound that is kept as it is, if the source has it.
+    pub(crate) keep_audio: Vec<KeptSound>,
+    /// Describe film grain in AV1 instead of encoding it, as strong as it is found to be.
+    pub(crate) film_grain: bool,
+    /// For the ladder by trial: core-seconds of encoding for a minute of the video at most.
+    #[schema(minimum = 1)]
+    pub(crate) core_seconds: Option<u32>,
+    /// Fail at the first damage in the source, instead of keeping what is good.
+    pub(crate) strict: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let codecs = vec![VideoCodec::H264];
-        Self { ladder: Ladder::Auto, codecs, segment_ms: 4000, protect: Protect::None }
+        Self {
+            ladder: Ladder::Auto,
+            codecs,
+            segment_ms: 4000,
+            protect: Protect::None,
+            preset: Preset::default(),
+            crop: false,
+            loudness: None,
+            keep_audio: Vec::new(),
+            film_grain: false,
+            core_seconds: None,
+            strict: false,
+        }
     }
 }
 

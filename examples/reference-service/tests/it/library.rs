@@ -87,6 +87,8 @@ fn bad_requests_are_problems() {
     };
     transcode("{\"segment_ms\": 10}").problem(400, "invalid_input");
     transcode("{\"codecs\": []}").problem(400, "invalid_input");
+    transcode("{\"loudness\": 3}").problem(400, "invalid_input");
+    transcode("{\"core_seconds\": 0}").problem(400, "invalid_input");
     transcode("{\"colour\": \"red\"}").problem(422, "invalid_input");
     transcode("{").problem(400, "invalid_input");
     assert_eq!(service.video(&id)["state"], "uploaded");

@@ -182,6 +182,23 @@ fn a_new_transcode_replaces_the_old_one_when_it_is_complete() {
     service.wait(|| (service.get(link(&video, "hls")).status == 404).then_some(()));
 }
 
+#[test]
+fn a_transcode_takes_what_the_command_takes() {
+    let service = Service::start();
+    let Some(video) = publish(&service, "none") else { return };
+    let id = video["id"].as_str().unwrap();
+    let json = [("content-type", "application/json")];
+    let path = format!("/v1/videos/{id}/transcode");
+    let wanted = br#"{"ladder":"title","core_seconds":1000,"preset":"fastest","crop":true,"loudness":-23,
+                      "keep_audio":["ac3"],"strict":true,"film_grain":true}"#;
+    assert_eq!(service.send("POST", &path, &json, wanted).status, 202);
+    let again = service.wait_for(id, &["ready", "failed"]);
+    assert_eq!(again["state"], "ready", "{again}");
+    let options = &again["options"];
+    assert_eq!((&options["crop"], &options["loudness"]), (&true.into(), &(-23).into()), "{options}");
+    assert_eq!((&options["preset"], &options["strict"]), (&"fastest".into(), &true.into()), "{options}");
+}
+
 fn from_hex(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
 }

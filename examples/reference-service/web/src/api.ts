@@ -45,6 +45,13 @@ export interface Options {
   codecs: string[];
   segment_ms: number;
   protect: Protect;
+  preset: 'fastest' | 'faster' | 'fast' | 'balanced' | 'best';
+  crop: boolean;
+  loudness: number | null;
+  keep_audio: ('ac3' | 'eac3')[];
+  film_grain: boolean;
+  core_seconds: number | null;
+  strict: boolean;
 }
 
 export interface Video {

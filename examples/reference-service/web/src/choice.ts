@@ -1,4 +1,4 @@
-/** A choice of a few, as radio buttons in a row. */
+/** Choices in a row: one of a few, or any of them. */
 
 import { h } from './dom';
 
@@ -32,5 +32,22 @@ export function choice(
       h('span', {}, c.label),
     ),
   );
+  return h('fieldset', { class: 'choice' }, h('legend', {}, legend), h('div', {}, ...options));
+}
+
+export interface Mark {
+  label: string;
+  hint: string;
+  on: boolean;
+  set: (on: boolean) => void;
+}
+
+/** A field set of which any may be chosen. */
+export function marks(legend: string, all: Mark[]): HTMLFieldSetElement {
+  const options = all.map((mark) => {
+    const input = h('input', { type: 'checkbox', checked: mark.on });
+    input.onchange = () => mark.set(input.checked);
+    return h('label', { title: mark.hint }, input, h('span', {}, mark.label));
+  });
   return h('fieldset', { class: 'choice' }, h('legend', {}, legend), h('div', {}, ...options));
 }

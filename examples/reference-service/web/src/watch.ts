@@ -1,7 +1,7 @@
 /** The page of one video: the player, what was made and why, and what can be done with it. */
 
 import { deleteVideo, getVideo, transcode, Refusal, type Protect, type Video } from './api';
-import { choice } from './choice';
+import { choice, marks } from './choice';
 import { h, setText } from './dom';
 import { bitrate, bytes, clock, date } from './format';
 import { describe } from './home';
@@ -172,8 +172,7 @@ function actions(video: Video): HTMLElement {
     problem.textContent = error instanceof Error ? error.message : String(error);
     problem.hidden = false;
   };
-  let protect: Protect = video.options.protect;
-  let ladder = video.options.ladder;
+  const wanted = { ...video.options };
   const again = h(
     'details',
     {},
@@ -181,11 +180,18 @@ function actions(video: Video): HTMLElement {
     h(
       'div',
       { class: 'again' },
-      choice('Protection', 'again-protect', [{ value: 'none', label: 'None' }, { value: 'cenc', label: 'CENC' }, { value: 'cbcs', label: 'CBCS' }], protect, (v) => (protect = v as Protect)),
-      choice('Ladder', 'again-ladder', [{ value: 'auto', label: 'For this video' }, { value: 'title', label: 'By trial (VMAF)' }, { value: 'fixed', label: 'Fixed' }], ladder, (v) => (ladder = v as typeof ladder)),
+      choice('Protection', 'again-protect', [{ value: 'none', label: 'None' }, { value: 'cenc', label: 'CENC' }, { value: 'cbcs', label: 'CBCS' }], wanted.protect, (v) => (wanted.protect = v as Protect)),
+      choice('Ladder', 'again-ladder', [{ value: 'auto', label: 'For this video' }, { value: 'title', label: 'By trial (VMAF)' }, { value: 'fixed', label: 'Fixed' }], wanted.ladder, (v) => (wanted.ladder = v as typeof wanted.ladder)),
+      choice('Effort', 'again-preset', [{ value: 'fast', label: 'Fast' }, { value: 'balanced', label: 'Balanced' }, { value: 'best', label: 'Best' }], wanted.preset, (v) => (wanted.preset = v as typeof wanted.preset)),
+      choice('Loudness', 'again-loudness', [{ value: '', label: 'As it is' }, { value: '-23', label: '−23 LUFS', hint: 'Television (EBU R 128)' }, { value: '-16', label: '−16 LUFS', hint: 'Phones and podcasts' }], String(wanted.loudness ?? ''), (v) => (wanted.loudness = v ? Number(v) : null)),
+      marks('Also', [
+        { label: 'Cut black bars', hint: 'If there are any', on: wanted.crop, set: (on) => (wanted.crop = on) },
+        { label: 'Keep Dolby sound', hint: 'AC-3 and E-AC-3 as they are, beside AAC', on: wanted.keep_audio.length > 0, set: (on) => (wanted.keep_audio = on ? ['ac3', 'eac3'] : []) },
+        { label: 'Refuse damage', hint: 'Fail at the first damage in the original', on: wanted.strict, set: (on) => (wanted.strict = on) },
+      ]),
       h(
         'button',
-        { class: 'button', onclick: () => transcode(video.id, { ...video.options, protect, ladder }).then(() => (again.open = false), refused) },
+        { class: 'button', onclick: () => transcode(video.id, wanted).then(() => (again.open = false), refused) },
         'Transcode',
       ),
     ),
