@@ -29,8 +29,9 @@ use crate::{Error, Result};
 /// The share of a film's pictures that is tried. With all sizes and factors that is about a tenth
 /// of what encoding the ladder takes.
 const SHARE: f64 = 0.03;
-/// Pictures that are tried at least and at most: what is less tells nothing, what is more nothing new.
-const PICTURES: (f64, f64) = (24.0, 160.0);
+/// Pictures that are tried at least and at most: what is less tells nothing, and of a long film twenty places
+/// tell enough.
+const PICTURES: (f64, f64) = (24.0, 480.0);
 /// Pictures of one sample at most: about a second. There are two samples at least.
 const SAMPLE: f64 = 24.0;
 /// Larger pictures are judged at this short side, which is what VMAF's model is for.
