@@ -93,7 +93,8 @@ fn what_is_good_is_kept_and_what_is_broken_is_told_with_times() {
         let said = String::from_utf8_lossy(&refused.stderr);
         assert_eq!(refused.status.code(), Some(3), "{said}");
         // Pictures and sound are read side by side: whichever is found first refuses.
-        let told = ["pictures are damaged from 8.", "sound is damaged from 1"].map(|what| said.contains(what));
+        let told =
+            ["pictures are damaged from 8.", "sound is damaged from 1"].map(|what| said.contains(what));
         assert!(told[0] || told[1], "{said}");
         assert!(!output.exists() && !dir.path().join("strict.partial").exists());
     }
