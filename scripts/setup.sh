@@ -7,8 +7,9 @@ what=${1:-run}
 packages=(build-essential pkg-config clang libclang-dev nasm cmake
   libavcodec-dev libavformat-dev libavutil-dev libavfilter-dev libswscale-dev libswresample-dev)
 if [ "$what" = test ]; then
-  # ffmpeg, xmllint and chromium judge what we make; nats-server carries work between machines.
-  packages+=(ffmpeg libxml2-utils chromium fonts-dejavu-core nats-server python3-venv)
+  # ffmpeg, xmllint and chromium judge what we make; nats-server carries work between machines; Mesa's Vulkan
+  # driver of the CPU is a device whose frames leave and come back, without a card.
+  packages+=(ffmpeg libxml2-utils chromium fonts-dejavu-core nats-server python3-venv libvulkan1 mesa-vulkan-drivers)
 fi
 
 # Another FFmpeg than the system's, and a store like S3, for tests: where they can't be had, those say so and

@@ -99,6 +99,9 @@ impl std::fmt::Display for Receipt {
             self.core_seconds,
             self.bytes as f64 / 1e6
         )?;
+        if self.device_seconds > 0.0 {
+            write!(f, ", {:.1} device-seconds", self.device_seconds)?;
+        }
         if let Some(p) = &self.price {
             write!(f, ", {:.4} {} once and {:.4} a month", p.work, p.currency, p.storage_month)?;
         }

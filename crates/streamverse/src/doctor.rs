@@ -74,7 +74,11 @@ impl fmt::Display for Doctor {
             for device in &backend.devices {
                 match &device.problem {
                     Some(problem) => write!(f, "\n  device {}: off, {problem}", device.name)?,
-                    None => write!(f, "\n  device {}: works", device.name)?,
+                    None if device.encoders.is_empty() => write!(f, "\n  device {}: works", device.name)?,
+                    None => {
+                        let codecs = device.encoders.join(", ");
+                        write!(f, "\n  device {}: works, and encodes {codecs}", device.name)?;
+                    }
                 }
             }
         }

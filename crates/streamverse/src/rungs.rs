@@ -7,7 +7,7 @@ use std::time::Duration;
 use sv_core::{Frame, Item, Stage, TimeBase, Timestamp, Track};
 use sv_pipeline::graph::{Graph, Node};
 use sv_transcode::filter::Crop;
-use sv_transcode::{Backend, Rung, decode, encode, filter};
+use sv_transcode::{Backend, Device, Rung, decode, encode, filter};
 
 use crate::{Error, Result};
 
@@ -27,6 +27,8 @@ pub(crate) struct How<'a> {
     pub(crate) decode: &'a decode::Options,
     /// What encodes, by its own name.
     pub(crate) encoder: Option<&'a str>,
+    /// What decodes, scales and encodes, as far as it can.
+    pub(crate) device: Option<&'a Device>,
 }
 
 /// A part of the presentation, in nanoseconds.
@@ -54,7 +56,8 @@ pub(crate) fn encode(
     wanted: &[Wanted<'_>],
     how: &How<'_>,
 ) -> Result<Vec<Node>> {
-    let How { segment, crop, encoder, .. } = *how;
+    let How { segment, crop, encoder, device, .. } = *how;
+    let encodes = device.filter(|_| encoder.is_none()).map(Device::encoders).unwrap_or_default();
     let decoder = decode::open(track, how.decode)?;
     let decoded = graph.stage("decoder", reader, Some(track.id), decoder);
 
@@ -73,6 +76,13 @@ pub(crate) fn encode(
             let mut shape = rung.filter();
             // Smaller rungs are made of what was cropped.
             shape.crop = crop.filter(|_| above.is_none());
+            let mut config = rung.encode()?;
+            shape.device = device.cloned();
+            if encodes.contains(&config.codec) {
+                shape.stays = true;
+                config.device = device.cloned();
+                config.fallback = true;
+            }
             let (source, shown) = above.unwrap_or_else(|| (decoded, Arc::clone(track)));
             let stage = filter::video(&shown, &shape)?;
             let node = graph.stage(format!("filter {name}"), source, None, stage);
@@ -82,7 +92,6 @@ pub(crate) fn encode(
                 Span { from: None, until: None } => node,
                 span => graph.stage("span", node, None, Keep::new(span)),
             };
-            let mut config = rung.encode()?;
             config.grid = encode::Grid::every(segment);
             if let Some(name) = encoder {
                 config.backend = Backend::Named(name.to_owned());

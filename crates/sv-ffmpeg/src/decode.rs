@@ -2,19 +2,21 @@
 
 use std::ffi::CStr;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::ffi as ff;
 use sv_core::{AudioFrame, Codec, Media, Packet, Track, VideoFrame};
 
 use crate::demux::{Options, RawPacket};
-use crate::error::libc_code::{EAGAIN, ENOMEM};
+use crate::device::Device;
+use crate::error::libc_code::{EAGAIN, ENOMEM, ENOSYS};
 use crate::error::{Error, check};
 use crate::form::extradata;
 use crate::frame::Frame;
 use crate::track::{Private, codec_id};
 
 /// How to decode.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
     /// Threads inside the decoder. Each one more holds one more picture in memory and delays the
@@ -22,11 +24,14 @@ pub struct Settings {
     pub threads: u32,
     /// Largest picture.
     pub pixels: u64,
+    /// Decode on this device: pictures stay there. What it can't decode is an error, here or with the
+    /// first packets, never decoded elsewhere.
+    pub device: Option<Device>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { threads: 1, pixels: sv_core::Limits::default().pixels }
+        Self { threads: 1, pixels: sv_core::Limits::default().pixels, device: None }
     }
 }
 
@@ -90,6 +95,60 @@ pub struct Decoder {
     no_pts: bool,
     next_pts: i64,
     patched: bool,
+    device: Option<OnDevice>,
+}
+
+/// What belongs to decoding on a device.
+struct OnDevice {
+    device: Device,
+    /// Set by FFmpeg's question for a format, when the device's own is not among the answers. The
+    /// context points to it.
+    refused: Box<AtomicBool>,
+}
+
+/// Answers which of the formats to decode to: that of the device, or none.
+unsafe extern "C" fn device_format(
+    context: *mut ff::AVCodecContext,
+    mut formats: *const ff::AVPixelFormat,
+) -> ff::AVPixelFormat {
+    // SAFETY: FFmpeg calls it with a context that `Decoder::open` has given a device and an `AtomicBool`
+    // that outlives it, and with a list that ends in "none"; formats are read as the numbers that they are.
+    unsafe {
+        let device = (*(*context).hw_device_ctx).data.cast::<ff::AVHWDeviceContext>();
+        if let Some(wanted) = crate::device::pixels_of((*device).type_) {
+            while formats.cast::<i32>().read() != ff::AVPixelFormat::AV_PIX_FMT_NONE as i32 {
+                if formats.cast::<i32>().read() == wanted as i32 {
+                    return wanted;
+                }
+                formats = formats.add(1);
+            }
+        }
+        (*(*context).opaque.cast::<AtomicBool>()).store(true, Ordering::Relaxed);
+    }
+    ff::AVPixelFormat::AV_PIX_FMT_NONE
+}
+
+impl OnDevice {
+    /// Tells the context of the device, if the codec can be decoded on devices like it.
+    fn set(device: &Device, codec: *const ff::AVCodec, context: &mut Context) -> Result<Self, Error> {
+        let known = (0..).map_while(|index| {
+            // SAFETY: a codec of FFmpeg's tables; null after the last of its configurations.
+            unsafe { ff::avcodec_get_hw_config(codec, index).as_ref() }
+        });
+        let method = ff::AV_CODEC_HW_CONFIG_METHOD_HW_DEVICE_CTX as i32;
+        if !known.into_iter().any(|c| c.device_type == device.id() && c.methods & method != 0) {
+            // SAFETY: a codec has a zero-terminated name.
+            let name = unsafe { CStr::from_ptr((*codec).name) }.to_string_lossy();
+            return Err(Error::missing(format!("decoder for {name} on {} devices", device.kind())));
+        }
+        let refused = Box::new(AtomicBool::new(false));
+        let inner = context.inner_mut();
+        inner.hw_device_ctx = device.context().give()?;
+        inner.extra_hw_frames = crate::device::SPARE.into();
+        inner.opaque = (&raw const *refused).cast_mut().cast();
+        inner.get_format = Some(device_format);
+        Ok(Self { device: device.clone(), refused })
+    }
 }
 
 impl Decoder {
@@ -101,7 +160,8 @@ impl Decoder {
         crate::log::init()?;
         let missing = || Error::missing(format!("decoder for {}", track.codec));
         let id = codec_id(track.codec).ok_or_else(missing)?;
-        let codec = match name {
+        let own = settings.device.as_ref().and_then(|device| device.decoder(track.codec));
+        let codec = match name.or(own.as_deref()) {
             Some(name) => {
                 let text = std::ffi::CString::new(name).map_err(|_| missing())?;
                 // SAFETY: a zero-terminated string.
@@ -148,13 +208,15 @@ impl Decoder {
             }
             Media::Text(_) => return Err(Error::Invalid("text tracks need no decoder".into())),
         }
+        let device = settings.device.as_ref().filter(|_| track.video().is_some());
+        let device = device.map(|device| OnDevice::set(device, codec, &mut context)).transpose()?;
         let mut options = Options::new();
         options.set_text("max_pixels", &settings.pixels.to_string())?;
         // SAFETY: a context of this codec, with its parameters set.
         let code = unsafe { ff::avcodec_open2(context.0.as_ptr(), codec, &raw mut options.0) };
         check(code, || format!("open the {} decoder", track.codec))?;
         let no_pts = private.is_some_and(|p| p.no_pts);
-        Ok(Self { context, track: track.clone(), no_pts, next_pts: 0, patched: false })
+        Ok(Self { context, track: track.clone(), no_pts, next_pts: 0, patched: false, device })
     }
 
     /// FFmpeg's name of the decoder at work.
@@ -201,7 +263,19 @@ impl Decoder {
         let code = unsafe { ff::avcodec_send_packet(self.context.0.as_ptr(), packet) };
         match code {
             ff::AVERROR_EOF => Ok(()),
-            code => check(code, || format!("decode {}", self.track.codec)).map(drop),
+            code => self.check(code),
+        }
+    }
+
+    /// FFmpeg's error, unless the cause is that the device can't do it.
+    fn check(&self, code: i32) -> Result<(), Error> {
+        match &self.device {
+            Some(on) if code < 0 && on.refused.load(Ordering::Relaxed) => Err(Error::Call {
+                what: format!("decode {} on a {} device", self.track.codec, on.device.kind()),
+                reason: "it does not take pictures like these".into(),
+                code: -ENOSYS,
+            }),
+            _ => check(code, || format!("decode {}", self.track.codec)).map(drop),
         }
     }
 
@@ -213,7 +287,7 @@ impl Decoder {
             ff::AVERROR_EOF => Ok(None),
             code if code == -EAGAIN => Ok(None),
             code => {
-                check(code, || format!("decode {}", self.track.codec))?;
+                self.check(code)?;
                 self.patched = frame.is_patched();
                 Ok(Some(frame))
             }

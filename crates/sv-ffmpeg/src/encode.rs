@@ -9,7 +9,7 @@ use sv_core::{Codec, ColorInfo, Duration, Packet, PixelFormat, Ratio, Timestamp,
 
 use crate::decode::{Context, rational};
 use crate::demux::{Options, RawPacket};
-use crate::error::libc_code::EAGAIN;
+use crate::error::libc_code::{EAGAIN, ENOMEM};
 use crate::error::{Error, check};
 use crate::form::{Sampling, av1, nal, small};
 use crate::frame::Frame;
@@ -31,6 +31,10 @@ pub struct Video {
     pub color: ColorInfo,
     /// The encoder's options by FFmpeg's names: `crf`, `preset`, `maxrate`, `threads`.
     pub options: Vec<(String, String)>,
+    /// More options, which are left out where the encoder doesn't have them.
+    pub wishes: Vec<(String, String)>,
+    /// A picture on a device, like all that will be pushed; `None` for pictures in memory.
+    pub like: Option<VideoFrame>,
 }
 
 /// What to encode sound with.
@@ -127,6 +131,9 @@ impl Encoder {
             10 => ff::AVPixelFormat::AV_PIX_FMT_YUV420P10LE,
             _ => ff::AVPixelFormat::AV_PIX_FMT_YUV420P,
         };
+        if let Some(like) = &settings.like {
+            set_frames(inner, like)?;
+        }
         inner.time_base = rational(settings.frame_rate.den(), settings.frame_rate.num());
         inner.framerate = rational(settings.frame_rate.num(), settings.frame_rate.den());
         inner.sample_aspect_ratio = rational(1, 1);
@@ -142,7 +149,7 @@ impl Encoder {
             false => ff::AVColorRange::AVCOL_RANGE_MPEG,
         };
         inner.flags |= ff::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
-        start(&mut context, codec, &settings.encoder, &settings.options)?;
+        start(&mut context, codec, &settings.encoder, &settings.options, &settings.wishes)?;
         let (codec, sampling) = (
             crate::track::codec(context.inner().codec_id),
             Sampling { depth: settings.bit_depth, chroma: (1, 1), mono: false },
@@ -150,7 +157,9 @@ impl Encoder {
         let extradata = extradata(&context);
         let config = match codec {
             _ if config.is_some() => config,
-            Codec::Av1 if extradata.is_empty() => Self::config_by_trial(settings, sampling)?,
+            Codec::Av1 if extradata.is_empty() && settings.like.is_none() => {
+                Self::config_by_trial(settings, sampling)?
+            }
             Codec::H264 => nal::avcc(extradata, sampling),
             Codec::Hevc => nal::hvcc(extradata, sampling),
             Codec::Av1 if extradata.first() == Some(&0x81) => Some(Bytes::copy_from_slice(extradata)),
@@ -196,7 +205,7 @@ impl Encoder {
             // SAFETY: the layout is unset, so that nothing is leaked.
             unsafe { ff::av_channel_layout_default(&raw mut inner.ch_layout, settings.channels.into()) };
             inner.flags |= ff::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
-            if let Err(error) = start(&mut context, codec, &settings.encoder, &settings.options) {
+            if let Err(error) = start(&mut context, codec, &settings.encoder, &settings.options, &[]) {
                 last = Some(error);
                 continue;
             }
@@ -494,23 +503,53 @@ fn start(
     codec: *const ff::AVCodec,
     name: &str,
     options: &[(String, String)],
+    wishes: &[(String, String)],
 ) -> Result<(), Error> {
     let mut dictionary = Options::new();
-    for (key, value) in options {
+    for (key, value) in wishes.iter().chain(options) {
         dictionary.set_text(key, value)?;
     }
     // SAFETY: a context of this codec, with its parameters set.
     let code = unsafe { ff::avcodec_open2(context.0.as_ptr(), codec, &raw mut dictionary.0) };
     check(code, || format!("open the encoder {name}"))?;
     // What FFmpeg has not taken is left in the dictionary.
-    // SAFETY: an empty key with this flag gives any entry.
-    let left = unsafe {
-        ff::av_dict_get(dictionary.0, c"".as_ptr(), std::ptr::null(), ff::AV_DICT_IGNORE_SUFFIX).as_ref()
+    let mut entry: *const ff::AVDictionaryEntry = std::ptr::null();
+    loop {
+        // SAFETY: an empty key with this flag gives one entry after the other, the last of which is null.
+        // Entries have zero-terminated keys.
+        let key = unsafe {
+            entry = ff::av_dict_get(dictionary.0, c"".as_ptr(), entry, ff::AV_DICT_IGNORE_SUFFIX);
+            match entry.as_ref() {
+                Some(entry) => CStr::from_ptr(entry.key).to_string_lossy(),
+                None => return Ok(()),
+            }
+        };
+        if !wishes.iter().any(|(wish, _)| *wish == key) {
+            return Err(Error::Invalid(format!("the encoder {name} has no option {key:?}")));
+        }
+    }
+}
+
+/// Tells the encoder that pictures are on a device, and how.
+fn set_frames(context: &mut ff::AVCodecContext, like: &VideoFrame) -> Result<(), Error> {
+    let frame = like.picture.as_any().downcast_ref::<Frame>().filter(|f| f.is_on_device());
+    let Some(frame) = frame else {
+        return Err(Error::Invalid("the picture is not on a device".into()));
     };
-    if let Some(entry) = left {
-        // SAFETY: entries have zero-terminated keys.
-        let key = unsafe { CStr::from_ptr(entry.key) }.to_string_lossy();
-        return Err(Error::Invalid(format!("the encoder {name} has no option {key:?}")));
+    // SAFETY: a living frames context, whose data is that structure; both formats are C enums, 32 bits
+    // wide, and values that FFmpeg made. The new reference is the context's, which frees it.
+    unsafe {
+        let frames = frame.frames_context();
+        let known = (*frames).data.cast::<ff::AVHWFramesContext>();
+        let copy = |to: *mut ff::AVPixelFormat, from: *const ff::AVPixelFormat| {
+            to.cast::<i32>().write(from.cast::<i32>().read());
+        };
+        copy(&raw mut context.pix_fmt, &raw const (*known).format);
+        copy(&raw mut context.sw_pix_fmt, &raw const (*known).sw_format);
+        context.hw_frames_ctx = ff::av_buffer_ref(frames);
+        if context.hw_frames_ctx.is_null() {
+            return Err(Error::call("reference a device", -ENOMEM));
+        }
     }
     Ok(())
 }

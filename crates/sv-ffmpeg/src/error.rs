@@ -105,6 +105,12 @@ pub(crate) mod libc_code {
     pub(crate) const EIO: i32 = 5;
     pub(crate) const ENOMEM: i32 = 12;
     pub(crate) const EINVAL: i32 = 22;
+    #[cfg(target_os = "linux")]
+    pub(crate) const ENOSYS: i32 = 38;
+    #[cfg(target_os = "windows")]
+    pub(crate) const ENOSYS: i32 = 40;
+    #[cfg(not(any(target_os = "linux", target_os = "windows")))]
+    pub(crate) const ENOSYS: i32 = 78;
     #[cfg(any(target_os = "macos", target_os = "ios"))]
     pub(crate) const EAGAIN: i32 = 35;
     #[cfg(not(any(target_os = "macos", target_os = "ios")))]

@@ -8,6 +8,7 @@ use crate::ffi as ff;
 use sv_core::{HdrMetadata, Ratio, TimeBase, VideoFrame};
 
 use crate::decode::rational;
+use crate::device::Device;
 use crate::error::libc_code::{EAGAIN, ENOMEM};
 use crate::error::{Error, check};
 use crate::frame::{Frame, raw};
@@ -21,6 +22,30 @@ pub struct Filter {
     base: TimeBase,
     /// Times and durations of what went in and is not out yet.
     durations: VecDeque<(i64, u64)>,
+    late: Option<Late>,
+}
+
+/// Keeps pictures for a device that reads them late, see [`Device::uploads_late`].
+#[derive(Default)]
+struct Late {
+    /// What was put on the device. It takes turns in as many queues as it has, each of which waits for the
+    /// one before in it, so that older pictures have been read.
+    given: VecDeque<Frame>,
+    /// The last one there.
+    last: Option<VideoFrame>,
+}
+
+impl Late {
+    const QUEUES: usize = 8;
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        // To read it is to wait for it, and for those before it.
+        if let Some(Err(error)) = self.last.take().map(|last| crate::device::fetch(&last)) {
+            tracing::debug!("{error}");
+        }
+    }
 }
 
 /// What must not change while a chain runs.
@@ -62,7 +87,8 @@ pub fn sample_aspect(video: &VideoFrame) -> Option<Ratio> {
 #[must_use]
 pub fn bit_depth(video: &VideoFrame) -> u8 {
     let frame = video.picture.as_any().downcast_ref::<Frame>();
-    let depth = frame.and_then(|f| crate::track::sampling(f.format_number())).map(|s| s.depth);
+    let format = frame.map(|f| f.on_device().unwrap_or(f.format_number()));
+    let depth = format.and_then(crate::track::sampling).map(|s| s.depth);
     depth.unwrap_or(match video.picture.format() {
         sv_core::PixelFormat::Yuv420p10 => 10,
         _ => 8,
@@ -77,6 +103,23 @@ impl Filter {
     /// [`Error::Missing`] when the linked FFmpeg lacks one of the filters; FFmpeg's reason when it
     /// does not like the description.
     pub fn video(description: &str, first: &VideoFrame, base: TimeBase) -> Result<Self, Error> {
+        Self::build(description, first, base, None)
+    }
+
+    /// As [`video`](Self::video), with a device for those filters that work on one or copy to it.
+    ///
+    /// # Errors
+    /// As for [`video`](Self::video).
+    pub fn on(device: &Device, description: &str, first: &VideoFrame, base: TimeBase) -> Result<Self, Error> {
+        Self::build(description, first, base, Some(device))
+    }
+
+    fn build(
+        description: &str,
+        first: &VideoFrame,
+        base: TimeBase,
+        device: Option<&Device>,
+    ) -> Result<Self, Error> {
         crate::log::init()?;
         ff::avfilter()?;
         for name in description.split(',').filter_map(|f| f.split('=').next()) {
@@ -105,10 +148,11 @@ impl Filter {
             let (space, range) = unsafe { (raw!((*inner).colorspace), raw!((*inner).color_range)) };
             arguments.push_str(&format!(":colorspace={space}:range={range}"));
         }
-        let source = create(&graph, c"buffer", Some(&arguments))?;
-        let sink = create(&graph, c"buffersink", None)?;
-        link(&graph, source, sink, description)?;
-        Ok(Self { graph, source, sink, shape, base, durations: VecDeque::new() })
+        let source = create(&graph, c"buffer", Some(&arguments), frame.frames_context())?;
+        let sink = create(&graph, c"buffersink", None, std::ptr::null_mut())?;
+        link(&graph, source, sink, description, device)?;
+        let late = device.filter(|d| d.uploads_late() && !frame.is_on_device()).map(|_| Late::default());
+        Ok(Self { graph, source, sink, shape, base, durations: VecDeque::new(), late })
     }
 
     /// Whether the chain was built for pictures like this one.
@@ -132,6 +176,12 @@ impl Filter {
         let mut frame = Frame::of_video(video)?;
         frame.inner_mut().sample_aspect_ratio = rational(1, 1);
         self.durations.push_back((video.pts.ticks(), video.duration.ticks()));
+        if let Some(late) = &mut self.late {
+            late.given.push_back(frame.reference()?);
+            if late.given.len() > Late::QUEUES {
+                late.given.pop_front();
+            }
+        }
         // SAFETY: the source belongs to the living graph; it takes over the frame's references and
         // leaves the frame itself, empty, to us.
         let code = unsafe { ff::av_buffersrc_add_frame_flags(self.source.as_ptr(), frame.as_ptr(), 0) };
@@ -176,6 +226,9 @@ impl Filter {
         if !video.color.is_pq() && !video.color.is_hlg() {
             video.hdr = HdrMetadata::default();
         }
+        if let Some(late) = &mut self.late {
+            late.last = Some(video.clone());
+        }
         Ok(Some(video))
     }
 
@@ -193,24 +246,35 @@ impl Filter {
     }
 }
 
+/// Makes a filter; `frames` is the frames context of pictures on a device that go into it, or null.
 fn create(
     graph: &Graph,
     name: &CStr,
     arguments: Option<&str>,
+    frames: *mut ff::AVBufferRef,
 ) -> Result<NonNull<ff::AVFilterContext>, Error> {
     let arguments =
         arguments.map(CString::new).transpose().map_err(|_| Error::Invalid("zero byte".into()))?;
-    let mut context = std::ptr::null_mut();
-    // SAFETY: a living graph, static or zero-terminated strings; the graph owns the result.
-    let code = unsafe {
-        ff::avfilter_graph_create_filter(
-            &raw mut context,
-            ff::avfilter_get_by_name(name.as_ptr()),
-            name.as_ptr(),
-            arguments.as_ref().map_or(std::ptr::null(), |a| a.as_ptr()),
-            std::ptr::null_mut(),
-            graph.0.as_ptr(),
-        )
+    let arguments = arguments.as_ref().map_or(std::ptr::null(), |a| a.as_ptr());
+    // SAFETY: a living graph, static or zero-terminated strings; the graph owns the result. The
+    // parameters are FFmpeg's own, which takes a reference of its own to the context in them.
+    let (context, code) = unsafe {
+        let filter = ff::avfilter_get_by_name(name.as_ptr());
+        let context = ff::avfilter_graph_alloc_filter(graph.0.as_ptr(), filter, name.as_ptr());
+        let mut code = if context.is_null() { -ENOMEM } else { 0 };
+        if code == 0 && !frames.is_null() {
+            let parameters = ff::av_buffersrc_parameters_alloc();
+            code = -ENOMEM;
+            if let Some(known) = parameters.as_mut() {
+                known.hw_frames_ctx = frames;
+                code = ff::av_buffersrc_parameters_set(context, parameters);
+            }
+            ff::av_free(parameters.cast());
+        }
+        if code >= 0 {
+            code = ff::avfilter_init_str(context, arguments);
+        }
+        (context, code)
     };
     check(code, || format!("create the filter {name:?}"))?;
     NonNull::new(context).ok_or_else(|| Error::call("create a filter", -ENOMEM))
@@ -221,10 +285,12 @@ fn link(
     source: NonNull<ff::AVFilterContext>,
     sink: NonNull<ff::AVFilterContext>,
     description: &str,
+    device: Option<&Device>,
 ) -> Result<(), Error> {
     let text = CString::new(description).map_err(|_| Error::Invalid("zero byte".into()))?;
     // SAFETY: FFmpeg's own allocations throughout: the two lists are freed below whatever happens,
-    // and the names in them are FFmpeg's copies.
+    // and the names in them are FFmpeg's copies. The graph has as many filters as it says, which free
+    // their references to the device.
     let code = unsafe {
         let (mut outputs, mut inputs) = (ff::avfilter_inout_alloc(), ff::avfilter_inout_alloc());
         if outputs.is_null() || inputs.is_null() {
@@ -249,6 +315,12 @@ fn link(
         );
         ff::avfilter_inout_free(&raw mut outputs);
         ff::avfilter_inout_free(&raw mut inputs);
+        if let (Some(device), 0..) = (device, code) {
+            for index in 0..(*graph.0.as_ptr()).nb_filters as usize {
+                let filter = *(*graph.0.as_ptr()).filters.add(index);
+                (*filter).hw_device_ctx = device.context().give()?;
+            }
+        }
         if code >= 0 {
             code = ff::avfilter_graph_config(graph.0.as_ptr(), std::ptr::null_mut());
         }

@@ -200,6 +200,27 @@ impl Frame {
         self.inner().format
     }
 
+    /// Whether its samples are on a device.
+    pub(crate) fn is_on_device(&self) -> bool {
+        !self.inner().hw_frames_ctx.is_null()
+    }
+
+    /// The layout of its samples on the device, if they are on one.
+    pub(crate) fn on_device(&self) -> Option<i32> {
+        let frames = NonNull::new(self.inner().hw_frames_ctx)?;
+        // SAFETY: a frame's reference to its frames context, whose data is that structure; the format is a
+        // C enum, 32 bits wide, read as a number.
+        unsafe {
+            let context = frames.as_ref().data.cast::<ff::AVHWFramesContext>();
+            Some((&raw const (*context).sw_format).cast::<i32>().read())
+        }
+    }
+
+    /// The frames context, for FFmpeg to make another reference of.
+    pub(crate) fn frames_context(&self) -> *mut ff::AVBufferRef {
+        self.inner().hw_frames_ctx
+    }
+
     pub(crate) fn sample_aspect(&self) -> ff::AVRational {
         self.inner().sample_aspect_ratio
     }

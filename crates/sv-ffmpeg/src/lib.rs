@@ -10,6 +10,7 @@
 
 pub mod decode;
 pub mod demux;
+pub mod device;
 pub mod encode;
 mod error;
 mod ffi;
@@ -27,6 +28,7 @@ mod track;
 
 pub use decode::Decoder;
 pub use demux::Demuxer;
+pub use device::Device;
 pub use encode::Encoder;
 pub use error::Error;
 pub use filter::Filter;

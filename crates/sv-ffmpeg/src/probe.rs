@@ -148,11 +148,36 @@ pub fn devices() -> Vec<Device> {
         };
         // SAFETY: ours, or null.
         unsafe { ff::av_buffer_unref(&raw mut device) };
-        let problem = (code < 0).then(|| match code {
-            // FFmpeg says "unknown error" where a driver's library is not there to be loaded.
-            -1 | ff::AVERROR_UNKNOWN => "its driver is not installed".into(),
-            code => crate::error::reason(code),
-        });
+        let problem = (code < 0).then(|| device_problem(code));
         found.push(Device { name, problem });
     }
+}
+
+/// Why a device can't be opened, by FFmpeg's number for it.
+pub(crate) fn device_problem(code: i32) -> String {
+    match code {
+        // FFmpeg says "unknown error" where a driver's library is not there to be loaded.
+        -1 | ff::AVERROR_UNKNOWN => "its driver is not installed".into(),
+        code => crate::error::reason(code),
+    }
+}
+
+/// Whether FFmpeg was built for devices of this kind.
+pub(crate) fn has_device_kind(wanted: ff::AVHWDeviceType) -> bool {
+    let mut kind = ff::AVHWDeviceType::AV_HWDEVICE_TYPE_NONE;
+    loop {
+        // SAFETY: begins with "none" and takes the last result, which FFmpeg made.
+        kind = unsafe { ff::av_hwdevice_iterate_types(kind) };
+        if kind == wanted || kind == ff::AVHWDeviceType::AV_HWDEVICE_TYPE_NONE {
+            return kind == wanted;
+        }
+    }
+}
+
+/// FFmpeg's name of a layout of samples.
+pub(crate) fn pixels_name(format: i32) -> Option<String> {
+    // SAFETY: the function takes any number; it is passed as FFmpeg's C enum, 32 bits wide, and what was
+    // read from FFmpeg is one of its values.
+    let name = unsafe { ff::av_get_pix_fmt_name(std::mem::transmute::<i32, ff::AVPixelFormat>(format)) };
+    Some(text(name)).filter(|name| !name.is_empty())
 }

@@ -41,6 +41,8 @@ pub struct Device {
     pub name: String,
     /// Why it can't be used here, or nothing.
     pub problem: Option<String>,
+    /// Codecs that it encodes, tried by opening an encoder for each.
+    pub encoders: Vec<String>,
 }
 
 /// The version of the FFmpeg program that [`Backend::Named`](crate::Backend::Named)`("ffmpeg-cli")` runs, if
@@ -89,7 +91,13 @@ fn ffmpeg() -> Capability {
         probe::decoders().into_iter().map(|c| c.codec.name().to_owned()).collect();
     decoders.sort();
     decoders.dedup();
-    let devices = probe::devices().into_iter().map(|d| Device { name: d.name, problem: d.problem }).collect();
+    let device = |found: probe::Device| {
+        let opened = crate::Device::open(&found.name).ok().filter(|_| found.problem.is_none());
+        let codecs = opened.map(|device| device.encoders()).unwrap_or_default();
+        let encoders = codecs.iter().map(|codec| codec.name().to_owned()).collect();
+        Device { name: found.name, problem: found.problem, encoders }
+    };
+    let devices = probe::devices().into_iter().map(device).collect();
     Capability {
         backend: "ffmpeg".into(),
         enabled: true,
@@ -195,13 +203,13 @@ fn nvcodec() -> Capability {
             backend,
             enabled: true,
             decoders,
-            devices: vec![Device { name, problem: None }],
+            devices: vec![Device { name, problem: None, encoders: Vec::new() }],
             ..Capability::default()
         },
         Err(problem) => Capability {
             backend,
             hint: Some(format!("a machine with an NVIDIA device and its driver is needed; here {problem}")),
-            devices: vec![Device { name: "nvdec".into(), problem: Some(problem) }],
+            devices: vec![Device { name: "nvdec".into(), problem: Some(problem), encoders: Vec::new() }],
             ..Capability::default()
         },
     }

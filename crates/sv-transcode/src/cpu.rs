@@ -49,10 +49,10 @@ impl Spent {
 static DEVICE: AtomicU64 = AtomicU64::new(0);
 
 /// Counts how long a device session is held, from its making to its end.
-#[cfg_attr(not(feature = "nvcodec"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "nvcodec", feature = "ffmpeg")), allow(dead_code))]
 pub(crate) struct Held(Instant);
 
-#[cfg_attr(not(feature = "nvcodec"), allow(dead_code))]
+#[cfg_attr(not(any(feature = "nvcodec", feature = "ffmpeg")), allow(dead_code))]
 impl Held {
     pub(crate) fn now() -> Self {
         Self(Instant::now())

@@ -7,7 +7,7 @@ use sv_core::{AudioFrame, Frame, Item, Limits, Packet, TimeBase, Timestamp, Trac
 
 use crate::backend::{self, Backend, Decode};
 use crate::dynamic::{Reader, Waiting};
-use crate::{Error, Stage};
+use crate::{Device, Error, Stage};
 
 /// How to decode.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ use crate::{Error, Stage};
 pub struct Options {
     /// Who does it.
     pub backend: Backend,
+    /// A device that decodes and keeps the pictures; it goes before `backend`. Sound has no devices.
+    pub device: Option<Device>,
     /// Go on in software where a device that was asked for can't be used or fails, at whatever
     /// picture that happens: none is lost. The pictures since the last key frame wait for it in
     /// memory as they are in the file.
@@ -35,6 +37,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             backend: Backend::Auto,
+            device: None,
             fallback: false,
             threads: 0,
             limits: Limits::default(),

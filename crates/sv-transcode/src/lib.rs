@@ -30,6 +30,7 @@ mod capability;
 pub mod chunk;
 pub mod cpu;
 pub mod decode;
+mod device;
 mod dolby;
 mod dynamic;
 pub mod encode;
@@ -44,6 +45,7 @@ pub mod title;
 
 pub use backend::Backend;
 pub use capability::{Capability, capabilities, program_version};
+pub use device::Device;
 pub use error::Error;
 pub use ladder::{Ladder, Rung};
 

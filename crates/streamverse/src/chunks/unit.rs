@@ -130,6 +130,7 @@ impl Unit {
             crop: self.crop,
             decode: &options,
             encoder: self.encoder.as_deref(),
+            device: None,
         };
         let nodes = rungs::encode(&mut graph, reader, &track, &wanted, &how)?;
         for (name, _) in &self.rungs {

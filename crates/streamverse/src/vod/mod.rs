@@ -90,6 +90,10 @@ pub struct Request {
     /// What encodes pictures, by its own name, such as `libx264`, `h264_nvenc` or `ffmpeg-cli` (see
     /// [`transcode::Backend::Named`](sv_transcode::Backend)); the best in software if nothing is said.
     pub encoder: Option<String>,
+    /// A device that decodes, scales and encodes, by a name for
+    /// [`transcode::Device::open`](sv_transcode::Device::open): `auto`, `vaapi`, `cuda:1`. Pictures stay on it
+    /// as far as it goes; what it can't do, and whatever comes after it has failed, software does.
+    pub device: Option<String>,
     /// Fail at the first damage in the source, instead of keeping what is good and telling what isn't.
     pub strict: bool,
     /// What it may take of the machine: work that isn't live yields to what is.
@@ -128,6 +132,7 @@ impl Request {
             drop_alpha: false,
             decoder: Decoder::default(),
             encoder: None,
+            device: None,
             strict: false,
             share: Share::default(),
             roster: Roster::default(),

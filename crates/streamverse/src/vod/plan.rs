@@ -7,7 +7,7 @@ use serde_json::json;
 use sv_container::webvtt;
 use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, TimeBase, Timestamp, Track, TrackId, TrackKind};
 use sv_transcode::filter::Crop;
-use sv_transcode::{Ladder, Rung, audio, decode, encode, filter, poster};
+use sv_transcode::{Device, Ladder, Rung, audio, decode, encode, filter, poster};
 
 use super::decided::Decided;
 use super::{CropChoice, FilmGrain, LadderChoice, Request, bars};
@@ -34,6 +34,8 @@ pub(super) struct Plan {
     /// The ladder that was found out, if one was asked for.
     pub(super) decided: Option<Decided>,
     pub(super) warnings: Vec<String>,
+    /// What does the work on pictures, if not software.
+    pub(super) device: Option<Device>,
     /// Decides whether an earlier run's work can be used.
     pub(super) fingerprint: String,
 }
@@ -71,8 +73,19 @@ pub(super) struct Subtitles {
     pub(super) track: Arc<Track>,
 }
 
+/// The device that was asked for.
+fn device(request: &Request) -> Result<Option<Device>> {
+    let Some(name) = &request.device else { return Ok(None) };
+    if request.workers.is_some() {
+        let message = "a device encodes a film in one go: leave either the device or the workers out";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok(Some(Device::open(name)?))
+}
+
 impl Plan {
     pub(super) fn of(request: &Request) -> Result<Self> {
+        let device = device(request)?;
         let input = Input::open(&request.input, Prefer::Backend)?;
         let duration = input.duration;
         let tracks = input.tracks.clone();
@@ -121,6 +134,7 @@ impl Plan {
             reasons,
             decided,
             warnings,
+            device,
             fingerprint: String::new(),
         };
         plan.fingerprint = plan.fingerprint(request)?;
@@ -155,6 +169,7 @@ impl Plan {
             "single_file": request.single_file,
             "preset": request.preset,
             "encoder": request.encoder,
+            "device": request.device,
             "loudness": request.loudness,
             "crop": self.video.as_ref().and_then(|v| v.crop),
             "chunk": request.workers.as_ref().map(|_| request.chunk.as_millis().to_string()),

@@ -13,7 +13,7 @@ use sv_transcode::{cpu, decode, encode, filter};
 
 use super::decided::Decided;
 use super::plan::{Picture, Plan, Sound, Video};
-use super::{Handle, LadderChoice, Levelled, Report, Request};
+use super::{Decoder, Handle, LadderChoice, Levelled, Report, Request};
 use super::{chunks, kept, level, publish};
 use crate::chunks::Workers;
 use crate::damage::Ledger;
@@ -345,12 +345,17 @@ impl<'a> Build<'a> {
                 span: Span { from: todo.from, until: None },
             })
             .collect();
-        let options = self.request.decoder.options(self.damage, &video.track);
+        let mut options = self.request.decoder.options(self.damage, &video.track);
+        if let Some(device) = &self.plan.device {
+            options.device = Some(device.clone());
+            options.fallback = self.request.decoder != Decoder::Device;
+        }
         let how = rungs::How {
             segment: self.request.segment,
             crop: video.crop,
             decode: &options,
             encoder: self.request.encoder.as_deref(),
+            device: self.plan.device.as_ref(),
         };
         let nodes = rungs::encode(graph, reader, &video.track, &wanted, &how)?;
         for (todo, encoded) in todo.iter().zip(nodes) {

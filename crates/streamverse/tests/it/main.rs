@@ -13,6 +13,8 @@ mod cost;
 mod crop;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod damage;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod device;
 #[cfg(feature = "ffmpeg")]
 mod encryption;
 #[cfg(all(feature = "ffmpeg", feature = "cli", feature = "nats"))]

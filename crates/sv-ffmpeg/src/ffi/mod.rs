@@ -86,6 +86,7 @@ macro_rules! library {
 library! {
     /// Loads `libavutil`: memory, frames, options, messages.
     avutil Util LIBAVUTIL_VERSION_MAJOR;
+    fn av_buffer_ref(buf: *const AVBufferRef) -> *mut AVBufferRef;
     fn av_buffer_unref(buf: *mut *mut AVBufferRef) -> ();
     fn av_channel_layout_copy(dst: *mut AVChannelLayout, src: *const AVChannelLayout) -> i32;
     fn av_channel_layout_default(ch_layout: *mut AVChannelLayout, nb_channels: i32) -> ();
@@ -100,9 +101,11 @@ library! {
     fn av_frame_get_side_data(frame: *const AVFrame, kind: AVFrameSideDataType) -> *mut AVFrameSideData;
     fn av_free(ptr: *mut c_void) -> ();
     fn av_freep(ptr: *mut c_void) -> ();
+    fn av_get_pix_fmt_name(format: AVPixelFormat) -> *const c_char;
     fn av_hwdevice_ctx_create(device_ctx: *mut *mut AVBufferRef, kind: AVHWDeviceType, device: *const c_char, opts: *mut AVDictionary, flags: i32) -> i32;
     fn av_hwdevice_get_type_name(kind: AVHWDeviceType) -> *const c_char;
     fn av_hwdevice_iterate_types(prev: AVHWDeviceType) -> AVHWDeviceType;
+    fn av_hwframe_transfer_data(dst: *mut AVFrame, src: *const AVFrame, flags: i32) -> i32;
     #[cfg(all(target_arch = "x86_64", not(windows)))]
     fn av_log_format_line2(
         class: *mut c_void,
@@ -149,6 +152,7 @@ library! {
     fn avcodec_find_decoder_by_name(name: *const c_char) -> *const AVCodec;
     fn avcodec_find_encoder_by_name(name: *const c_char) -> *const AVCodec;
     fn avcodec_free_context(avctx: *mut *mut AVCodecContext) -> ();
+    fn avcodec_get_hw_config(codec: *const AVCodec, index: i32) -> *const AVCodecHWConfig;
     fn avcodec_get_name(id: AVCodecID) -> *const c_char;
     fn avcodec_license() -> *const c_char;
     fn avcodec_open2(avctx: *mut AVCodecContext, codec: *const AVCodec, options: *mut *mut AVDictionary) -> i32;
@@ -193,12 +197,15 @@ library! {
     fn av_buffersink_get_frame(ctx: *mut AVFilterContext, frame: *mut AVFrame) -> i32;
     fn av_buffersink_get_time_base(ctx: *const AVFilterContext) -> AVRational;
     fn av_buffersrc_add_frame_flags(buffer_src: *mut AVFilterContext, frame: *mut AVFrame, flags: i32) -> i32;
+    fn av_buffersrc_parameters_alloc() -> *mut AVBufferSrcParameters;
+    fn av_buffersrc_parameters_set(ctx: *mut AVFilterContext, param: *mut AVBufferSrcParameters) -> i32;
     fn avfilter_get_by_name(name: *const c_char) -> *const AVFilter;
     fn avfilter_graph_alloc() -> *mut AVFilterGraph;
+    fn avfilter_graph_alloc_filter(graph: *mut AVFilterGraph, filter: *const AVFilter, name: *const c_char) -> *mut AVFilterContext;
     fn avfilter_graph_config(graphctx: *mut AVFilterGraph, log_ctx: *mut c_void) -> i32;
-    fn avfilter_graph_create_filter(filt_ctx: *mut *mut AVFilterContext, filt: *const AVFilter, name: *const c_char, args: *const c_char, opaque: *mut c_void, graph_ctx: *mut AVFilterGraph) -> i32;
     fn avfilter_graph_free(graph: *mut *mut AVFilterGraph) -> ();
     fn avfilter_graph_parse_ptr(graph: *mut AVFilterGraph, filters: *const c_char, inputs: *mut *mut AVFilterInOut, outputs: *mut *mut AVFilterInOut, log_ctx: *mut c_void) -> i32;
+    fn avfilter_init_str(ctx: *mut AVFilterContext, args: *const c_char) -> i32;
     fn avfilter_inout_alloc() -> *mut AVFilterInOut;
     fn avfilter_inout_free(inout: *mut *mut AVFilterInOut) -> ();
 }

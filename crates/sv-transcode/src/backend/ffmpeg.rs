@@ -26,6 +26,10 @@ pub(crate) fn decoder(track: &Track, options: &decode::Options) -> Result<Box<dy
         (threads, _) => threads.max(1),
     };
     settings.pixels = options.limits.pixels;
+    settings.device = options.device.as_ref().map(|device| device.inner.clone());
+    if settings.device.is_some() {
+        settings.threads = 1;
+    }
     let decoder = sv_ffmpeg::Decoder::open(track, name, settings)?;
     Ok(Box::new(Decoder { decoder, video: track.video().is_some() }))
 }
@@ -75,6 +79,8 @@ pub(crate) fn video_encoder(
             frame_rate: picture.frame_rate,
             color: frame.color,
             options: video_options(name, config, picture),
+            wishes: Vec::new(),
+            like: None,
         };
         match sv_ffmpeg::Encoder::video(&settings) {
             Ok(encoder) if starts_over(name, config) => {
@@ -97,8 +103,8 @@ pub(crate) fn video_encoder(
     })
 }
 
-struct Encoder {
-    encoder: sv_ffmpeg::Encoder,
+pub(super) struct Encoder {
+    pub(super) encoder: sv_ffmpeg::Encoder,
 }
 
 impl EncodeVideo for Encoder {
@@ -222,7 +228,7 @@ pub(crate) fn video_filter(
 }
 
 /// The plan in FFmpeg's notation.
-fn chain(plan: &filter::Plan) -> String {
+pub(super) fn chain(plan: &filter::Plan) -> String {
     let mut parts: Vec<String> = Vec::new();
     if plan.deinterlace {
         parts.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".into());
@@ -269,8 +275,8 @@ impl FilterVideo for Scaler {
     }
 }
 
-struct Filter {
-    filter: sv_ffmpeg::Filter,
+pub(super) struct Filter {
+    pub(super) filter: sv_ffmpeg::Filter,
 }
 
 impl FilterVideo for Filter {

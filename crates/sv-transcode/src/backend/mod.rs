@@ -4,6 +4,8 @@
     allow(dead_code, unused_mut, reason = "a build without backends can plan, but not work")
 )]
 
+#[cfg(feature = "ffmpeg")]
+pub(crate) mod device;
 mod fallback;
 #[cfg(feature = "ffmpeg")]
 pub(crate) mod ffmpeg;
@@ -16,6 +18,10 @@ mod options;
 pub(crate) mod program;
 #[cfg(feature = "pure")]
 pub(crate) mod pure;
+#[cfg(feature = "ffmpeg")]
+mod renumber;
+#[cfg(feature = "ffmpeg")]
+mod standby;
 
 use bytes::Bytes;
 use sv_core::{Codec, Frame, Packet, Track, TrackId, VideoFrame};
@@ -100,6 +106,10 @@ pub(crate) fn no_encoder(codec: Codec) -> Error {
 }
 
 pub(crate) fn decoder(track: &Track, options: &decode::Options) -> Result<Box<dyn Decode>, Error> {
+    #[cfg(feature = "ffmpeg")]
+    if let Some(device) = options.device.as_ref().filter(|_| track.video().is_some()) {
+        return device::decoder(track, options, device);
+    }
     let device = match &options.backend {
         // Sound has no devices.
         Backend::Hardware => track.video().is_some(),
@@ -153,6 +163,10 @@ pub(crate) fn video_encoder(
     config: &encode::Video,
     picture: &Picture,
 ) -> Result<Box<dyn EncodeVideo>, Error> {
+    #[cfg(feature = "ffmpeg")]
+    if let Some(device) = &config.device {
+        return device::video_encoder(config, picture, device);
+    }
     #[cfg(feature = "ffmpeg-cli")]
     if program::asked(&config.backend).is_some() {
         return program::video_encoder(config, picture);
@@ -210,6 +224,10 @@ pub(crate) fn video_filter(
     track: &Track,
 ) -> Result<Box<dyn FilterVideo>, Error> {
     #[cfg(feature = "ffmpeg")]
+    if sv_ffmpeg::device::is_on_device(first) {
+        return device::video_filter(plan, first);
+    }
+    #[cfg(feature = "ffmpeg")]
     match ffmpeg::video_filter(plan, first, track) {
         // An FFmpeg without the filters that it takes: ours may do.
         Err(error) if cfg!(feature = "pure") && error.kind() == sv_core::ErrorKind::Unsupported => {
@@ -247,4 +265,12 @@ pub(crate) fn can_encode(codec: Codec) -> bool {
     }
     let _ = codec;
     can
+}
+
+/// Bits of a sample, wherever the picture is.
+pub(crate) fn bit_depth(frame: &VideoFrame) -> u8 {
+    #[cfg(feature = "ffmpeg")]
+    return sv_ffmpeg::filter::bit_depth(frame);
+    #[cfg(not(feature = "ffmpeg"))]
+    return if frame.picture.format() == sv_core::PixelFormat::Yuv420p10 { 10 } else { 8 };
 }

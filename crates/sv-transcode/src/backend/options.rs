@@ -138,6 +138,104 @@ pub(super) fn video_options(name: &str, config: &encode::Video, picture: &Pictur
     options
 }
 
+/// Names and values.
+type Settings = Vec<(String, String)>;
+
+/// Settings of an encoder on a device: what every one of its kind has, and what is set where it has it.
+///
+/// Names and meanings are those of [FFmpeg's documentation](https://ffmpeg.org/ffmpeg-codecs.html).
+pub(super) fn device_options(name: &str, config: &encode::Video) -> (Settings, Settings) {
+    let (mut options, mut wishes) = (Vec::new(), Vec::new());
+    let mut set = |key: &str, value: String| options.push((key.to_owned(), value));
+    let mut wish = |key: &str, value: &str| wishes.push((key.to_owned(), value.to_owned()));
+    set("g", NEVER.into());
+    let (factor, average, cap) = match config.rate {
+        Rate::Quality { crf, cap } => (Some(crf), None, cap),
+        Rate::Average { bitrate, cap } => (None, Some(bitrate), cap),
+    };
+    let effort = config.effort as usize;
+    let device = name.rsplit('_').next().unwrap_or_default();
+    // Factors of devices go to 51 in every codec; ours to 63 in the two younger ones.
+    let factor = factor.map(|crf| match config.codec {
+        Codec::Av1 | Codec::Vp9 => (crf * 51.0 / 63.0).round(),
+        _ => crf.round(),
+    });
+    if let Some(Cap { bitrate, buffer }) = cap {
+        set("maxrate", bitrate.to_string());
+        set("bufsize", buffer.to_string());
+    }
+    // Only NVENC and Quick Sync take a factor and a cap at once; the others get an average below the cap.
+    let both = matches!(device, "nvenc" | "qsv") || cap.is_none();
+    match (factor, average, cap) {
+        (_, Some(bitrate), _) => set("b", bitrate.to_string()),
+        (Some(_), None, Some(cap)) if !both => set("b", (cap.bitrate * 3 / 4).to_string()),
+        _ => {}
+    }
+    let factor = factor.filter(|_| both).map(|factor| format!("{factor:.0}"));
+    match device {
+        "nvenc" => {
+            wish("preset", ["p1", "p2", "p4", "p5", "p7"][effort]);
+            wish("tune", "hq");
+            wish("rc", "vbr");
+            wish("forced-idr", "1");
+            wish("no-scenecut", "1");
+            wish("strict_gop", "1");
+            if let Some(factor) = factor {
+                set("b", "0".into());
+                wish("cq", &factor);
+            }
+        }
+        "qsv" => {
+            wish("preset", ["veryfast", "faster", "fast", "medium", "slow"][effort]);
+            wish("forced_idr", "1");
+            wish("adaptive_i", "0");
+            if let Some(factor) = factor {
+                set("global_quality", factor);
+            }
+        }
+        "vaapi" => {
+            // Every key frame closes its group.
+            wish("idr_interval", "0");
+            if let Some(factor) = factor {
+                wish("rc_mode", "CQP");
+                set("global_quality", factor);
+            }
+        }
+        "amf" => {
+            wish("usage", "transcoding");
+            wish("quality", ["speed", "speed", "balanced", "balanced", "quality"][effort]);
+            wish("forced_idr", "1");
+            wish("header_insertion_mode", "none");
+            if let Some(factor) = factor {
+                wish("rc", "cqp");
+                for kind in ["qp_i", "qp_p", "qp_b"] {
+                    wish(kind, &factor);
+                }
+            }
+        }
+        "vulkan" => {
+            wish("usage", "transcode");
+            wish("tune", "hq");
+            if let Some(factor) = factor {
+                wish("rc_mode", "cqp");
+                wish("qp", &factor);
+            }
+        }
+        // VideoToolbox has neither factors nor presets everywhere: an average does it on every Mac.
+        _ => {
+            wish("realtime", "0");
+            if factor.is_some() {
+                set("b", "4000000".into());
+            }
+        }
+    }
+    for (key, value) in &config.options {
+        options.retain(|(k, _)| k != key);
+        options.push((key.clone(), value.clone()));
+    }
+    (options, wishes)
+}
+
 /// Whether x264 would use memory that it never wrote to. Its AVX-512 code for macroblock trees takes
 /// eight blocks at a time, and where a row isn't a multiple of that, what happens to lie behind it
 /// finds its way into the result: two runs differ (seen with x264 164 and `MALLOC_PERTURB_`; none

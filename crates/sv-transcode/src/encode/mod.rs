@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use sv_core::{Codec, Timestamp};
 
-use crate::Backend;
+use crate::{Backend, Device};
 
 pub use audio::audio;
+#[cfg(feature = "ffmpeg")]
+pub(crate) use video::DEFAULT_RATE;
 pub use video::video;
 
 /// How many bits go where.
@@ -112,6 +114,11 @@ pub struct Video {
     pub key_interval: Option<Duration>,
     /// Who does it.
     pub backend: Backend,
+    /// A device that encodes; it goes before `backend`. Pictures may be on it or in memory.
+    pub device: Option<Device>,
+    /// Go on in software where the device can't be used or fails, at whatever picture that happens:
+    /// none is lost, and a key frame is made there. HEVC can't go on.
+    pub fallback: bool,
     /// Settings for the implementation by its own names, on top of all others. For measurements
     /// and specialists: they bind you to one [`Backend::Named`].
     pub options: Vec<(String, String)>,
@@ -136,6 +143,8 @@ impl Video {
             grid: Grid::every(Duration::from_secs(4)),
             key_interval: None,
             backend: Backend::Auto,
+            device: None,
+            fallback: false,
             options: Vec::new(),
         }
     }

@@ -75,6 +75,7 @@ impl Encoder {
         let bit_depth = match format {
             PixelFormat::Yuv420p10 => 10,
             PixelFormat::Yuv420p8 => 8,
+            _ if self.config.device.is_some() => backend::bit_depth(frame),
             _ => return Err(Error::Invalid("encoders take planar 4:2:0: put `filter::video` before".into())),
         };
         let picture = Picture { frame: frame.clone(), frame_rate: rate, bit_depth };
@@ -142,7 +143,9 @@ impl Encoder {
             self.work = Some(self.open(frame, &source)?);
         }
         let Some(work) = &mut self.work else { return Ok(()) };
-        if (frame.width, frame.height) != work.size || frame.picture.format() != work.format {
+        // With a device, pictures may come from there or from memory, one like the other.
+        let other = frame.picture.format() != work.format && self.config.device.is_none();
+        if (frame.width, frame.height) != work.size || other {
             let (w, h) = work.size;
             return Err(Error::Invalid(format!(
                 "a picture of {}x{} came to an encoder of {w}x{h}: put `filter::video` with a size before it",
@@ -179,7 +182,7 @@ impl Encoder {
 }
 
 /// What is assumed when neither source nor frames say.
-const DEFAULT_RATE: Ratio = match Ratio::new(25, 1) {
+pub(crate) const DEFAULT_RATE: Ratio = match Ratio::new(25, 1) {
     Some(rate) => rate,
     None => Ratio::ONE,
 };

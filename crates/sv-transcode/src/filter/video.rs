@@ -10,7 +10,7 @@ use sv_core::{
 use super::tone::{Mapper, ToneCurve};
 use crate::backend::{self, FilterVideo};
 use crate::dynamic::Waiting;
-use crate::{Error, Stage, dolby};
+use crate::{Device, Error, Stage, dolby};
 
 /// What to do about pictures that are two fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,11 +75,17 @@ pub struct Video {
     pub tone_curve: ToneCurve,
     /// What to do about fields.
     pub deinterlace: Deinterlace,
+    /// A device that scales pictures that are on it.
+    pub device: Option<Device>,
+    /// Leave pictures on the device, for an encoder on it. Those that only software can make are in
+    /// memory all the same.
+    pub stays: bool,
 }
 
 /// Everything that a backend has to do to pictures of one kind, found out from the first of them.
 /// What is `None` or false need not be done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "ffmpeg"), allow(dead_code, reason = "only FFmpeg has devices"))]
 pub(crate) struct Plan {
     pub(crate) deinterlace: bool,
     pub(crate) crop: Option<Crop>,
@@ -88,6 +94,10 @@ pub(crate) struct Plan {
     pub(crate) quarter_turns: u8,
     /// The format to make, always one of the two planar ones.
     pub(crate) bit_depth: u8,
+    /// Where pictures are that come from one.
+    pub(crate) device: Option<Device>,
+    /// Whether they are left there.
+    pub(crate) stays: bool,
 }
 
 /// A stage that makes pictures of `track` as `config` says: the track (as it is then), frames and
@@ -186,7 +196,7 @@ impl Filter {
         let (w, h) = self.config.size.unwrap_or_else(|| display_size(&info));
         // Turning comes last, on fewer samples, so the scaler's sides are the other way round.
         let target = if info.quarter_turns % 2 == 1 { (h, w) } else { (w, h) };
-        let depth = if is_hdr(first) { 10 } else { backend_depth(first) };
+        let depth = if is_hdr(first) { 10 } else { backend::bit_depth(first) };
         let kept = if depth > 8 { 10 } else { 8 };
         Plan {
             deinterlace: self.config.deinterlace == Deinterlace::Auto
@@ -198,6 +208,8 @@ impl Filter {
                 Some(depth) if !self.maps(first) => depth,
                 _ => kept,
             },
+            device: self.config.device.clone(),
+            stays: self.config.stays && !self.maps(first),
         }
     }
 
@@ -308,7 +320,7 @@ impl Filter {
                 .spherical
                 .clone()
                 .filter(|_| self.config.crop.is_none() && self.info.quarter_turns == 0),
-            bit_depth: if frame.picture.format() == PixelFormat::Yuv420p10 { 10 } else { 8 },
+            bit_depth: backend::bit_depth(frame),
             ..VideoInfo::new(frame.width, frame.height)
         };
         let track = Track { media: Media::Video(info), ..self.track.clone() };
@@ -362,11 +374,4 @@ fn is_interlaced(_frame: &VideoFrame) -> bool {
     return sv_ffmpeg::filter::is_interlaced(_frame);
     #[cfg(not(feature = "ffmpeg"))]
     return false;
-}
-
-fn backend_depth(frame: &VideoFrame) -> u8 {
-    #[cfg(feature = "ffmpeg")]
-    return sv_ffmpeg::filter::bit_depth(frame);
-    #[cfg(not(feature = "ffmpeg"))]
-    return if frame.picture.format() == PixelFormat::Yuv420p10 { 10 } else { 8 };
 }

@@ -8,6 +8,8 @@ mod builtin;
 #[cfg(feature = "ffmpeg")]
 mod corpus;
 #[cfg(feature = "ffmpeg")]
+mod device;
+#[cfg(feature = "ffmpeg")]
 mod dolby;
 #[cfg(feature = "ffmpeg")]
 mod dynamic;

@@ -232,6 +232,10 @@ pub(crate) struct Encode {
     /// What encodes pictures, by its own name (`sv doctor` lists them); ffmpeg-cli is an FFmpeg program
     #[arg(long, value_name = "NAME")]
     pub(crate) encoder: Option<String>,
+    /// A device that decodes, scales and encodes, as far as it can: auto, or a kind that `sv doctor` shows,
+    /// with its own name if it isn't the first (vaapi:/dev/dri/renderD129, cuda:1)
+    #[arg(long, value_name = "auto|KIND[:NAME]", conflicts_with = "encoder")]
+    pub(crate) device: Option<String>,
     /// A TOML file of prices: currency, core_hour, device_hour, gigabyte_month
     #[arg(long, env = "SV_PRICES")]
     pub(crate) prices: Option<PathBuf>,

@@ -57,6 +57,7 @@ pub(crate) fn encode(request: &mut Request, args: &Encode, budget: &Budget) -> R
     request.codecs = args.codec.iter().map(|c| (*c).into()).collect();
     request.preset = args.preset.into();
     request.encoder.clone_from(&args.encoder);
+    request.device.clone_from(&args.device);
     request.decoder = args.decode.into();
     request.crop = args.crop;
     request.film_grain = args.film_grain.unwrap_or_default();
