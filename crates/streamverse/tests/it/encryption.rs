@@ -50,6 +50,36 @@ fn ffmpeg_decrypts_what_we_encrypt() {
     }
 }
 
+/// Codecs of which only parts of a sample may be encrypted, as whole streams that FFmpeg decrypts.
+#[test]
+fn ffmpeg_decrypts_every_codec() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, codec) in [("hevc", "libx265"), ("av1", "libsvtav1"), ("vp9", "libvpx-vp9")] {
+        let lavfi =
+            ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=2", "-pix_fmt", "yuv420p", "-c:v", codec];
+        let fast: &[&str] = match name {
+            "vp9" => &["-deadline", "realtime", "-cpu-used", "8"],
+            "av1" => &["-preset", "12"],
+            _ => &["-preset", "ultrafast", "-tag:v", "hvc1", "-x265-params", "log-level=error"],
+        };
+        let arguments = [&lavfi[..], fast].concat();
+        let Some(source) = kit::make(dir.path(), &format!("{name}.mp4"), &arguments) else { return };
+        let wanted = kit::picture_hashes(&source, None);
+        assert_eq!(wanted.len(), 50);
+        for scheme in [Scheme::Cenc, Scheme::Cbcs] {
+            let output = dir.path().join(format!("{name}-{}", scheme.as_str()));
+            package(&source, &output, Some(scheme), true);
+            let file = output.join(format!("180p-{name}.mp4"));
+            kit::same(
+                &kit::picture_hashes(&file, Some(KEY)),
+                &wanted,
+                &format!("{name} {}", scheme.as_str()),
+            );
+            assert_ne!(kit::picture_hashes_or_none(&file, &KEY.replace('3', "4")), wanted);
+        }
+    }
+}
+
 #[test]
 fn shaka_packager_decrypts_what_we_encrypt() {
     let dir = tempfile::tempdir().unwrap();

@@ -34,6 +34,35 @@ pub struct Sequence {
     pub frame_rate: Option<Ratio>,
     /// `reduced_still_picture_header`.
     pub reduced_still_picture: bool,
+    pub(super) tools: Tools,
+}
+
+/// What of a sequence header decides the shape of frame headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tools {
+    pub(super) decoder_model: bool,
+    pub(super) equal_picture_interval: bool,
+    pub(super) removal_time_bits: u32,
+    pub(super) presentation_time_bits: u32,
+    /// Operating points: the layers of each, and whether its removal times are told.
+    pub(super) points: [(u16, bool); 32],
+    pub(super) point_count: usize,
+    pub(super) width_bits: u32,
+    pub(super) height_bits: u32,
+    /// Bits of frame numbers and of differences between them, if there are any.
+    pub(super) frame_ids: Option<(u32, u32)>,
+    pub(super) large_superblocks: bool,
+    pub(super) warped_motion: bool,
+    pub(super) order_hint_bits: u32,
+    pub(super) ref_frame_mvs: bool,
+    /// 2 where each frame chooses.
+    pub(super) screen_content: u8,
+    pub(super) integer_mv: u8,
+    pub(super) superres: bool,
+    pub(super) cdef: bool,
+    pub(super) restoration: bool,
+    pub(super) separate_uv_delta_q: bool,
+    pub(super) film_grain: bool,
 }
 
 impl Sequence {
@@ -50,61 +79,77 @@ impl Sequence {
         r.skip(1)?; // still_picture
         let reduced = r.bit()?;
         let (mut level, mut high_tier, mut frame_rate) = (0, false, None);
+        let mut tools = Tools { screen_content: 2, integer_mv: 2, point_count: 1, ..Tools::default() };
         if reduced {
             level = r.bits8(5)?;
         } else {
             let mut delay_bits = None;
             if r.bit()? {
                 let (units, scale) = (r.bits(32)?, r.bits(32)?);
-                if r.bit()? {
+                tools.equal_picture_interval = r.bit()?;
+                if tools.equal_picture_interval {
                     let ticks = uvlc(&mut r)?.saturating_add(1);
                     frame_rate = units.checked_mul(ticks).and_then(|ticks| Ratio::new(scale, ticks));
                 }
-                if r.bit()? {
+                tools.decoder_model = r.bit()?;
+                if tools.decoder_model {
                     delay_bits = Some(u64::from(r.bits(5)?).saturating_add(1));
-                    r.skip(32 + 5 + 5)?;
+                    r.skip(32)?;
+                    tools.removal_time_bits = r.bits(5)?.saturating_add(1);
+                    tools.presentation_time_bits = r.bits(5)?.saturating_add(1);
                 }
             }
             let display_delay = r.bit()?;
-            for point in 0..=r.bits(5)? {
-                r.skip(12)?;
+            let last = r.bits(5)?;
+            tools.point_count = usize::try_from(last).unwrap_or(0).saturating_add(1);
+            for (n, point) in tools.points.iter_mut().take(tools.point_count).enumerate() {
+                point.0 = u16::try_from(r.bits(12)?).unwrap_or(0);
                 let idx = r.bits8(5)?;
                 let tier = idx > 7 && r.bit()?;
-                if point == 0 {
+                if n == 0 {
                     (level, high_tier) = (idx, tier);
                 }
-                if let Some(bits) = delay_bits
-                    && r.bit()?
-                {
-                    r.skip(bits.saturating_mul(2).saturating_add(1))?;
+                if let Some(bits) = delay_bits {
+                    point.1 = r.bit()?;
+                    if point.1 {
+                        r.skip(bits.saturating_mul(2).saturating_add(1))?;
+                    }
                 }
                 if display_delay && r.bit()? {
                     r.skip(4)?;
                 }
             }
         }
-        let (width_bits, height_bits) = (r.bits(4)?.saturating_add(1), r.bits(4)?.saturating_add(1));
-        let width = r.bits(width_bits)?.saturating_add(1);
-        let height = r.bits(height_bits)?.saturating_add(1);
+        tools.width_bits = r.bits(4)?.saturating_add(1);
+        tools.height_bits = r.bits(4)?.saturating_add(1);
+        let width = r.bits(tools.width_bits)?.saturating_add(1);
+        let height = r.bits(tools.height_bits)?.saturating_add(1);
         if !reduced && r.bit()? {
-            r.skip(7)?;
+            let difference = r.bits(4)?.saturating_add(2);
+            tools.frame_ids = Some((r.bits(3)?.saturating_add(difference).saturating_add(1), difference));
         }
-        r.skip(3)?; // 128x128 superblocks, filter intra, intra edge filter
+        tools.large_superblocks = r.bit()?;
+        r.skip(2)?; // filter intra, intra edge filter
         if !reduced {
-            r.skip(4)?; // interintra, masked, warped, dual filter
+            r.skip(2)?; // interintra, masked compound
+            tools.warped_motion = r.bit()?;
+            r.skip(1)?; // dual filter
             let order_hint = r.bit()?;
             if order_hint {
-                r.skip(2)?;
+                r.skip(1)?; // joint compound
+                tools.ref_frame_mvs = r.bit()?;
             }
-            let screen_content = if r.bit()? { true } else { r.bit()? };
-            if screen_content && !r.bit()? {
-                r.skip(1)?;
+            tools.screen_content = if r.bit()? { 2 } else { r.bits8(1)? };
+            if tools.screen_content > 0 && !r.bit()? {
+                tools.integer_mv = r.bits8(1)?;
             }
             if order_hint {
-                r.skip(3)?;
+                tools.order_hint_bits = r.bits(3)?.saturating_add(1);
             }
         }
-        r.skip(3)?; // superres, cdef, restoration
+        tools.superres = r.bit()?;
+        tools.cdef = r.bit()?;
+        tools.restoration = r.bit()?;
         let mut sequence = Self {
             profile,
             level,
@@ -119,8 +164,11 @@ impl Sequence {
             color: ColorInfo::default(),
             frame_rate,
             reduced_still_picture: reduced,
+            tools,
         };
         sequence.color_config(&mut r)?;
+        // Only frame headers need this bit; what was read counts without it.
+        sequence.tools.film_grain = r.bit().unwrap_or(false);
         Ok(sequence)
     }
 
@@ -146,6 +194,7 @@ impl Sequence {
         if (primaries, transfer, matrix) == (1, 13, 0) {
             self.color.full_range = true;
             (self.subsampling_x, self.subsampling_y) = (false, false);
+            self.tools.separate_uv_delta_q = r.bit()?;
             return Ok(());
         }
         self.color.full_range = r.bit()?;
@@ -161,6 +210,7 @@ impl Sequence {
         if self.subsampling_x && self.subsampling_y {
             self.chroma_position = r.bits8(2)?;
         }
+        self.tools.separate_uv_delta_q = r.bit()?;
         Ok(())
     }
 }

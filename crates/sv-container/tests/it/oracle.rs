@@ -152,6 +152,17 @@ pub(crate) fn codec_headers(data: &[u8]) {
     if let Ok(Ok(built)) = aac::Config::parse(data).map(|c| c.build()) {
         assert!(aac::Config::parse(&built).is_ok());
     }
+    let (mut tiles, mut frames) = (av1::Tiles::default(), vp9::Headers::new());
+    for packet in data.split(|byte| *byte == 0xA5) {
+        let mut at = 0;
+        for tile in tiles.next(packet).unwrap_or_default() {
+            assert!(at <= tile.start && tile.start < tile.end && tile.end <= packet.len(), "tiles in order");
+            at = tile.end;
+        }
+        for frame in vp9::frames(packet) {
+            assert!(frames.header_len(frame).unwrap_or(0) <= frame.len(), "a header lies within its frame");
+        }
+    }
     let (mut avc, mut hevc) = (h264::Slices::default(), hevc::Slices::default());
     for unit in nal::annex_b(data) {
         let _ = (avc.parameter_set(unit.data), hevc.parameter_set(unit.data));

@@ -1,6 +1,6 @@
 //! Which bytes of a sample are protected: ISO/IEC 23001-7, section 9.5, and the rules of each codec.
 
-use sv_codec::{h264, hevc, nal};
+use sv_codec::{av1, h264, hevc, nal, vp9};
 use sv_core::{Codec, Scheme, Subsample, Track};
 
 use crate::Error;
@@ -14,6 +14,10 @@ pub(super) enum Ranges {
         /// Knows where slice headers end.
         slices: Slices,
     },
+    /// Everything but the tiles stays clear.
+    Av1(Box<av1::Tiles>),
+    /// The uncompressed header of each frame stays clear, and the index of a superframe.
+    Vp9(vp9::Headers),
     /// Sound: whole samples, no subsamples.
     Whole,
 }
@@ -41,6 +45,8 @@ pub(super) fn supports(codec: Codec) -> bool {
         codec,
         Codec::H264
             | Codec::Hevc
+            | Codec::Av1
+            | Codec::Vp9
             | Codec::Aac
             | Codec::Opus
             | Codec::Ac3
@@ -66,6 +72,12 @@ impl Ranges {
                 let slices = Slices::Hevc(Box::new(hevc::Slices::new(&config)));
                 Ok(Self::Units { length_size: config.length_size, slices })
             }
+            Codec::Av1 => {
+                let config =
+                    av1::Config::parse(&track.config).map_err(|_| bad("the track's av1C is not valid"))?;
+                Ok(Self::Av1(Box::new(av1::Tiles::new(&config))))
+            }
+            Codec::Vp9 => Ok(Self::Vp9(vp9::Headers::new())),
             codec if supports(codec) => Ok(Self::Whole),
             codec => Err(Error::Codec { track: track.id, codec }),
         }
@@ -73,27 +85,69 @@ impl Ranges {
 
     /// The clear and protected runs of `sample`; none when it is protected as a whole.
     pub(super) fn map(&mut self, sample: &[u8], scheme: Scheme) -> Result<Vec<Subsample>, &'static str> {
-        let Self::Units { length_size, slices } = self else { return Ok(Vec::new()) };
-        let mut runs = Runs::default();
-        for unit in nal::units(sample, *length_size) {
-            let unit = unit.map_err(|_| "its NAL units do not fill it")?.data;
-            let whole = unit.len().saturating_add(usize::from(*length_size));
-            let header =
-                slices.header_len(unit).map_err(|_| "a slice header or parameter set in it is not valid")?;
-            let Some(header) = header else {
-                runs.push(whole, 0);
-                continue;
-            };
-            let body = unit.len().saturating_sub(header);
-            // Counter mode protects whole blocks only, and chained mode leaves a rest clear itself.
-            let protected = match scheme {
-                Scheme::Cenc | Scheme::Cens | Scheme::Cbc1 => body & !15,
-                Scheme::Cbcs => body,
-            };
-            runs.push(whole.saturating_sub(protected), protected);
+        match self {
+            Self::Units { length_size, slices } => units(sample, *length_size, slices, scheme),
+            Self::Av1(tiles) => {
+                let tiles = tiles.next(sample).map_err(|_| "an open bitstream unit in it is not valid")?;
+                let mut runs = Runs::default();
+                let mut at = 0usize;
+                for tile in tiles {
+                    // Counter mode takes whole blocks, which end where the tile does.
+                    let protected = match scheme {
+                        _ if tile.len() < 16 => 0,
+                        Scheme::Cbcs => tile.len(),
+                        Scheme::Cenc | Scheme::Cens | Scheme::Cbc1 => tile.len() & !15,
+                    };
+                    runs.push(tile.end.saturating_sub(at).saturating_sub(protected), protected);
+                    at = tile.end;
+                }
+                runs.push(sample.len().saturating_sub(at), 0);
+                runs.finish()
+            }
+            Self::Vp9(headers) => {
+                let mut runs = Runs::default();
+                let mut rest = sample.len();
+                for frame in vp9::frames(sample) {
+                    let header =
+                        headers.header_len(frame).map_err(|_| "a frame header in it is not valid")?;
+                    let protected = frame.len().saturating_sub(header) & !15;
+                    runs.push(frame.len().saturating_sub(protected), protected);
+                    rest = rest.saturating_sub(frame.len());
+                }
+                runs.push(rest, 0);
+                runs.finish()
+            }
+            Self::Whole => Ok(Vec::new()),
         }
-        runs.finish()
     }
+}
+
+/// The runs of a sample of NAL units.
+fn units(
+    sample: &[u8],
+    length_size: u8,
+    slices: &mut Slices,
+    scheme: Scheme,
+) -> Result<Vec<Subsample>, &'static str> {
+    let mut runs = Runs::default();
+    for unit in nal::units(sample, length_size) {
+        let unit = unit.map_err(|_| "its NAL units do not fill it")?.data;
+        let whole = unit.len().saturating_add(usize::from(length_size));
+        let header =
+            slices.header_len(unit).map_err(|_| "a slice header or parameter set in it is not valid")?;
+        let Some(header) = header else {
+            runs.push(whole, 0);
+            continue;
+        };
+        let body = unit.len().saturating_sub(header);
+        // Counter mode protects whole blocks only, and chained mode leaves a rest clear itself.
+        let protected = match scheme {
+            Scheme::Cenc | Scheme::Cens | Scheme::Cbc1 => body & !15,
+            Scheme::Cbcs => body,
+        };
+        runs.push(whole.saturating_sub(protected), protected);
+    }
+    runs.finish()
 }
 
 /// Collects runs into subsamples, whose clear part has only 16 bits.

@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use sv_container::mp4;
 use sv_core::{
     AudioInfo, Bytes, Codec, Duration, FileAt, Item, KeyId, Limits, Media, Packet, Scheme, Source as _,
-    Stage as _, TimeBase, Timestamp, Track, TrackId,
+    Stage as _, Subsample, TimeBase, Timestamp, Track, TrackId,
 };
 use sv_drm::{ContentKey, cenc, pssh};
 use sv_testkit::corpus;
 
 const KEY: &str = "32333435363738393021323334353637";
+const CONSTANT: &str = "30313233343536373839616263646566";
 const KID: &str = "31323334353637383930313233343536";
 
 fn config(scheme: Scheme) -> cenc::Config {
@@ -205,5 +206,99 @@ fn the_same_ranges_as_shaka_packager() {
             compared += 1;
         }
         assert!(compared > 0);
+    }
+}
+
+/// Sample by sample, what shaka-packager makes now of every codec and scheme: the same pattern, ranges and
+/// bytes as ours. (Where ranges are of whole blocks, 3.5 to 3.8 leave what is over clear at their end, which
+/// is against AV1's binding and was taken back since: its issue 1599. There the lengths are compared.)
+#[test]
+fn the_same_bytes_as_shaka_packager_makes_now() {
+    let Some(packager) = sv_testkit::tool("packager-linux-x64") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut sources: Vec<_> = [
+        ("bear-640x360.mp4", Codec::H264),
+        ("bear-640x360-hevc.mp4", Codec::Hevc),
+        ("bear-av1.mp4", Codec::Av1),
+        ("bear-640x360-vp9.mp4", Codec::Vp9),
+    ]
+    .into_iter()
+    .filter_map(|(name, codec)| Some((corpus(&format!("shaka/inputs/{name}"))?, codec)))
+    .collect();
+    // Tiles, grain, ten bits, lossless pictures, palettes, hidden frames: what headers can be.
+    for (n, (codec, arguments)) in [
+        (Codec::Av1, "-c:v libsvtav1 -preset 8 -pix_fmt yuv420p10le -svtav1-params film-grain=8:tile-columns=1:tile-rows=1"),
+        (Codec::Av1, "-c:v libsvtav1 -preset 11 -svtav1-params scm=1:enable-overlays=1"),
+        (Codec::Av1, "-c:v libaom-av1 -cpu-used 8 -crf 40 -b:v 0 -tiles 2x2 -denoise-noise-level 20"),
+        (Codec::Av1, "-c:v libaom-av1 -cpu-used 8 -aom-params lossless=1 -pix_fmt gray"),
+        (Codec::Av1, "-c:v libaom-av1 -cpu-used 8 -usage realtime -aom-params tune-content=screen:enable-palette=1:aq-mode=1:deltaq-mode=1"),
+        (Codec::Av1, "-c:v libaom-av1 -cpu-used 7 -b:v 60k -tiles 2x1 -error-resilience default -g 9 -aom-params enable-global-motion=1:reduced-reference-set=1"),
+        (Codec::Vp9, "-c:v libvpx-vp9 -deadline good -cpu-used 5 -b:v 300k -tile-columns 2 -aq-mode 2"),
+        (Codec::Vp9, "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -profile:v 1 -pix_fmt yuv444p -lossless 1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let Some(ffmpeg) = sv_testkit::tool("ffmpeg") else { break };
+        let path = dir.path().join(format!("{n}.mp4"));
+        let made = std::process::Command::new(ffmpeg)
+            .args("-v error -f lavfi -i testsrc2=s=642x362:r=25:d=1.2".split(' '))
+            .args(arguments.split(' '))
+            .arg(&path)
+            .status()
+            .unwrap();
+        match made.success() {
+            true => sources.push((path, codec)),
+            false => println!("skipped: this FFmpeg has no {arguments}"),
+        }
+    }
+    for (source, codec) in sources {
+        let name = source.file_name().unwrap().to_str().unwrap().to_owned();
+        for (scheme, word) in [(Scheme::Cenc, "cenc"), (Scheme::Cbcs, "cbcs")] {
+            let made = dir.path().join(format!("{word}-{name}"));
+            let done = std::process::Command::new(&packager)
+                .arg(format!("in={},stream=video,output={}", source.display(), made.display()))
+                .args(["--enable_raw_key_encryption", "--clear_lead", "0", "--protection_scheme", word])
+                .args(["--iv", if scheme == Scheme::Cbcs { CONSTANT } else { "3334353637383930" }])
+                .args(["--keys", &format!("key_id={KID}:key={KEY}")])
+                .output()
+                .unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            let (track, clear) = read(&source, codec);
+            let (told, theirs) = read(&made, codec);
+            let mut config = config(scheme);
+            config.iv = match scheme {
+                Scheme::Cbcs => *b"0123456789abcdef",
+                _ => *b"34567890\0\0\0\0\0\0\0\0",
+            };
+            let mut encryptor = cenc::Encryptor::new(config);
+            let ours = encryptor.protect(&track).unwrap().protection.unwrap();
+            let told = told.protection.clone().unwrap();
+            assert_eq!((ours.scheme, ours.pattern), (told.scheme, told.pattern), "{word} {codec}");
+            encryptor.push(Item::Track(track)).unwrap();
+            encryptor.pull().unwrap();
+            assert_eq!(clear.len(), theirs.len());
+            let mut same = 0;
+            for (clear, theirs) in clear.into_iter().zip(theirs) {
+                encryptor.push(Item::Packet(clear)).unwrap();
+                let Some(Item::Packet(ours)) = encryptor.pull().unwrap() else { panic!("no packet") };
+                let (ours_at, theirs_at) = (ours.protection.unwrap(), theirs.protection.unwrap());
+                let lengths = |all: &[Subsample]| -> Vec<u32> {
+                    all.iter().map(|s| s.protected).filter(|n| *n >= 16).collect()
+                };
+                let what = format!("{word} {name} at {:?}", ours.dts);
+                assert_eq!(lengths(&ours_at.subsamples), lengths(&theirs_at.subsamples), "{what}");
+                // It also names tiles that are shorter than a block, and so stay clear.
+                let short = theirs_at.subsamples.iter().any(|s| (1..16).contains(&s.protected));
+                if scheme == Scheme::Cbcs && codec != Codec::Vp9 && !short {
+                    assert_eq!(ours_at.subsamples, theirs_at.subsamples, "{what}");
+                }
+                if ours_at.subsamples == theirs_at.subsamples {
+                    assert_eq!(ours.data, theirs.data, "{what}");
+                    same += 1;
+                }
+            }
+            assert!(same > 0 || codec == Codec::Vp9, "{word} {name}");
+        }
     }
 }

@@ -4,7 +4,10 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use sv_core::ColorInfo;
 
+mod headers;
+
 use crate::{BitReader, Reader, Result};
+pub use headers::Headers;
 
 /// The start of a frame's uncompressed header (6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
