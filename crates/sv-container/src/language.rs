@@ -141,12 +141,16 @@ pub(crate) fn tag(code: &str) -> Option<String> {
     Some(short.unwrap_or(code).to_owned())
 }
 
-/// Three letters of 5 bits each, as `mdhd` holds them (ISO/IEC 14496-12, 8.4.2.3).
-pub(crate) fn packed(tag: &str) -> u16 {
+/// The three-letter code of a BCP 47 tag; `None` where it has none.
+pub(crate) fn long(tag: &str) -> Option<String> {
     let primary = tag.split('-').next().unwrap_or("und").to_ascii_lowercase();
     let long = SHORT.iter().find(|(short, _)| *short == primary).map_or(primary.as_str(), |(_, long)| *long);
-    let letters = if long.len() == 3 && long.bytes().all(|b| b.is_ascii_lowercase()) { long } else { "und" };
-    letters.bytes().fold(0, |n, b| n.wrapping_shl(5) | u16::from(b & 0x1F))
+    (long.len() == 3 && long.bytes().all(|b| b.is_ascii_lowercase())).then(|| long.to_owned())
+}
+
+/// Three letters of 5 bits each, as `mdhd` holds them (ISO/IEC 14496-12, 8.4.2.3).
+pub(crate) fn packed(tag: &str) -> u16 {
+    long(tag).as_deref().unwrap_or("und").bytes().fold(0, |n, b| n.wrapping_shl(5) | u16::from(b & 0x1F))
 }
 
 /// The tag of packed letters; `None` for "undetermined" and for Macintosh language codes.

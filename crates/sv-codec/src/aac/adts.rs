@@ -73,6 +73,8 @@ mod tests {
         let header = Header::parse(&[0xFF, 0xF1, 0x50, 0x80, 0x2E, 0x7F, 0xFC]).unwrap();
         assert_eq!((header.config.sample_rate, header.config.channels), (44100, 2));
         assert_eq!((header.header_len, header.frame_len, header.blocks), (7, 371, 1));
+        assert_eq!(header.config.adts(364).unwrap(), [0xFF, 0xF1, 0x50, 0x80, 0x2E, 0x7F, 0xFC]);
+        assert!(header.config.adts(8185).is_err());
         assert!(Header::parse(&[0xFF, 0xF1, 0x50, 0x80, 0x00, 0x1F, 0xFC]).is_err());
         assert!(Header::parse(&[0xFF, 0xE1]).is_err());
     }

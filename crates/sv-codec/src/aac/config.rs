@@ -49,6 +49,40 @@ impl Config {
         })
     }
 
+    /// The ADTS header before a frame of `payload` bytes (1.A.2.2), without checksum. It has no words for SBR:
+    /// decoders find that in the frames.
+    ///
+    /// # Errors
+    /// When it has no words for the coder, the rate, the channels or the size either.
+    pub fn adts(&self, payload: usize) -> Result<[u8; 7]> {
+        let unsupported = |feature| Error::Unsupported { what: "the ADTS header", feature };
+        let rate = RATES.iter().position(|rate| *rate == self.core_rate);
+        let rate = rate.and_then(|rate| u8::try_from(rate).ok()).ok_or(unsupported("this sampling rate"))?;
+        if !(1..=4).contains(&self.object_type) || self.frame_samples != 1024 {
+            return Err(unsupported("this kind of AAC"));
+        }
+        if self.channel_configuration > 7 {
+            return Err(unsupported("these channels"));
+        }
+        let size = payload.checked_add(7).and_then(|size| u16::try_from(size).ok());
+        let size = size.filter(|size| *size < 1 << 13).ok_or(unsupported("a frame of 8 KiB"))?;
+        let channels = self.channel_configuration;
+        let [_, low] = size.to_be_bytes();
+        let part = |shift: u32| u8::try_from(size.wrapping_shr(shift) & 0xFF).unwrap_or(0);
+        Ok([
+            0xFF,
+            0xF1,
+            self.object_type.saturating_sub(1).wrapping_shl(6)
+                | rate.wrapping_shl(2)
+                | channels.wrapping_shr(2),
+            channels.wrapping_shl(6) | part(11),
+            part(3),
+            // The fullness of a buffer at a variable rate, and one block.
+            low.wrapping_shl(5) | 0x1F,
+            0xFC,
+        ])
+    }
+
     /// Reads an `AudioSpecificConfig`.
     ///
     /// # Errors

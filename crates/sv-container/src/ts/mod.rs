@@ -1,9 +1,10 @@
 //! MPEG-2 transport streams ([ISO/IEC 13818-1](https://www.iso.org/standard/83239.html)), read
-//! from a file ([`Demuxer`]) or as they come in ([`Parser`]).
+//! from a file ([`Demuxer`]) or as they come in ([`Parser`]), and written ([`Muxer`]).
 
 mod demux;
 mod elementary;
 mod frames;
+mod mux;
 mod packet;
 mod parser;
 mod pes;
@@ -11,6 +12,7 @@ mod psi;
 mod units;
 
 pub use demux::Demuxer;
+pub use mux::{Muxer, ORIGIN};
 pub use parser::Parser;
 
 /// How far apart the packets of a stream begin that starts with `head`: 188 bytes, 192 with the

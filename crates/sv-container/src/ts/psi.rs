@@ -1,5 +1,6 @@
 //! Program specific information (2.4.4): which streams there are.
 
+use bytes::{BufMut, Bytes, BytesMut};
 use sv_codec::Reader;
 
 /// Collects the sections of one packet identifier.
@@ -111,4 +112,56 @@ pub(super) fn program_map(section: &[u8]) -> Vec<Stream> {
     // What was read before a break still counts.
     let _ = parse();
     out
+}
+
+/// A packet with a program association table and one with a program map table, of one program; more bytes when
+/// they don't fit.
+pub(super) fn build(pmt: u16, clock: u16, streams: &[Stream]) -> Bytes {
+    let mut association = BytesMut::new();
+    association.put_u16(1);
+    association.put_u16(0xE000 | pmt);
+    let mut map = BytesMut::new();
+    map.put_u16(0xE000 | clock);
+    map.put_u16(0xF000);
+    for stream in streams {
+        let mut descriptors = BytesMut::new();
+        if let Some(registration) = stream.registration {
+            descriptors.put_slice(&[0x05, 4]);
+            descriptors.put_slice(&registration);
+        }
+        if let Some(language) = &stream.language {
+            descriptors.put_slice(&[0x0A, 4]);
+            descriptors.put_slice(language.as_bytes());
+            descriptors.put_u8(0);
+        }
+        map.put_u8(stream.kind);
+        map.put_u16(0xE000 | stream.pid);
+        map.put_u16(0xF000 | u16::try_from(descriptors.len()).unwrap_or(0));
+        map.put_slice(&descriptors);
+    }
+    let mut out = BytesMut::new();
+    packet(&mut out, 0, &section(0, 1, &association));
+    packet(&mut out, pmt, &section(2, 1, &map));
+    out.freeze()
+}
+
+/// A section with its head and checksum.
+fn section(table: u8, id: u16, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(body.len().saturating_add(9)).unwrap_or(0xFFF);
+    let [high, low] = length.to_be_bytes();
+    let [id_high, id_low] = id.to_be_bytes();
+    let mut out = vec![table, 0xB0 | (high & 15), low, id_high, id_low, 0xC1, 0, 0];
+    out.extend_from_slice(body);
+    let sum = crc(&out);
+    out.extend_from_slice(&sum.to_be_bytes());
+    out
+}
+
+fn packet(out: &mut BytesMut, pid: u16, section: &[u8]) {
+    let [high, low] = pid.to_be_bytes();
+    let begin = out.len();
+    out.put_slice(&[0x47, 0x40 | high, low, 0x10, 0]);
+    out.put_slice(section);
+    let used = out.len().saturating_sub(begin);
+    out.put_bytes(0xFF, used.next_multiple_of(188).saturating_sub(used));
 }

@@ -11,4 +11,5 @@ mod probe;
 mod progressive;
 mod protected;
 mod synthetic;
+mod ts_written;
 mod webvtt;
