@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sv_core::{Codec, Item, Object, Stage as _, TimeBase, Timestamp};
 use sv_drm::cenc;
-use sv_package::{Layout, Packager, Rendition, Segmenter};
+use sv_package::{Form, Layout, Packager, Rendition, Segmenter};
 
 use crate::meter::Meter;
 use crate::vod::Encryption;
@@ -20,6 +20,7 @@ pub(crate) type Shared = Arc<Mutex<Work>>;
 pub(crate) struct Common {
     pub(crate) segment: Duration,
     pub(crate) layout: Layout,
+    pub(crate) form: Form,
     pub(crate) encryption: Option<Encryption>,
     pub(crate) duration: Option<Duration>,
 }
@@ -59,7 +60,7 @@ impl Finish {
         let mut shared = work.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier = shared.earlier(name).cloned();
         let samples = earlier.as_ref().map_or(0, Rendition::packets);
-        let mut segmenter = Segmenter::new(common.segment);
+        let mut segmenter = Segmenter::new(common.segment).form(common.form);
         if let Some(earlier) = &earlier {
             segmenter = segmenter.resume(earlier);
         }
@@ -78,7 +79,7 @@ impl Finish {
         drop(shared);
         let mut packager = match earlier {
             Some(rendition) => Packager::resume(rendition, common.segments()),
-            None => Packager::new(name, common.layout, common.segments()),
+            None => Packager::new(name, common.layout, common.segments()).form(common.form),
         };
         if let Some(main) = trick_play_of {
             packager = packager.trick_play_of(main);
@@ -128,10 +129,19 @@ impl Finish {
                 Item::Segment(segment) => Some(segment.number),
                 _ => None,
             };
-            let Some(object) = self.packager.push(item)? else { continue };
-            self.store(number, object)?;
+            match (self.packager.push(item)?, number) {
+                (Some(object), _) => self.store(number, object)?,
+                // A track whose form has no initialisation.
+                (None, None) => self.began()?,
+                (None, Some(_)) => {}
+            }
         }
         Ok(())
+    }
+
+    fn began(&self) -> Result<()> {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        self.packager.rendition().map_or(Ok(()), |rendition| work.began(rendition))
     }
 
     fn store(&mut self, number: Option<u64>, object: Object) -> Result<()> {
@@ -177,10 +187,27 @@ pub(crate) fn resume_point(rendition: &Rendition) -> Option<Timestamp> {
 }
 
 /// Refuses at once what would fail after hours of work.
-pub(crate) fn check_encryption(encryption: Option<&Encryption>, codec: Codec) -> Result<()> {
+pub(crate) fn check_codec(form: Form, encryption: Option<&Encryption>, codec: Codec) -> Result<()> {
+    if form == Form::Ts && !sv_container::ts::Muxer::supports(codec) {
+        let message =
+            format!("{codec} has no place in transport streams; use H.264 or HEVC and AAC, or --format cmaf");
+        return Err(Error::new(sv_core::ErrorKind::Unsupported, message));
+    }
     if encryption.is_some() && !cenc::supports(codec) {
         let message = format!("{codec} can't be encrypted yet; choose h264, or leave --encrypt out");
         return Err(Error::new(sv_core::ErrorKind::Unsupported, message));
     }
     Ok(())
+}
+
+/// Refuses what no manifest could name.
+pub(crate) fn check_form(form: Form, dash: bool, encryption: Option<&Encryption>) -> Result<()> {
+    let message = match form {
+        Form::Ts if dash => "DASH names no transport streams here: leave --dash or --format ts out",
+        Form::Ts if encryption.is_some() => {
+            "transport streams can't be encrypted yet: leave --encrypt or --format ts out"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(sv_core::ErrorKind::InvalidInput, message))
 }

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sv_core::{ErrorKind, Event, Item, Track, TrackKind};
-use sv_package::{Layout, Rendition, TrickPlay};
+use sv_package::{Form, Layout, Rendition, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 
-use crate::finish::{Common, Finish, check_encryption};
+use crate::finish::{Common, Finish, check_codec, check_form};
 use crate::input::{Input, Prefer};
 use crate::manifests::{self, Wanted};
 use crate::meter::Meter;
@@ -39,6 +39,8 @@ pub struct Request {
     pub dash: bool,
     /// One file per rendition and byte ranges, instead of one file per segment.
     pub single_file: bool,
+    /// What segments are written as. Transport streams are for HLS alone.
+    pub form: Form,
     /// Where a ClearKey licence is to be had; written into the DASH manifest.
     pub license_url: Option<String>,
 }
@@ -55,6 +57,7 @@ impl Request {
             hls: true,
             dash: true,
             single_file: false,
+            form: Form::Cmaf,
             license_url: None,
         }
     }
@@ -78,6 +81,7 @@ pub struct Driver {
 /// When an input can't be read, has nothing to package, or the output is there already.
 pub fn start(request: Request) -> Result<(Handle, Driver)> {
     Work::check(&request.output)?;
+    check_form(request.form, request.dash, request.encryption.as_ref())?;
     let mut names = Names::default();
     let mut sources = Vec::new();
     let mut texts = Vec::new();
@@ -97,9 +101,8 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
                 );
                 return Err(Error::new(ErrorKind::Unsupported, message));
             }
-            if track.protection.is_none() {
-                check_encryption(request.encryption.as_ref(), track.codec)?;
-            }
+            let encryption = request.encryption.as_ref().filter(|_| track.protection.is_none());
+            check_codec(request.form, encryption, track.codec)?;
             tracks.push((Arc::clone(track), names.for_track(track)));
         }
         input.select(&tracks.iter().map(|(t, _)| t.id).collect::<Vec<_>>());
@@ -134,6 +137,7 @@ impl Driver {
         let common = Common {
             segment: request.segment,
             layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
+            form: request.form,
             encryption: request.encryption.clone(),
             duration,
         };
@@ -194,6 +198,7 @@ impl Driver {
         let length = renditions.iter().map(Rendition::duration).max().unwrap_or_default();
         for (name, text) in texts {
             let language = name.strip_prefix("text-").map(str::to_owned);
+            let text = text::on_clock(text, request.form);
             renditions.push(text::store(&mut work, &name, language, text, length)?);
         }
         let wanted = Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url };

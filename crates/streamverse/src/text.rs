@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sv_container::webvtt;
 use sv_core::{Bytes, Codec, ErrorKind, Limits, Media, TextInfo, TimeBase, Track, TrackId};
-use sv_package::{Info, Packager, Rendition};
+use sv_package::{Form, Info, Packager, Rendition};
 
 use crate::work::Work;
 use crate::{Error, Result};
@@ -28,6 +28,17 @@ pub(crate) fn read(path: &Path) -> Result<String> {
     let document = if srt { webvtt::parse_srt(&raw, &limits) } else { webvtt::parse(&raw, &limits) };
     let document = document.map_err(|e| Error::from(e).context(what()))?;
     Ok(document.to_string())
+}
+
+/// Text that says what its times are on the clock of transport streams, if it goes with some (RFC 8216, 3.5).
+pub(crate) fn on_clock(text: String, form: Form) -> String {
+    match (form, text.split_once('\n')) {
+        (Form::Ts, Some((title, rest))) => {
+            let origin = sv_container::ts::ORIGIN;
+            format!("{title}\nX-TIMESTAMP-MAP=MPEGTS:{origin},LOCAL:00:00:00.000\n{rest}")
+        }
+        _ => text,
+    }
 }
 
 /// Stores subtitles as one file.

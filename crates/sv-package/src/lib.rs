@@ -37,7 +37,7 @@ mod segmenter;
 mod trick;
 
 pub use error::Error;
-pub use packager::{Layout, Packager};
+pub use packager::{Form, Layout, Packager};
 pub use rendition::{Bandwidth, Info, Key, Rendition, SegmentRecord, VideoRange};
 pub use segmenter::Segmenter;
 pub use trick::TrickPlay;

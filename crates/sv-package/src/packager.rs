@@ -21,12 +21,25 @@ pub enum Layout {
     Sidecar,
 }
 
+/// What segments are written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Fragments of MP4, which HLS and DASH both name (ISO/IEC 23000-19).
+    #[default]
+    Cmaf,
+    /// MPEG-2 transport streams for pictures and packed audio for sound, which HLS names for players from
+    /// before 2016 ([RFC 8216, 3.2 and 3.4](https://www.rfc-editor.org/rfc/rfc8216#section-3.2)).
+    Ts,
+}
+
 /// Turns one rendition's track and segments into objects.
 #[derive(Debug)]
 pub struct Packager {
     rendition: Option<Rendition>,
     name: String,
     layout: Layout,
+    form: Form,
     trick_play_of: Option<String>,
     /// Bytes kept free for the index of a single file.
     reserve: u64,
@@ -42,10 +55,22 @@ impl Packager {
             rendition: None,
             name: name.into(),
             layout,
+            form: Form::Cmaf,
             trick_play_of: None,
             reserve: index_bytes(segments),
             track: None,
         }
+    }
+
+    /// For segments of another form than [`Form::Cmaf`]. Transport streams have neither initialisation nor
+    /// index.
+    #[must_use]
+    pub fn form(mut self, form: Form) -> Self {
+        self.form = form;
+        if form == Form::Ts {
+            self.reserve = 0;
+        }
+        self
     }
 
     /// For a rendition that an earlier run began.
@@ -54,8 +79,9 @@ impl Packager {
         Self {
             name: rendition.name.clone(),
             layout: rendition.layout,
+            form: rendition.form,
             trick_play_of: rendition.trick_play_of.clone(),
-            reserve: index_bytes(segments),
+            reserve: if rendition.form == Form::Ts { 0 } else { index_bytes(segments) },
             rendition: Some(rendition),
             track: None,
         }
@@ -82,16 +108,19 @@ impl Packager {
     /// initialisation segment can't be written, [`Error::Order`] for a segment before its track.
     pub fn push(&mut self, item: Item) -> Result<Option<Object>, Error> {
         match item {
-            Item::Track(track) => self.track(&track).map(Some),
+            Item::Track(track) => self.track(&track),
             Item::Segment(segment) => self.segment(segment).map(Some),
             _ => Ok(None),
         }
     }
 
-    fn track(&mut self, track: &Arc<Track>) -> Result<Object, Error> {
+    fn track(&mut self, track: &Arc<Track>) -> Result<Option<Object>, Error> {
         self.track = Some(Arc::clone(track));
-        let init = mp4::init_segment(&[track.as_ref()])
-            .map_err(|source| Error::Container { track: track.id, source })?;
+        let init = match self.form {
+            Form::Cmaf => mp4::init_segment(&[track.as_ref()])
+                .map_err(|source| Error::Container { track: track.id, source })?,
+            Form::Ts => Bytes::new(),
+        };
         let init_bytes = u64::try_from(init.len()).unwrap_or(u64::MAX);
         // A run that goes on says the same again, and its record keeps the segments that it has.
         if self.rendition.is_none() {
@@ -99,6 +128,7 @@ impl Packager {
                 name: self.name.clone(),
                 info: Info::of(track)?,
                 layout: self.layout,
+                form: self.form,
                 init_bytes,
                 index: None,
                 segments: Vec::new(),
@@ -106,16 +136,17 @@ impl Packager {
             });
         }
         Ok(match self.layout {
+            _ if self.form == Form::Ts => None,
             Layout::SingleFile => {
                 let free = free_box(self.reserve);
-                Object {
+                Some(Object {
                     path: format!("{}.mp4", self.name),
                     content_type: content_type(track.kind()),
                     data: vec![init, free],
                     write: Write::At(0),
-                }
+                })
             }
-            _ => Object::whole(format!("{}/init.mp4", self.name), content_type(track.kind()), init),
+            _ => Some(Object::whole(format!("{}/init.mp4", self.name), content_type(track.kind()), init)),
         })
     }
 
@@ -123,14 +154,18 @@ impl Packager {
         let Some(rendition) = &mut self.rendition else {
             return Err(Error::Order { track: segment.track, what: "a segment came before the track" });
         };
-        let content_type = content_type(rendition.info.kind);
-        let (path, write, offset) = match self.layout {
+        let content_type = match self.form {
+            Form::Cmaf => content_type(rendition.info.kind),
+            Form::Ts => rendition.packed_type(),
+        };
+        let path = rendition.path(segment.number);
+        let (write, offset) = match self.layout {
             Layout::SingleFile => {
                 let first = rendition.init_bytes.saturating_add(self.reserve);
                 let offset = rendition.segments.last().map_or(first, |s| s.offset.saturating_add(s.bytes));
-                (format!("{}.mp4", self.name), Write::At(offset), offset)
+                (Write::At(offset), offset)
             }
-            _ => (format!("{}/{}.m4s", self.name, segment.number), Write::Whole, 0),
+            _ => (Write::Whole, 0),
         };
         rendition.record(&segment, offset);
         Ok(Object { path, content_type, data: segment.data, write })
@@ -142,7 +177,7 @@ impl Packager {
     /// [`Error::Empty`] when no track came.
     pub fn finish(self) -> Result<(Rendition, Option<Object>), Error> {
         let mut rendition = self.rendition.ok_or(Error::Empty)?;
-        if self.layout != Layout::SingleFile {
+        if self.layout != Layout::SingleFile || self.form == Form::Ts {
             return Ok((rendition, None));
         }
         let Some(track) = &self.track else { return Ok((rendition, None)) };
@@ -191,6 +226,7 @@ impl Packager {
         let rendition = Rendition {
             name: name.clone(),
             layout: Layout::Sidecar,
+            form: Form::Cmaf,
             init_bytes: 0,
             index: None,
             segments: vec![crate::SegmentRecord {

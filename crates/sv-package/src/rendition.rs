@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sv_core::{ColorInfo, Duration, KeyId, Ratio, Scheme, TimeBase, Timestamp, Track, TrackKind};
 
-use crate::{Error, Layout};
+use crate::{Error, Form, Layout};
 
 /// One stream of a presentation, with all of its segments so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Rendition {
     pub info: Info,
     /// How its segments are stored.
     pub layout: Layout,
+    /// What its segments are written as.
+    #[serde(default)]
+    pub form: Form,
     /// Bytes of the initialisation segment.
     pub init_bytes: u64,
     /// Offset and bytes of the segment index in a single file, once it is written.
@@ -179,6 +182,34 @@ pub struct Bandwidth {
 }
 
 impl Rendition {
+    /// The path of the file that segment `number` is in.
+    #[must_use]
+    pub fn path(&self, number: u64) -> String {
+        let name = &self.name;
+        match (self.layout, self.form) {
+            (Layout::Sidecar, _) => format!("{name}.vtt"),
+            (Layout::Files, Form::Cmaf) => format!("{name}/{number}.m4s"),
+            (Layout::SingleFile, Form::Cmaf) => format!("{name}.mp4"),
+            (Layout::Files, Form::Ts) => format!("{name}/{number}.{}", self.packed().0),
+            (Layout::SingleFile, Form::Ts) => format!("{name}.{}", self.packed().0),
+        }
+    }
+
+    /// Extension and media type of segments that are no MP4.
+    fn packed(&self) -> (&'static str, &'static str) {
+        match self.info.codec.split('.').next() {
+            _ if self.info.kind == TrackKind::Video => ("ts", "video/mp2t"),
+            Some("ac-3") => ("ac3", "audio/ac3"),
+            Some("ec-3") => ("ec3", "audio/eac3"),
+            _ if matches!(self.info.codec.as_str(), "mp4a.6B" | "mp4a.69" | "mp3") => ("mp3", "audio/mpeg"),
+            _ => ("aac", "audio/aac"),
+        }
+    }
+
+    pub(crate) fn packed_type(&self) -> &'static str {
+        self.packed().1
+    }
+
     /// The end of the last segment in wall-clock length.
     #[must_use]
     pub fn duration(&self) -> std::time::Duration {

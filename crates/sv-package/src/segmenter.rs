@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use sv_container::mp4;
+use sv_container::{mp4, ts};
 use sv_core::{
     Duration, Item, Media, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
 
-use crate::{Error, Rendition};
+use crate::{Error, Form, Rendition};
 
 /// Takes one track's items and gives its [`Segment`]s.
 ///
@@ -31,6 +31,9 @@ pub struct Segmenter {
     number: u64,
     /// From an earlier run, in outgoing ticks.
     reorder: Option<u64>,
+    form: Form,
+    /// Segments and bytes of an earlier run, from which a transport stream's counters follow.
+    earlier: (u64, u64),
     pending: Vec<Packet>,
     ready: VecDeque<Item>,
 }
@@ -43,6 +46,8 @@ struct Shape {
     /// Encoder delay in outgoing ticks: media time is presentation time plus this.
     delay: i64,
     announced: bool,
+    /// Of pictures in transport streams.
+    muxer: Option<ts::Muxer>,
 }
 
 impl Segmenter {
@@ -51,7 +56,18 @@ impl Segmenter {
     pub fn new(target: std::time::Duration) -> Self {
         let target_ns = i128::try_from(target.as_nanos().max(1)).unwrap_or(i128::MAX);
         let (pending, ready) = (Vec::new(), VecDeque::new());
-        Self { target_ns, track: None, number: 0, reorder: None, pending, ready }
+        let (form, earlier) = (Form::Cmaf, (0, 0));
+        Self { target_ns, track: None, number: 0, reorder: None, form, earlier, pending, ready }
+    }
+
+    /// Writes segments of another form than [`Form::Cmaf`].
+    ///
+    /// Transport streams have no edit lists: times are those of the presentation, moved by
+    /// [`ts::ORIGIN`](sv_container::ts::ORIGIN).
+    #[must_use]
+    pub fn form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
     }
 
     /// Goes on behind the segments of `earlier`.
@@ -59,6 +75,8 @@ impl Segmenter {
     pub fn resume(mut self, earlier: &Rendition) -> Self {
         self.number = u64::try_from(earlier.segments.len()).unwrap_or(u64::MAX);
         self.reorder = Some(earlier.info.reorder);
+        self.form = earlier.form;
+        self.earlier = (self.number, earlier.bytes());
         self
     }
 
@@ -75,8 +93,16 @@ impl Segmenter {
         out
     }
 
-    fn begin(&mut self, track: &Track) {
+    fn begin(&mut self, track: &Track) -> Result<(), Error> {
         let out = Self::outgoing(track);
+        let muxer = if self.form == Form::Ts && out.kind() == TrackKind::Video {
+            let (pieces, bytes) = self.earlier;
+            let muxer = ts::Muxer::new(&[&out]);
+            let muxer = muxer.map_err(|source| Error::Container { track: track.id, source })?;
+            Some(muxer.resume(pieces, bytes))
+        } else {
+            None
+        };
         let delay = out.audio().map_or(0, |audio| {
             TimeBase::new(1, audio.sample_rate)
                 .map_or(0, |rate| Timestamp::new(i64::from(audio.delay)).rescale(rate, out.time_base).ticks())
@@ -86,7 +112,9 @@ impl Segmenter {
             factor: i64::from(track.time_base.num()),
             delay,
             announced: false,
+            muxer,
         });
+        Ok(())
     }
 
     fn packet(&mut self, mut packet: Packet) -> Result<(), Error> {
@@ -146,21 +174,34 @@ impl Segmenter {
         let reorder = shape.track.video().map_or(0, |v| i64::try_from(v.reorder.ticks()).unwrap_or(0));
         let shown = times.iter().skip(1).map(|t| t.0).chain([end]);
         for ((packet, (at, _)), until) in packets.iter_mut().zip(&times).zip(shown) {
-            packet.dts = at.offset(shape.delay);
-            packet.pts = packet.pts.offset(shape.delay).offset(reorder);
+            if self.form == Form::Ts {
+                packet.dts = at.offset(reorder.saturating_neg()).min(packet.pts);
+            } else {
+                packet.dts = at.offset(shape.delay);
+                packet.pts = packet.pts.offset(shape.delay).offset(reorder);
+            }
             packet.duration = until.since(*at).unwrap_or_default();
         }
 
         let track = &shape.track;
         let sequence = u32::try_from(self.number.saturating_add(1)).unwrap_or(u32::MAX);
         let decode = start.offset(shape.delay);
-        let data = mp4::fragment(track, sequence, decode, &packets, &mp4::Options::default())
-            .map_err(|source| Error::Container { track: track.id, source })?;
-        let key_bytes = if key && track.kind() == TrackKind::Video {
-            data.iter().take(2).map(|b| u64::try_from(b.len()).unwrap_or(0)).fold(0, u64::saturating_add)
-        } else {
-            0
+        let failed = |source| Error::Container { track: track.id, source };
+        let long = |bytes: usize| u64::try_from(bytes).unwrap_or(0);
+        let (data, first) = match (self.form, &mut shape.muxer) {
+            (Form::Cmaf, _) => {
+                let data = mp4::fragment(track, sequence, decode, &packets, &mp4::Options::default())
+                    .map_err(failed)?;
+                let first = data.iter().take(2).map(|b| long(b.len())).fold(0, u64::saturating_add);
+                (data, first)
+            }
+            (Form::Ts, Some(muxer)) => {
+                let (data, first) = muxer.piece(&packets).map_err(failed)?;
+                (vec![data], long(first))
+            }
+            (Form::Ts, None) => (vec![ts::packed_audio(track, &packets).map_err(failed)?], 0),
         };
+        let key_bytes = if key && track.kind() == TrackKind::Video { first } else { 0 };
         self.ready.push_back(Item::Segment(Segment {
             track: track.id,
             number: self.number,
@@ -183,7 +224,7 @@ impl Stage for Segmenter {
         match item {
             Item::Track(track) => {
                 self.flush(None)?;
-                self.begin(&track);
+                self.begin(&track)?;
             }
             Item::Packet(packet) => self.packet(packet)?,
             Item::End(track) => {

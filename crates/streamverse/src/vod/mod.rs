@@ -56,6 +56,8 @@ pub struct Request {
     pub dash: bool,
     /// One file per rendition and byte ranges, instead of one file per segment.
     pub single_file: bool,
+    /// What segments are written as. Transport streams are for HLS alone, and hold H.264 or HEVC.
+    pub form: sv_package::Form,
     /// Encoder effort.
     pub preset: Preset,
     /// Where a ClearKey licence is to be had; written into manifests of encrypted presentations.
@@ -118,6 +120,7 @@ impl Request {
             hls: true,
             dash: true,
             single_file: false,
+            form: sv_package::Form::Cmaf,
             preset: Preset::default(),
             license_url: None,
             prices: None,

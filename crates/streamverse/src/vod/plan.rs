@@ -12,7 +12,7 @@ use sv_transcode::{Device, Ladder, Rung, audio, decode, encode, filter, poster};
 use super::decided::Decided;
 use super::{CropChoice, FilmGrain, LadderChoice, Request, bars};
 use crate::damage::Ledger;
-use crate::finish::check_encryption;
+use crate::finish::{check_codec, check_form};
 use crate::input::{Input, Prefer};
 use crate::names::Names;
 use crate::place;
@@ -85,6 +85,7 @@ fn device(request: &Request) -> Result<Option<Device>> {
 
 impl Plan {
     pub(super) fn of(request: &Request) -> Result<Self> {
+        check_form(request.form, request.dash, request.encryption.as_ref())?;
         let device = device(request)?;
         let input = Input::open(&request.input, Prefer::Backend)?;
         let duration = input.duration;
@@ -167,6 +168,7 @@ impl Plan {
             "segment": request.segment.as_millis().to_string(),
             "encryption": encryption,
             "single_file": request.single_file,
+            "form": request.form,
             "preset": request.preset,
             "encoder": request.encoder,
             "device": request.device,
@@ -289,7 +291,7 @@ fn pictures(
             // The encoder's own error says what would switch it on.
             encode::video(&rung.encode()?, track.id)?;
         }
-        check_encryption(request.encryption.as_ref(), codec)?;
+        check_codec(request.form, request.encryption.as_ref(), codec)?;
         if !matches!(request.ladder, LadderChoice::File(_) | LadderChoice::Rungs(_)) {
             // A measured ladder says itself how much effort each rung is worth.
             if !matches!(request.ladder, LadderChoice::Title(_)) {
@@ -326,7 +328,7 @@ fn sounds(
         // The encoder's own error says what would switch it on.
         encode::audio(&encode::Audio::new(codec, 128_000), TrackId(1))?;
     }
-    check_encryption(request.encryption.as_ref(), codec)?;
+    check_codec(request.form, request.encryption.as_ref(), codec)?;
     let mut sounds: Vec<Sound> = Vec::new();
     for track in tracks.iter().filter(|t| t.kind() == TrackKind::Audio) {
         let Some(info) = track.audio() else { continue };
@@ -338,7 +340,7 @@ fn sounds(
         };
         let kept = request.keep_audio.contains(&track.codec);
         if kept {
-            check_encryption(request.encryption.as_ref(), track.codec)?;
+            check_codec(request.form, request.encryption.as_ref(), track.codec)?;
             add(track.codec.name(), info.channels, None);
         }
         // A second track in a language that nothing here decodes is no reason to refuse the film.

@@ -60,6 +60,7 @@ pub(super) fn publish(
     for subtitles in &plan.texts {
         match subtitles.read(plan) {
             Ok(vtt) => {
+                let vtt = text::on_clock(vtt, request.form);
                 let language = subtitles.track.language.clone();
                 records.push(text::store(&mut work, &subtitles.name, language, vtt, length)?);
             }

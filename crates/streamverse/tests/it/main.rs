@@ -38,5 +38,7 @@ mod sound;
 mod spherical;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod title;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod transport;
 #[cfg(feature = "ffmpeg")]
 mod vod;

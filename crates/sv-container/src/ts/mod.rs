@@ -5,6 +5,7 @@ mod demux;
 mod elementary;
 mod frames;
 mod mux;
+mod packed;
 mod packet;
 mod parser;
 mod pes;
@@ -13,6 +14,7 @@ mod units;
 
 pub use demux::Demuxer;
 pub use mux::{Muxer, ORIGIN};
+pub use packed::packed_audio;
 pub use parser::Parser;
 
 /// How far apart the packets of a stream begin that starts with `head`: 188 bytes, 192 with the

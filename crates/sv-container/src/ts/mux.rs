@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use sv_codec::{aac, h264, hevc, nal};
-use sv_core::{Codec, Packet, TimeBase, Track};
+use sv_core::{Codec, Packet, TimeBase, Timestamp, Track};
 
 use super::psi;
 use crate::{Error, Result};
@@ -35,7 +35,7 @@ pub struct Muxer {
 }
 
 #[derive(Clone, Debug)]
-struct Stream {
+pub(super) struct Stream {
     track: Track,
     pid: u16,
     stream_id: u8,
@@ -129,7 +129,7 @@ impl Muxer {
 }
 
 impl Stream {
-    fn new(track: &Track, pid: u16) -> Result<Self> {
+    pub(super) fn new(track: &Track, pid: u16) -> Result<Self> {
         let unsupported =
             |what: String| Error::Unsupported { what, hint: "CMAF segments have a place for it" };
         if track.protection.is_some() {
@@ -191,13 +191,7 @@ impl Stream {
     fn write(&mut self, packets: &[Packet], clock: bool, out: &mut BytesMut) -> Result<()> {
         let Some(packet) = packets.first() else { return Ok(()) };
         let data = self.access_units(packets)?;
-        let time = |at: sv_core::Timestamp| -> u64 {
-            let ticks = at.rescale(self.track.time_base, CLOCK).ticks();
-            let ticks = i64::try_from(ORIGIN).unwrap_or(0).saturating_add(ticks);
-            // 33 bits, which wrap around.
-            ticks.unsigned_abs() & 0x1_FFFF_FFFF
-        };
-        let (pts, dts) = (time(packet.pts), time(packet.dts));
+        let (pts, dts) = (self.time(packet.pts), self.time(packet.dts));
         let mut pes = BytesMut::with_capacity(data.len().saturating_add(19));
         pes.put_slice(&[0, 0, 1, self.stream_id]);
         let two = pts != dts;
@@ -217,8 +211,15 @@ impl Stream {
         Ok(())
     }
 
+    /// A time on the stream's clock, whose 33 bits wrap around.
+    pub(super) fn time(&self, at: Timestamp) -> u64 {
+        let ticks = at.rescale(self.track.time_base, CLOCK).ticks();
+        let ticks = i64::try_from(ORIGIN).unwrap_or(0).saturating_add(ticks);
+        u64::try_from(ticks.rem_euclid(1 << 33)).unwrap_or(0)
+    }
+
     /// The bytes of some packets as a decoder of a byte stream takes them.
-    fn access_units(&self, packets: &[Packet]) -> Result<Bytes> {
+    pub(super) fn access_units(&self, packets: &[Packet]) -> Result<Bytes> {
         let Some(packet) = packets.first() else { return Ok(Bytes::new()) };
         match &self.form {
             Form::Units { length_size, sets, delimiter } => {

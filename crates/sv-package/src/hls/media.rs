@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sv_core::{Duration, TrackKind};
 
 use super::{Options, key};
-use crate::{Layout, Rendition, SegmentRecord};
+use crate::{Form, Layout, Rendition};
 
 /// The media playlist of one rendition.
 #[must_use]
@@ -16,7 +16,7 @@ pub fn media(rendition: &Rendition, options: &Options) -> String {
         if rendition.layout == Layout::SingleFile {
             let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.bytes, segment.offset);
         }
-        let _ = writeln!(out, "{}", uri(rendition, segment));
+        let _ = writeln!(out, "{}", rendition.path(segment.number));
     }
     out.push_str("#EXT-X-ENDLIST\n");
     out
@@ -34,7 +34,7 @@ pub fn iframes(rendition: &Rendition, options: &Options) -> Option<String> {
     for segment in rendition.segments.iter().filter(|s| s.key_bytes > 0) {
         let _ = writeln!(out, "#EXTINF:{},", seconds(rendition, segment.duration));
         let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.key_bytes, segment.offset);
-        let _ = writeln!(out, "{}", uri(rendition, segment));
+        let _ = writeln!(out, "{}", rendition.path(segment.number));
     }
     out.push_str("#EXT-X-ENDLIST\n");
     Some(out)
@@ -55,6 +55,7 @@ fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
         }
     }
     match rendition.layout {
+        _ if rendition.form == Form::Ts => {}
         Layout::Files => {
             let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}/init.mp4\"", rendition.name);
         }
@@ -68,14 +69,6 @@ fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
         Layout::Sidecar => {}
     }
     out
-}
-
-fn uri(rendition: &Rendition, segment: &SegmentRecord) -> String {
-    match rendition.layout {
-        Layout::Files => format!("{}/{}.m4s", rendition.name, segment.number),
-        Layout::SingleFile => format!("{}.mp4", rendition.name),
-        Layout::Sidecar => format!("{}.vtt", rendition.name),
-    }
 }
 
 /// Decimal seconds with microseconds, without floating point.

@@ -396,15 +396,36 @@ pub(crate) struct Output {
     /// One file per rendition, and byte ranges
     #[arg(long)]
     pub(crate) single_file: bool,
+    /// What segments are written as; ts is for HLS on old devices
+    #[arg(long, value_enum, default_value_t = Format::Cmaf)]
+    pub(crate) format: Format,
     /// Print events as JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+/// What segments are written as.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Fragments of MP4
+    Cmaf,
+    /// Transport streams, and packed audio
+    Ts,
+}
+
+impl From<Format> for streamverse::package::Form {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Cmaf => Self::Cmaf,
+            Format::Ts => Self::Ts,
+        }
+    }
+}
+
 impl Output {
-    /// Which manifests: naming none means both.
+    /// Which manifests: naming none means all that the format has.
     pub(crate) fn manifests(&self) -> (bool, bool) {
-        if self.hls || self.dash { (self.hls, self.dash) } else { (true, true) }
+        if self.hls || self.dash { (self.hls, self.dash) } else { (true, self.format == Format::Cmaf) }
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     request.encryption = keys::encryption(&args.output).map_err(Failure::at(At::Keys))?;
     (request.hls, request.dash) = args.output.manifests();
     request.single_file = args.output.single_file;
+    request.form = args.output.format.into();
     request.workers = args.workers.map(streamverse::chunks::Workers::Here);
     #[cfg(feature = "nats")]
     if let (Some(options), None) = (crate::worker::options(&args.nats)?, args.workers) {
