@@ -1,0 +1,408 @@
+//! NVENC without FFmpeg: how the driver is called, judged by one that stands in for it and watches
+//! (`tests/standin/nvenc.c`), in a process of its own for each cell; and a real one where there is one.
+//!
+//! What the stand-in gives out was made by x264, x265 and SVT-AV1 of the same pictures, so that FFmpeg can
+//! read the numbers back from what comes out in the end.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sv_codec::nal;
+use sv_container::mp4::Demuxer;
+use sv_core::{Bytes, Codec, FileAt, Item, Limits, PixelFormat, Source as _, TrackId};
+use sv_testkit::video::Pattern;
+use sv_transcode::encode::{self, Cap, Effort, Rate};
+use sv_transcode::{Backend, Capability, capabilities};
+
+use crate::kit::{self, Encoded, ratio};
+
+const COUNT: u32 = 40;
+const SIZE: (u32, u32) = (192, 128);
+const CELLS: [(Codec, u8); 5] =
+    [(Codec::H264, 8), (Codec::Hevc, 8), (Codec::Hevc, 10), (Codec::Av1, 8), (Codec::Av1, 10)];
+
+fn pattern(depth: u8) -> Pattern {
+    let mut pattern = Pattern::new(SIZE.0, SIZE.1, ratio(25, 1));
+    pattern.format = if depth > 8 { PixelFormat::Yuv420p10 } else { PixelFormat::Yuv420p8 };
+    pattern
+}
+
+fn config(codec: Codec, backend: Backend) -> encode::Video {
+    let mut config = encode::Video::new(codec);
+    config.backend = backend;
+    config.effort = Effort::Balanced;
+    config.rate = Rate::Quality { crf: 21.5, cap: Some(Cap { bitrate: 3_000_000, buffer: 4_000_000 }) };
+    config.grid = encode::Grid::every(Duration::from_millis(400));
+    config
+}
+
+fn nvenc() -> Backend {
+    Backend::Named("nvenc".into())
+}
+
+fn encoded(config: &encode::Video, depth: u8) -> Result<Encoded, sv_transcode::Error> {
+    let stage = encode::video(config, TrackId(9))?;
+    kit::run(vec![stage], kit::frames(&pattern(depth), 0, COUNT)).map(Encoded::of)
+}
+
+/// Whether FFmpeg finds every picture once, in order, and key frames where they were asked for.
+fn judge(file: &Path) {
+    let numbers: Vec<_> = (0..COUNT).map(Some).collect();
+    assert_eq!(kit::codes(&kit::decoded(file, SIZE.0, SIZE.1)), numbers, "{file:?}");
+}
+
+fn capability() -> Capability {
+    capabilities().into_iter().find(|c| c.backend == "nvcodec").expect("an entry for every backend")
+}
+
+/// Why there is no encoder, if there is none.
+fn problem() -> Option<String> {
+    let all = capability().devices;
+    all.into_iter().find(|device| device.name == "nvenc").expect("a line for the encoder").problem
+}
+
+#[test]
+fn without_an_encoder_one_sentence_says_why() {
+    let Some(problem) = problem() else {
+        println!("skipped: there is an encoder");
+        return;
+    };
+    assert!(!problem.contains('\n') && problem.contains("NVIDIA"), "{problem}");
+    for backend in [nvenc(), Backend::Hardware] {
+        let Err(error) = encoded(&config(Codec::H264, backend), 8) else { panic!("it encodes") };
+        assert_eq!(error.kind(), sv_core::ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains(&problem), "{error}");
+    }
+    let mut config = config(Codec::H264, Backend::Hardware);
+    config.fallback = true;
+    assert_eq!(encoded(&config, 8).unwrap().packets.len() as u32, COUNT);
+}
+
+#[test]
+fn what_a_real_encoder_makes_is_decoded() {
+    if let Some(problem) = problem() {
+        println!("skipped: {problem}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (codec, depth) in CELLS {
+        if !capability().encoders.iter().any(|coder| coder.codec == codec.name()) {
+            println!("skipped: the device does not encode {codec}");
+            continue;
+        }
+        for effort in Effort::ALL {
+            let mut config = config(codec, nvenc());
+            config.effort = effort;
+            let encoded = encoded(&config, depth).unwrap();
+            assert_eq!(encoded.key_times(), [0, 10, 20, 30], "{codec} of {depth} bits");
+            judge(&kit::write(&dir, "out.mp4", &encoded.mp4()));
+        }
+    }
+}
+
+/// The folder with the stand-in; `None` where there is no C compiler.
+fn driver() -> Option<&'static Path> {
+    static DRIVER: OnceLock<Option<tempfile::TempDir>> = OnceLock::new();
+    let made = DRIVER.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/standin/nvenc.c");
+        let library = dir.path().join("libcuda.so.1");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-w", "-o"]).arg(&library).arg(source);
+        if !cfg!(target_os = "linux") || !compiler.status().is_ok_and(|status| status.success()) {
+            return None;
+        }
+        std::fs::hard_link(&library, dir.path().join("libnvidia-encode.so.1")).unwrap();
+        Some(dir)
+    });
+    if made.is_none() {
+        println!("skipped: no stand-in without a C compiler on Linux");
+    }
+    made.as_ref().map(tempfile::TempDir::path)
+}
+
+/// The pictures as the device reads them: luma, then U and V by turns, 10 bits on top of 16.
+fn semi_planar(depth: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    let sample = if depth > 8 { 2 } else { 1 };
+    let mut put = |bytes: &[u8]| match bytes {
+        [a, b] => out.extend((u16::from_le_bytes([*a, *b]) * 64).to_le_bytes()),
+        one => out.extend_from_slice(one),
+    };
+    for n in 0..COUNT {
+        let frame = pattern(depth).frame(n);
+        let [y, u, v] = [0, 1, 2].map(|index| frame.picture.plane(index).unwrap());
+        y.data.chunks(sample).for_each(&mut put);
+        u.data.chunks(sample).zip(v.data.chunks(sample)).for_each(|(u, v)| {
+            put(u);
+            put(v);
+        });
+    }
+    out
+}
+
+/// What the stand-in gives out: the headers and each picture's bytes as NVENC writes them.
+fn stream(codec: Codec, depth: u8, dir: &Path) -> Option<PathBuf> {
+    let (raw, made, out) = (dir.join("raw"), dir.join("made.mp4"), dir.join("stream"));
+    std::fs::write(&raw, semi_planar(depth)).unwrap();
+    let encoder: &[&str] = match codec {
+        Codec::H264 => &["-c:v", "libx264", "-bf", "0", "-g", "10", "-sc_threshold", "0"],
+        Codec::Hevc => &[
+            "-c:v",
+            "libx265",
+            "-x265-params",
+            "log-level=0:bframes=0:keyint=10:min-keyint=10:open-gop=0:scenecut=0",
+        ],
+        _ => &["-c:v", "libsvtav1", "-preset", "11", "-g", "10", "-svtav1-params", "pred-struct=1:scd=0"],
+    };
+    let run = Command::new(kit::ffmpeg()?)
+        .args(["-v", "error", "-y", "-f", "rawvideo", "-s", &format!("{}x{}", SIZE.0, SIZE.1), "-r", "25"])
+        .args(["-pix_fmt", if depth > 8 { "p010le" } else { "nv12" }, "-i"])
+        .arg(raw)
+        .args(["-pix_fmt", if depth > 8 { "yuv420p10le" } else { "yuv420p" }])
+        .args(encoder)
+        .arg(&made)
+        .output()
+        .unwrap();
+    if !run.status.success() {
+        println!("skipped: {}", String::from_utf8_lossy(&run.stderr));
+        return None;
+    }
+    let mut demuxer = Demuxer::open(Arc::new(FileAt::open(&made).unwrap()), Limits::default()).unwrap();
+    let track = demuxer.tracks()[0].clone();
+    let sets: Vec<Bytes> = match codec {
+        Codec::H264 => {
+            let config = sv_codec::h264::Config::parse(&track.config).unwrap();
+            config.sps.into_iter().chain(config.pps).collect()
+        }
+        Codec::Hevc => {
+            let config = sv_codec::hevc::Config::parse(&track.config).unwrap();
+            let set = |unit: &&Bytes| (32..35).contains(&sv_codec::hevc::unit_type(unit));
+            config.units().filter(set).cloned().collect()
+        }
+        _ => Vec::new(),
+    };
+    let headers = match codec {
+        Codec::Av1 => sv_codec::av1::Config::parse(&track.config).unwrap().obus,
+        _ => nal::to_annex_b(&[], 4, sets.iter().map(|set| &set[..])).unwrap(),
+    };
+    let mut bytes = Vec::new();
+    let mut part = |key: bool, part: &[u8]| {
+        bytes.extend((part.len() as u32).to_le_bytes());
+        bytes.push(key.into());
+        bytes.extend_from_slice(part);
+    };
+    part(false, &headers);
+    while let Some(item) = demuxer.next_item().unwrap() {
+        let Item::Packet(packet) = item else { continue };
+        let data = match codec {
+            Codec::Av1 => [&[0x12, 0], &packet.data[..]].concat().into(),
+            _ => nal::to_annex_b(&packet.data, 4, []).unwrap(),
+        };
+        part(packet.key, &data);
+    }
+    std::fs::write(&out, bytes).unwrap();
+    Some(out)
+}
+
+/// Runs [`in_the_process_of_a_cell`] with the stand-in and these settings.
+fn cell(dir: &Path, task: &str, settings: &[(&str, &str)]) -> Option<Output> {
+    let driver = driver()?;
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "nvenc::in_the_process_of_a_cell", "--nocapture"]);
+    command.env("NVENC_TASK", task).env("NVENC_OUT", dir.join("out.mp4")).env("LD_LIBRARY_PATH", driver);
+    command.env("STANDIN_STREAM", dir.join("stream")).env("STANDIN_RAW", dir.join("raw.in"));
+    command.env("STANDIN_INIT", dir.join("init")).envs(settings.iter().copied());
+    for old in ["raw.in", "init", "out.mp4"] {
+        let _ = std::fs::remove_file(dir.join(old));
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{task} with {settings:?}: {}: {said}", output.status);
+    Some(output)
+}
+
+/// What a cell printed as `key: value`.
+fn said(output: &Output) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let pair = |line: &str| line.split_once(": ").map(|(key, value)| (key.to_owned(), value.to_owned()));
+    text.lines().filter_map(pair).collect()
+}
+
+/// Not a test by itself: `NVENC_TASK` says what to do, `CODEC DEPTH BACKEND FALLBACK`.
+#[test]
+fn in_the_process_of_a_cell() {
+    let Ok(task) = std::env::var("NVENC_TASK") else { return };
+    if task == "capabilities" {
+        println!("\ncapability: {}", serde_json::to_string(&capability()).unwrap());
+        return;
+    }
+    let words: Vec<&str> = task.split(' ').collect();
+    let codec = CELLS.iter().find(|(codec, _)| codec.name() == words[0]).unwrap().0;
+    let depth = words[1].parse().unwrap();
+    let backend = if words[2] == "hardware" { Backend::Hardware } else { nvenc() };
+    let mut config = config(codec, backend);
+    config.fallback = words[3] == "fallback";
+    match encoded(&config, depth) {
+        Ok(encoded) => {
+            std::fs::write(std::env::var("NVENC_OUT").unwrap(), encoded.mp4()).unwrap();
+            println!("\nkeys: {:?}", encoded.key_times());
+            println!("times: {:?}", encoded.times());
+        }
+        Err(error) => println!("\nkind: {:?}\nerror: {error}", error.kind()),
+    }
+}
+
+#[test]
+fn pictures_go_in_and_packets_come_out_as_the_driver_wants_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for (codec, depth) in CELLS {
+        if stream(codec, depth, dir.path()).is_none() {
+            continue;
+        }
+        for ahead in ["0", "7", "31"] {
+            // The stand-in's preset may look ahead as far as it likes; we take up to 16.
+            let ahead = if ahead == "31" { "16" } else { ahead };
+            let task = format!("{} {depth} nvenc alone", codec.name());
+            let Some(output) = cell(dir.path(), &task, &[("STANDIN_AHEAD", ahead)]) else { return };
+            let said = said(&output);
+            assert_eq!(said["keys"], "[0, 10, 20, 30]", "{said:?}");
+            assert_eq!(said["times"], format!("{:?}", (0..COUNT).collect::<Vec<_>>()));
+            judge(&dir.path().join("out.mp4"));
+            let given = std::fs::read(dir.path().join("raw.in")).unwrap();
+            assert!(given == semi_planar(depth), "{task}: other samples arrived");
+            let factor = if codec == Codec::Av1 { "17+104" } else { "21+128" };
+            let wanted = format!(
+                "preset=5 size=192x128 rate=25/1 depth={depth} mode=1 average=0 most=3000000 buffer=0 \
+                 quality={factor} colour=1,1,1 range=0"
+            );
+            assert_eq!(std::fs::read_to_string(dir.path().join("init")).unwrap().trim(), wanted);
+        }
+    }
+}
+
+/// Every function of the driver, and whether it is called before the first picture.
+const FUNCTIONS: [(&str, bool); 20] = [
+    ("cuInit", true),
+    ("cuDeviceGetCount", true),
+    ("cuDevicePrimaryCtxRetain", true),
+    ("NvEncodeAPIGetMaxSupportedVersion", true),
+    ("NvEncodeAPICreateInstance", true),
+    ("open", true),
+    ("guid_count", true),
+    ("guids", true),
+    ("profile_count", true),
+    ("profiles", true),
+    ("caps", true),
+    ("preset", true),
+    ("init", true),
+    ("headers", true),
+    ("create_input", true),
+    ("create_output", true),
+    ("lock_input", false),
+    ("unlock_input", false),
+    ("encode", false),
+    ("lock_output", false),
+];
+
+#[test]
+fn whatever_call_fails_gives_a_sentence_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    if stream(Codec::H264, 8, dir.path()).is_none() {
+        return;
+    }
+    for (function, opening) in FUNCTIONS {
+        for number in if opening { &[1][..] } else { &[1, 17, 40] } {
+            let fail = format!("{function}:{number}:20");
+            let Some(output) = cell(dir.path(), "h264 8 nvenc alone", &[("STANDIN_FAIL", &fail)]) else {
+                return;
+            };
+            let said = said(&output);
+            let kind = if opening { "Unsupported" } else { "Internal" };
+            assert_eq!(said.get("kind").map(String::as_str), Some(kind), "{fail}: {said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_refuses_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    if stream(Codec::H264, 8, dir.path()).is_none() {
+        return;
+    }
+    let cells = [
+        ("STANDIN_FAIL", "open:0:2", "Stand-in has no encoder (NV_ENC_ERR_UNSUPPORTED_DEVICE)"),
+        ("STANDIN_FAIL", "open:0:10", "Stand-in has no encoder session left (NV_ENC_ERR_OUT_OF_MEMORY)"),
+        ("STANDIN_FAIL", "open:0:21", "Stand-in has no encoder session left"),
+        ("STANDIN_FAIL", "open:0:15", "the NVIDIA driver is too old to encode on Stand-in"),
+        ("STANDIN_FAIL", "cuInit:0:100", "there is no NVIDIA device"),
+        (
+            "STANDIN_FAIL",
+            "init:0:8",
+            "can't start the encoder (NV_ENC_ERR_INVALID_PARAM: words of the stand-in)",
+        ),
+        (
+            "STANDIN_VERSION",
+            "0xb1",
+            "the NVIDIA driver is too old to encode (its interface has version 11.1)",
+        ),
+    ];
+    for (setting, value, sentence) in cells {
+        for backend in ["nvenc", "hardware"] {
+            let task = format!("h264 8 {backend} alone");
+            let Some(output) = cell(dir.path(), &task, &[(setting, value)]) else { return };
+            let said = said(&output);
+            assert_eq!(said["kind"], "Unsupported");
+            assert!(said["error"].contains(sentence), "{value}: {said:?}");
+            // Who may go on without gets software.
+            let task = format!("h264 8 {backend} fallback");
+            cell(dir.path(), &task, &[(setting, value)]);
+            judge(&dir.path().join("out.mp4"));
+        }
+    }
+}
+
+#[cfg(feature = "ffmpeg")]
+#[test]
+fn software_goes_on_where_the_device_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    for (codec, depth) in CELLS {
+        if stream(codec, depth, dir.path()).is_none() {
+            continue;
+        }
+        for fail in [
+            "encode:1:20",
+            "encode:17:20",
+            "lock_output:1:16",
+            "lock_output:23:20",
+            "encode:41:20",
+            "lock_input:30:10",
+        ] {
+            let task = format!("{} {depth} nvenc fallback", codec.name());
+            let Some(output) = cell(dir.path(), &task, &[("STANDIN_FAIL", fail)]) else { return };
+            let said = said(&output);
+            assert_eq!(said.get("error"), None, "{task}, {fail}");
+            assert_eq!(said["times"], format!("{:?}", (0..COUNT).collect::<Vec<_>>()), "{task}, {fail}");
+            for key in ["0,", "10,", "20,", "30"] {
+                assert!(said["keys"].contains(key), "{task}, {fail}: {}", said["keys"]);
+            }
+            judge(&dir.path().join("out.mp4"));
+        }
+    }
+}
+
+#[test]
+fn the_doctor_knows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(output) = cell(dir.path(), "capabilities", &[]) else { return };
+    let found: serde_json::Value = serde_json::from_str(&said(&output)["capability"]).unwrap();
+    let device = found["devices"].as_array().unwrap().iter().find(|d| d["name"] == "nvenc").unwrap();
+    assert_eq!(device["problem"], serde_json::Value::Null);
+    assert_eq!(device["encoders"], serde_json::json!(["h264", "hevc", "av1"]));
+    assert_eq!(found["encoders"][0], serde_json::json!({"name": "nvenc", "codec": "h264", "hardware": true}));
+    // The stand-in decodes nothing, which is another line.
+    assert!(found["devices"][0]["problem"].as_str().unwrap().contains("without its decoder"));
+}
