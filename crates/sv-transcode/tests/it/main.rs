@@ -28,4 +28,6 @@ mod plan;
 #[cfg_attr(not(feature = "ffmpeg"), allow(dead_code, reason = "its table is that of FFmpeg's encoders"))]
 mod roundtrip;
 mod sound;
+#[cfg(feature = "nvcodec")]
+mod standin;
 mod tone;

@@ -112,11 +112,9 @@ impl Session {
             ..OpenParams::zero()
         };
         let mut handle = std::ptr::null_mut();
-        // SAFETY: filled parameters with a live context; it writes a handle, which `drop` gives back, also
-        // where the session could not be made.
+        // SAFETY: filled parameters with a live context; it writes a handle, which `drop` gives back.
         let opened = session
             .call(functions.open, "open a session", |open| unsafe { open(&raw mut params, &raw mut handle) });
-        session.handle = handle;
         let name = session.context.name();
         opened.map_err(|failure| match failure.status {
             sys::NO_ENCODE_DEVICE | sys::UNSUPPORTED_DEVICE => {
@@ -128,6 +126,9 @@ impl Session {
             sys::INVALID_VERSION => format!("the NVIDIA driver is too old to encode on {name}"),
             _ => format!("{name} does not encode: {}", failure.text),
         })?;
+        // Of a session that was refused, there is nothing to give back: what the driver leaves in the handle
+        // then is no promise, and neither FFmpeg nor NVIDIA's samples touch it.
+        session.handle = handle;
         Ok(session)
     }
 

@@ -1,6 +1,7 @@
 //! Encoding by NVENC.
 
 mod encoder;
+mod engine;
 mod layout;
 mod library;
 mod settings;
@@ -22,6 +23,10 @@ pub(crate) const NAME: &str = "nvenc";
 /// Every codec that it knows.
 const CODECS: [(Codec, sys::Guid); 3] =
     [(Codec::H264, sys::H264), (Codec::Hevc, sys::HEVC), (Codec::Av1, sys::AV1)];
+
+fn failed(reason: impl Into<String>) -> Error {
+    Error::Library { library: NAME, reason: reason.into() }
+}
 
 /// An encoder on the first device, or why there is none.
 pub(crate) fn video_encoder(
@@ -45,7 +50,9 @@ pub(crate) fn video_encoder(
     }
     let session = Session::open().map_err(cant)?;
     check(&session, guid, config, picture).map_err(cant)?;
-    Ok(Box::new(encoder::Encoder::start(session, guid, preset, config, picture).map_err(cant)?))
+    // Whatever it refuses before the first picture, software can do.
+    let (engine, ahead) = engine::Engine::start(session, guid, preset, config, picture).map_err(cant)?;
+    Ok(Box::new(encoder::Encoder::new(engine, ahead, codec).map_err(cant)?))
 }
 
 /// Whether the device can do what is asked, as it says itself.
