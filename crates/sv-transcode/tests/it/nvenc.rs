@@ -7,13 +7,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sv_core::{Codec, TrackId};
+use sv_core::color::{ContentLight, HdrMetadata};
+use sv_core::{Codec, Frame, Item, TrackId, VideoFrame};
 use sv_transcode::encode::{self, Cap, Effort, Rate};
 use sv_transcode::{Backend, Capability, capabilities};
 
 use crate::kit::{self, Encoded};
 use crate::standin::{COUNT, SIZE, cell, pattern, said, semi_planar, stream};
 
+const HDR: HdrMetadata =
+    HdrMetadata { mastering: None, light: Some(ContentLight { max_content: 1111, max_average: 397 }) };
 const CELLS: [(Codec, u8); 5] =
     [(Codec::H264, 8), (Codec::Hevc, 8), (Codec::Hevc, 10), (Codec::Av1, 8), (Codec::Av1, 10)];
 
@@ -30,15 +33,25 @@ fn nvenc() -> Backend {
     Backend::Named("nvenc".into())
 }
 
+/// Pictures of 10 bits are HDR10.
 fn encoded(config: &encode::Video, depth: u8) -> Result<Encoded, sv_transcode::Error> {
     let stage = encode::video(config, TrackId(9))?;
-    kit::run(vec![stage], kit::frames(&pattern(depth), 0, COUNT)).map(Encoded::of)
+    let items = kit::frames(&pattern(depth), 0, COUNT).map(|item| match item {
+        Item::Frame(id, Frame::Video(frame)) if depth > 8 => {
+            Item::Frame(id, Frame::Video(VideoFrame { hdr: HDR, ..frame }))
+        }
+        item => item,
+    });
+    kit::run(vec![stage], items).map(Encoded::of)
 }
 
-/// Whether FFmpeg finds every picture once, in order, and key frames where they were asked for.
-fn judge(file: &Path) {
+/// Whether FFmpeg finds every picture once, in order, and the metadata of HDR10 at key frames.
+fn judge(file: &Path, depth: u8) {
     let numbers: Vec<_> = (0..COUNT).map(Some).collect();
     assert_eq!(kit::codes(&kit::decoded(file, SIZE.0, SIZE.1)), numbers, "{file:?}");
+    let keys = kit::probe(file, "frame=key_frame:frame_side_data=side_data_type,max_content");
+    let light = keys.iter().filter(|line| *line == "max_content=1111").count();
+    assert!(if depth > 8 { light >= 4 } else { light == 0 }, "{file:?}: {keys:?}");
 }
 
 fn capability() -> Capability {
@@ -85,7 +98,7 @@ fn what_a_real_encoder_makes_is_decoded() {
             config.effort = effort;
             let encoded = encoded(&config, depth).unwrap();
             assert_eq!(encoded.key_times(), [0, 10, 20, 30], "{codec} of {depth} bits");
-            judge(&kit::write(&dir, "out.mp4", &encoded.mp4()));
+            judge(&kit::write(&dir, "out.mp4", &encoded.mp4()), depth);
         }
     }
 }
@@ -127,13 +140,14 @@ fn pictures_go_in_and_packets_come_out_as_the_driver_wants_it() {
             let said = said(&output);
             assert_eq!(said["keys"], "[0, 10, 20, 30]", "{said:?}");
             assert_eq!(said["times"], format!("{:?}", (0..COUNT).collect::<Vec<_>>()));
-            judge(&dir.path().join("out.mp4"));
+            judge(&dir.path().join("out.mp4"), depth);
             let given = std::fs::read(dir.path().join("raw.in")).unwrap();
             assert!(given == semi_planar(depth), "{task}: other samples arrived");
             let factor = if codec == Codec::Av1 { "17+104" } else { "21+128" };
+            let colour = if depth > 8 { "9,16,9" } else { "1,1,1" };
             let wanted = format!(
                 "preset=5 size=192x128 rate=25/1 depth={depth} mode=1 average=0 most=3000000 buffer=0 \
-                 quality={factor} colour=1,1,1 range=0"
+                 quality={factor} colour={colour} range=0"
             );
             assert_eq!(std::fs::read_to_string(dir.path().join("init")).unwrap().trim(), wanted);
         }
@@ -171,7 +185,12 @@ fn whatever_call_fails_gives_a_sentence_and_leaves_nothing() {
         return;
     }
     for (function, opening) in FUNCTIONS {
-        for number in if opening { &[1][..] } else { &[1, 17, 40] } {
+        let numbers: &[u32] = match opening {
+            true if function.starts_with("create_") => &[1, 3],
+            true => &[1],
+            false => &[1, 17, 40],
+        };
+        for number in numbers {
             let fail = format!("{function}:{number}:20");
             let Some(output) = cell(dir.path(), "h264 8 nvenc alone", &[("STANDIN_FAIL", &fail)]) else {
                 return;
@@ -216,7 +235,7 @@ fn a_device_that_refuses_says_why() {
             // Who may go on without gets software.
             let task = format!("h264 8 {backend} fallback");
             cell(dir.path(), &task, &[(setting, value)]);
-            judge(&dir.path().join("out.mp4"));
+            judge(&dir.path().join("out.mp4"), 8);
         }
     }
 }
@@ -245,7 +264,7 @@ fn software_goes_on_where_the_device_fails() {
             for key in ["0,", "10,", "20,", "30"] {
                 assert!(said["keys"].contains(key), "{task}, {fail}: {}", said["keys"]);
             }
-            judge(&dir.path().join("out.mp4"));
+            judge(&dir.path().join("out.mp4"), depth);
             if !fail.starts_with("encode:41") && !fail.starts_with("lock_output") {
                 let given = std::fs::read(dir.path().join("raw.in")).unwrap_or_default().len();
                 assert!(given < semi_planar(depth).len(), "{task}, {fail}: the device had every picture");

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use sv_codec::nal;
 use sv_container::mp4::Demuxer;
-use sv_core::{Bytes, Codec, FileAt, Item, Limits, PixelFormat, Source as _};
+use sv_core::{Bytes, Codec, ColorInfo, FileAt, Item, Limits, PixelFormat, Source as _};
 use sv_testkit::video::Pattern;
 
 use crate::kit::{self, ratio};
@@ -17,7 +17,10 @@ pub(crate) const SIZE: (u32, u32) = (192, 128);
 
 pub(crate) fn pattern(depth: u8) -> Pattern {
     let mut pattern = Pattern::new(SIZE.0, SIZE.1, ratio(25, 1));
-    pattern.format = if depth > 8 { PixelFormat::Yuv420p10 } else { PixelFormat::Yuv420p8 };
+    if depth > 8 {
+        pattern.format = PixelFormat::Yuv420p10;
+        pattern.color = ColorInfo { primaries: 9, transfer: 16, matrix: 9, full_range: false };
+    }
     pattern
 }
 

@@ -19,6 +19,9 @@ fn functions() -> Result<&'static Functions, String> {
 fn load() -> Result<Functions, String> {
     type Version = unsafe extern "system" fn(*mut u32) -> Status;
     type Create = unsafe extern "system" fn(*mut Functions) -> Status;
+    if cfg!(not(target_pointer_width = "64")) {
+        return Err("the NVIDIA driver's encoder is used by 64-bit builds only".into());
+    }
     let library = open_part(FILE, "encoder")?;
     let old = |what: String| format!("the NVIDIA driver is too old to encode ({what}); 520 and later do");
     let lacks = |name: &str| old(format!("{FILE} lacks {name}"));
