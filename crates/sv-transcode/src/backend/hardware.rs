@@ -38,28 +38,33 @@ fn software(config: &encode::Video) -> encode::Video {
 }
 
 fn on_device(config: &encode::Video, picture: &Picture) -> Result<Box<dyn EncodeVideo>, Error> {
-    #[cfg(feature = "ffmpeg")]
-    if !is_nvenc(&config.backend) {
-        let first = match super::ffmpeg::video_encoder(config, picture) {
-            Err(error) if error.kind() == ErrorKind::Unsupported => error,
-            result => return result,
-        };
-        return match nvenc(config, picture) {
-            Err(second) if cfg!(feature = "nvcodec") => {
-                let reason = |error| match error {
-                    Error::Incapable { what, .. } => what,
-                    error => error.to_string(),
-                };
-                Err(Error::Incapable {
-                    what: format!("{}; without FFmpeg: {}", reason(first), reason(second)),
-                    hint: "choose the software backend".into(),
-                })
-            }
-            Err(_) => Err(first),
-            encoder => encoder,
-        };
+    if is_nvenc(&config.backend) {
+        return nvenc(config, picture);
     }
-    nvenc(config, picture)
+    #[cfg(feature = "ffmpeg")]
+    let others = match super::ffmpeg::video_encoder(config, picture) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            format!("{}; without FFmpeg: ", reason(error))
+        }
+        result => return result,
+    };
+    #[cfg(not(feature = "ffmpeg"))]
+    let others = format!("no device here encodes {}: ", config.codec);
+    nvenc(config, picture).map_err(|error| match error {
+        // FFmpeg had its own reason before.
+        Error::Invalid(_) if cfg!(not(feature = "ffmpeg")) => error,
+        error => {
+            Error::Incapable { what: others + &reason(error), hint: "choose the software backend".into() }
+        }
+    })
+}
+
+/// An error without the advice that another one will give.
+fn reason(error: Error) -> String {
+    match error {
+        Error::Incapable { what, .. } => what,
+        error => error.to_string(),
+    }
 }
 
 #[cfg(feature = "nvcodec")]
@@ -68,8 +73,8 @@ use super::nvcodec::encode::video_encoder as nvenc;
 #[cfg(not(feature = "nvcodec"))]
 fn nvenc(config: &encode::Video, _: &Picture) -> Result<Box<dyn EncodeVideo>, Error> {
     Err(Error::Incapable {
-        what: format!("no device can encode {} in this build", config.codec),
-        hint: "build with the feature `nvcodec`, or choose the software backend".into(),
+        what: format!("this build has no NVENC for {} (feature `nvcodec`)", config.codec),
+        hint: "choose the software backend".into(),
     })
 }
 
