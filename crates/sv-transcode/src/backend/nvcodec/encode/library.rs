@@ -129,8 +129,8 @@ impl Session {
             sys::INVALID_VERSION => format!("the NVIDIA driver is too old to encode on {name}"),
             _ => format!("{name} does not encode: {}", failure.text),
         })?;
-        // Of a session that was refused, there is nothing to give back: what the driver leaves in the handle
-        // then is no promise, and neither FFmpeg nor NVIDIA's samples touch it.
+        // The header wants a session that was refused destroyed too, but does not say that the handle is
+        // good then; FFmpeg forgets it, and so do we.
         session.handle = handle;
         Ok(session)
     }
