@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compares the backend `nvcodec` with software, picture by picture, on a machine with an NVIDIA
-# device. It needs nothing but the driver: `.device/` holds the program and what to decode, made by
+# device, and asks for its encoder, which devices such as the H200 don't have. It needs nothing but the driver: `.device/` holds the program and what to decode, made by
 # `scripts/device-prepare.sh` elsewhere.
 set -uo pipefail
 cd "$(dirname "$0")/../.device" || exit 2
@@ -17,6 +17,16 @@ done
 [ "$failed" = 0 ] && echo "all pictures are the same"
 
 chmod +x sv
+./sv doctor | grep -E '^nvcodec|^  device'
+rm -rf out-nvenc
+if ./sv vod vod/720p.mp4 --out out-nvenc --encoder nvenc 2>err.log; then
+  echo "nvenc encodes"
+elif ./sv doctor | grep -q '^  device nvenc: off' && grep -q 'choose the software backend' err.log; then
+  # What a device without an encoder has to say: one sentence, the same as the doctor's.
+  echo "nvenc does not encode: $(tail -1 err.log)"
+else
+  echo "FAILED: nvenc"; tail -3 err.log; failed=1
+fi
 for media in vod/*.mp4; do
   rm -rf out-*
   for how in software device auto; do

@@ -197,21 +197,36 @@ fn program() -> Capability {
 
 #[cfg(feature = "nvcodec")]
 fn nvcodec() -> Capability {
-    let backend = crate::backend::nvcodec::NAME.to_owned();
-    match crate::backend::nvcodec::probe() {
-        Ok((name, decoders)) => Capability {
-            backend,
-            enabled: true,
-            decoders,
-            devices: vec![Device { name, problem: None, encoders: Vec::new() }],
-            ..Capability::default()
-        },
-        Err(problem) => Capability {
-            backend,
-            hint: Some(format!("a machine with an NVIDIA device and its driver is needed; here {problem}")),
-            devices: vec![Device { name: "nvdec".into(), problem: Some(problem), encoders: Vec::new() }],
-            ..Capability::default()
-        },
+    use crate::backend::nvcodec::{self, encode};
+    let (decodes, encodes) = (nvcodec::probe(), encode::probe());
+    let hint = match (&decodes, &encodes) {
+        (Err(problem), Err(_)) => {
+            Some(format!("a machine with an NVIDIA device and its driver is needed; here {problem}"))
+        }
+        _ => None,
+    };
+    let off =
+        |name: &str, problem| Device { name: name.into(), problem: Some(problem), encoders: Vec::new() };
+    let (decoder, decoders) = match decodes {
+        Ok((name, codecs)) => (Device { name, problem: None, encoders: Vec::new() }, codecs),
+        Err(problem) => (off("nvdec", problem), Vec::new()),
+    };
+    let encoder = match encodes {
+        Ok(codecs) => {
+            let encoders = codecs.iter().map(|codec| codec.name().to_owned()).collect();
+            Device { name: encode::NAME.into(), problem: None, encoders }
+        }
+        Err(problem) => off(encode::NAME, problem),
+    };
+    let coder = |codec: &String| Coder { name: encode::NAME.into(), codec: codec.clone(), hardware: true };
+    Capability {
+        backend: nvcodec::NAME.into(),
+        enabled: hint.is_none(),
+        hint,
+        encoders: encoder.encoders.iter().map(coder).collect(),
+        decoders,
+        devices: vec![decoder, encoder],
+        ..Capability::default()
     }
 }
 

@@ -89,7 +89,7 @@ pub struct Request {
     pub drop_alpha: bool,
     /// What decodes pictures.
     pub decoder: Decoder,
-    /// What encodes pictures, by its own name, such as `libx264`, `h264_nvenc` or `ffmpeg-cli` (see
+    /// What encodes pictures, by its own name, such as `libx264`, `nvenc` or `ffmpeg-cli` (see
     /// [`transcode::Backend::Named`](sv_transcode::Backend)); the best in software if nothing is said.
     pub encoder: Option<String>,
     /// A device that decodes, scales and encodes, by a name for

@@ -279,7 +279,7 @@ pub(super) fn video_encoder(
 
 /// The settings of the encoder that takes over: without pictures that are decoded before they are shown,
 /// whose times would reach back behind what is out already, and with parameter sets that no device uses.
-fn software(config: &encode::Video) -> encode::Video {
+pub(super) fn software(config: &encode::Video) -> encode::Video {
     let mut config = encode::Video { device: None, ..config.clone() };
     if matches!(config.codec, Codec::H264 | Codec::Hevc) {
         config.options.push(("bf".into(), "0".into()));

@@ -9,6 +9,8 @@ pub(crate) mod device;
 mod fallback;
 #[cfg(feature = "ffmpeg")]
 pub(crate) mod ffmpeg;
+#[cfg(any(feature = "ffmpeg", feature = "nvcodec"))]
+mod hardware;
 #[cfg(feature = "nvcodec")]
 #[allow(unsafe_code, reason = "a C interface, loaded at run time")]
 pub(crate) mod nvcodec;
@@ -40,7 +42,7 @@ pub enum Backend {
     /// The CPU.
     Software,
     /// An implementation by its own name, such as `libx264`, `h264_nvenc` or `openh264`; see
-    /// [`capabilities`](crate::capabilities). `ffmpeg-cli` is the FFmpeg program, `ffmpeg-cli:libx265` one
+    /// [`capabilities`](crate::capabilities). `nvenc` is NVIDIA's encoder without FFmpeg. `ffmpeg-cli` is the FFmpeg program, `ffmpeg-cli:libx265` one
     /// of its encoders (feature `ffmpeg-cli`); the program is the one that `STREAMVERSE_FFMPEG` names, or
     /// `ffmpeg`, or that of an encoder's option `program`.
     Named(String),
@@ -171,11 +173,14 @@ pub(crate) fn video_encoder(
     if program::asked(&config.backend).is_some() {
         return program::video_encoder(config, picture);
     }
+    #[cfg(any(feature = "ffmpeg", feature = "nvcodec"))]
+    if hardware::asked(&config.backend) {
+        return hardware::video_encoder(config, picture);
+    }
     #[cfg(feature = "ffmpeg")]
     match ffmpeg::video_encoder(config, picture) {
         Ok(encoder) => return Ok(encoder),
         Err(error) if error.kind() != sv_core::ErrorKind::Unsupported => return Err(error),
-        Err(error) if config.backend == Backend::Hardware => return Err(error),
         Err(_) => {}
     }
     #[cfg(feature = "pure")]

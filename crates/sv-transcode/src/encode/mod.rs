@@ -116,8 +116,9 @@ pub struct Video {
     pub backend: Backend,
     /// A device that encodes; it goes before `backend`. Pictures may be on it or in memory.
     pub device: Option<Device>,
-    /// Go on in software where the device can't be used or fails, at whatever picture that happens:
-    /// none is lost, and a key frame is made there. HEVC can't go on.
+    /// Go on in software where the device (that of `device`, or what [`Backend::Hardware`] and `nvenc`
+    /// find) can't be used or fails, at whatever picture that happens: none is lost, and a key frame is
+    /// made there. Builds without the feature `ffmpeg` go on only where the device can't be used at all.
     pub fallback: bool,
     /// Settings for the implementation by its own names, on top of all others. For measurements
     /// and specialists: they bind you to one [`Backend::Named`].

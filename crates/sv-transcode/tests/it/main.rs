@@ -21,8 +21,13 @@ mod made;
 mod metric;
 #[cfg(feature = "nvcodec")]
 mod nvcodec;
+#[cfg(feature = "nvcodec")]
+mod nvenc;
 mod pattern;
 mod plan;
+#[cfg_attr(not(feature = "ffmpeg"), allow(dead_code, reason = "its table is that of FFmpeg's encoders"))]
 mod roundtrip;
 mod sound;
+#[cfg(feature = "nvcodec")]
+mod standin;
 mod tone;

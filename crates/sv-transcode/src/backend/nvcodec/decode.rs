@@ -10,11 +10,11 @@ use sv_core::{Codec, Duration, Frame, Packet, Timestamp, Track, VideoFrame, Vide
 
 use super::bitstream::Form;
 use super::engine::{DISPLAY_DELAY, Engine, Shape};
-use super::library::Context;
+use super::library::{self, Context, Video};
 use super::sys::{
     DisplayInfo, Handle, PACKET_END_OF_STREAM, PACKET_TIMESTAMP, ParserParams, SourcePacket, VideoFormat,
 };
-use super::{cant, library};
+use super::{cant, failed};
 use crate::backend::Decode;
 use crate::{Error, cpu, decode};
 
@@ -88,7 +88,7 @@ impl State {
         let Some(engine) = &mut self.engine else {
             return Err(self.damaged("no sequence header came"));
         };
-        let planes = engine.picture(info).map_err(library)?;
+        let planes = engine.picture(info).map_err(failed)?;
         self.ready.push_back(VideoFrame {
             pts,
             duration,
@@ -129,7 +129,7 @@ unsafe fn call<T>(
         return 1;
     };
     let result = catch_unwind(AssertUnwindSafe(|| work(state, argument)));
-    match result.unwrap_or_else(|_| Err(library("a callback panicked".into()))) {
+    match result.unwrap_or_else(|_| Err(failed("a callback panicked".into()))) {
         Ok(answer) => answer,
         Err(error) => {
             state.problem.get_or_insert(error);
@@ -156,6 +156,7 @@ unsafe extern "C" fn on_display(user: *mut c_void, info: *mut DisplayInfo) -> c_
 /// Decodes one track on the first device.
 pub(super) struct Decoder {
     context: Arc<Context>,
+    video: &'static Video,
     form: Form,
     parser: Handle,
     /// Owned; a pointer, because the parser has it too.
@@ -176,7 +177,7 @@ impl Decoder {
         options: &decode::Options,
     ) -> Result<Self, Error> {
         let form = Form::of(track)?;
-        let driver = context.driver;
+        let (driver, part) = (context.driver, library::video().map_err(failed)?);
         let context = Arc::new(context);
         let state = Box::new(State {
             context: Arc::clone(&context),
@@ -194,6 +195,7 @@ impl Decoder {
         // From here on `drop` cleans up.
         let mut decoder = Self {
             context,
+            video: part,
             form,
             parser: std::ptr::null_mut(),
             state,
@@ -219,8 +221,8 @@ impl Decoder {
             extended_format: 0,
         };
         // SAFETY: filled parameters, with callbacks of the right types; it writes a handle.
-        let code = unsafe { (driver.video.create_parser)(&raw mut decoder.parser, &raw mut params) };
-        driver.check(code, "make a parser").map_err(library)?;
+        let code = unsafe { (part.create_parser)(&raw mut decoder.parser, &raw mut params) };
+        driver.check(code, "make a parser").map_err(failed)?;
         Ok(decoder)
     }
 
@@ -236,10 +238,10 @@ impl Decoder {
         if data.is_empty() {
             packet.data = std::ptr::null();
         }
-        let (driver, parser) = (self.context.driver, self.parser);
+        let (driver, video, parser) = (self.context.driver, self.video, self.parser);
         // SAFETY: a live parser, and a packet that lasts for the call.
-        let code = self.context.with(|| unsafe { (driver.video.parse)(parser, &raw mut packet) });
-        let code = code.map_err(library)?;
+        let code = self.context.with(|| unsafe { (video.parse)(parser, &raw mut packet) });
+        let code = code.map_err(failed)?;
         if let Some(problem) = self.state().problem.take() {
             return Err(problem);
         }
@@ -275,11 +277,11 @@ impl Drop for Decoder {
     fn drop(&mut self) {
         // SAFETY: leaked in `open`, taken back once; the parser goes before it is freed.
         let mut state = unsafe { Box::from_raw(self.state.as_ptr()) };
-        let (parser, driver) = (self.parser, self.context.driver);
+        let (parser, video) = (self.parser, self.video);
         let gone = self.context.with(|| {
             if !parser.is_null() {
                 // SAFETY: made in `open`, destroyed once.
-                unsafe { (driver.video.destroy_parser)(parser) };
+                unsafe { (video.destroy_parser)(parser) };
             }
             state.engine = None;
         });

@@ -4,13 +4,13 @@ use std::ffi::{c_int, c_short, c_ulong, c_void};
 
 use sv_core::{Codec, Planes};
 
-use super::library::{Context, Driver, Pinned};
+use super::library::{self, Context, Driver, Pinned, Video};
 use super::surface::Surface;
 use super::sys::{
     CHROMA_420, CREATE_PREFER_ENGINE, DecodeCreateInfo, DisplayInfo, Handle, ProcParams, SURFACE_NV12,
     SURFACE_P016, ShortRect, VideoFormat,
 };
-use super::{cant, library};
+use super::{cant, failed};
 use crate::Error;
 
 /// Pictures that may wait to be shown, beyond what the codec needs, so that the device decodes the
@@ -114,6 +114,7 @@ impl Shape {
 /// A decoder. Made, used and dropped with the context current.
 pub(super) struct Engine {
     driver: &'static Driver,
+    video: &'static Video,
     handle: Handle,
     pub(super) shape: Shape,
     memory: Pinned,
@@ -123,7 +124,7 @@ impl Engine {
     /// The context must be current.
     pub(super) fn open(context: &Context, codec: Codec, shape: Shape) -> Result<Self, Error> {
         let depth = shape.surface.depth;
-        let caps = context.caps(shape.kind, depth).map_err(library)?;
+        let caps = context.caps(shape.kind, depth).map_err(failed)?;
         let (w, h) = shape.coded;
         let blocks = w.div_ceil(16) * h.div_ceil(16);
         if caps.supported == 0 {
@@ -135,14 +136,14 @@ impl Engine {
         if !fits {
             return Err(cant(format!("{} does not decode {codec} of {w}x{h}", context.name())));
         }
-        let driver = context.driver;
+        let (driver, video) = (context.driver, library::video().map_err(failed)?);
         let surface = shape.surface;
-        let memory = Pinned::new(driver, surface.row_bytes() * surface.all_rows()).map_err(library)?;
+        let memory = Pinned::new(driver, surface.row_bytes() * surface.all_rows()).map_err(failed)?;
         let (mut handle, mut info) = (std::ptr::null_mut(), shape.create_info());
         // SAFETY: a filled structure; it writes a handle, which `drop` gives back.
-        let code = unsafe { (driver.video.create_decoder)(&raw mut handle, &raw mut info) };
-        driver.check(code, "make a decoder on the NVIDIA device").map_err(library)?;
-        Ok(Self { driver, handle, shape, memory })
+        let code = unsafe { (video.create_decoder)(&raw mut handle, &raw mut info) };
+        driver.check(code, "make a decoder on the NVIDIA device").map_err(failed)?;
+        Ok(Self { driver, video, handle, shape, memory })
     }
 
     /// Starts to decode a picture.
@@ -151,7 +152,7 @@ impl Engine {
     /// `picture` is what the parser gave to its callback, which is still running.
     pub(super) unsafe fn decode(&mut self, picture: *mut c_void) -> Result<(), String> {
         // SAFETY: a live decoder, and the caller's promise.
-        let code = unsafe { (self.driver.video.decode)(self.handle, picture) };
+        let code = unsafe { (self.video.decode)(self.handle, picture) };
         self.driver.check(code, "decode a picture")
     }
 
@@ -167,14 +168,14 @@ impl Engine {
         };
         // SAFETY: a live decoder; it checks the number of the picture and writes address and pitch.
         let code = unsafe {
-            (self.driver.video.map)(self.handle, info.picture, &raw mut surface, &raw mut pitch, &raw mut how)
+            (self.video.map)(self.handle, info.picture, &raw mut surface, &raw mut pitch, &raw mut how)
         };
         self.driver.check(code, "reach a decoded picture")?;
         let form = self.shape.surface;
         let pitch = usize::try_from(pitch).unwrap_or(0);
         let copied = self.memory.fill(surface, pitch, form.row_bytes(), form.all_rows());
         // SAFETY: mapped above, unmapped once.
-        let code = unsafe { (self.driver.video.unmap)(self.handle, surface) };
+        let code = unsafe { (self.video.unmap)(self.handle, surface) };
         copied?;
         self.driver.check(code, "let go of a decoded picture")?;
         Ok(form.planes(self.memory.bytes(), self.shape.width as usize, self.shape.height as usize))
@@ -184,6 +185,6 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         // SAFETY: made in `open`, destroyed once; no surface of it is mapped.
-        unsafe { (self.driver.video.destroy_decoder)(self.handle) };
+        unsafe { (self.video.destroy_decoder)(self.handle) };
     }
 }

@@ -67,10 +67,9 @@ table! {
     }
 }
 
-/// Both libraries.
+/// The part of the driver that everything needs.
 pub(super) struct Driver {
     pub(super) cuda: Cuda,
-    pub(super) video: Video,
 }
 
 /// The driver, or one sentence that says why there is none.
@@ -79,16 +78,17 @@ pub(super) fn driver() -> Result<&'static Driver, String> {
     DRIVER.get_or_init(Driver::load).as_ref().map_err(Clone::clone)
 }
 
+/// The decoder's part of it.
+pub(super) fn video() -> Result<&'static Video, String> {
+    static PART: OnceLock<Result<Video, String>> = OnceLock::new();
+    let load = || Video::load(open_part(VIDEO, "decoder")?, VIDEO);
+    PART.get_or_init(load).as_ref().map_err(Clone::clone)
+}
+
 impl Driver {
     fn load() -> Result<Self, String> {
         let absent = format!("the NVIDIA driver is not installed ({CUDA} can't be loaded)");
-        let cuda = Cuda::load(open(CUDA).ok_or(absent)?, CUDA)?;
-        let absent = format!(
-            "the NVIDIA driver is here without its video part ({VIDEO} can't be loaded; a container needs the \
-             driver capability `video`)"
-        );
-        let video = Video::load(open(VIDEO).ok_or(absent)?, VIDEO)?;
-        let driver = Self { cuda, video };
+        let driver = Self { cuda: Cuda::load(open(CUDA).ok_or(absent)?, CUDA)? };
         // SAFETY: it may be called at any time; there are no flags.
         match unsafe { (driver.cuda.init)(0) } {
             SUCCESS => Ok(driver),
@@ -117,6 +117,16 @@ impl Driver {
     }
 }
 
+/// Opens a part that a driver may lack.
+pub(super) fn open_part(file: &str, name: &str) -> Result<&'static Library, String> {
+    open(file).ok_or_else(|| {
+        format!(
+            "the NVIDIA driver is here without its {name} ({file} can't be loaded; a container needs the driver \
+             capability `video`)"
+        )
+    })
+}
+
 /// Opens a library for as long as the program runs: the driver has threads of its own.
 fn open(file: &str) -> Option<&'static Library> {
     // SAFETY: the driver's libraries ask nothing of who loads them.
@@ -128,7 +138,7 @@ fn open(file: &str) -> Option<&'static Library> {
 pub(super) struct Context {
     pub(super) driver: &'static Driver,
     device: c_int,
-    handle: Handle,
+    pub(super) handle: Handle,
 }
 
 // SAFETY: a context belongs to no thread; each use makes it current where it is used.
@@ -181,9 +191,9 @@ impl Context {
 
     /// What the device says of 4:2:0 pictures of a codec.
     pub(super) fn caps(&self, codec: c_int, depth: u8) -> Result<DecodeCaps, String> {
-        let mut caps = DecodeCaps::ask(codec, depth);
+        let (video, mut caps) = (video()?, DecodeCaps::ask(codec, depth));
         // SAFETY: a filled question of the right layout, with the context current.
-        let code = self.with(|| unsafe { (self.driver.video.caps)(&raw mut caps) })?;
+        let code = self.with(|| unsafe { (video.caps)(&raw mut caps) })?;
         self.driver.check(code, "ask the NVIDIA device what it decodes")?;
         Ok(caps)
     }

@@ -1,7 +1,8 @@
-//! Decoding by the video engine of an NVIDIA device, straight through the driver.
+//! Decoding and encoding by the video engines of an NVIDIA device, straight through the driver.
 
 mod bitstream;
 mod decode;
+pub(crate) mod encode;
 mod engine;
 mod library;
 mod surface;
@@ -20,7 +21,7 @@ pub(crate) const NAME: &str = "nvcodec";
 const CODECS: [(Codec, i32); 4] =
     [(Codec::H264, sys::H264), (Codec::Hevc, sys::HEVC), (Codec::Av1, sys::AV1), (Codec::Vp9, sys::VP9)];
 
-fn library(reason: String) -> Error {
+fn failed(reason: String) -> Error {
     Error::Library { library: NAME, reason }
 }
 
@@ -38,10 +39,11 @@ pub(crate) fn decoder(track: &Track, options: &options::Options) -> Result<Box<d
         return Err(Error::Invalid("a device scales to even sides above zero".into()));
     }
     let context = Context::open().map_err(cant)?;
+    library::video().map_err(cant)?;
     // What the container says, so that a caller hears of it before the first packet; what the stream
     // says is checked again.
     let depth = video.bit_depth;
-    if context.caps(kind, depth).map_err(library)?.supported == 0 {
+    if context.caps(kind, depth).map_err(failed)?.supported == 0 {
         return Err(cant(format!("{} does not decode {} 4:2:0 {depth} bit", context.name(), track.codec)));
     }
     Ok(Box::new(decode::Decoder::open(track, kind, video, context, options)?))
@@ -50,6 +52,7 @@ pub(crate) fn decoder(track: &Track, options: &options::Options) -> Result<Box<d
 /// What the first device is and which codecs it decodes, or why it can't be used.
 pub(crate) fn probe() -> Result<(String, Vec<String>), String> {
     let context = Context::open()?;
+    library::video()?;
     let decodes = |kind| context.caps(kind, 8).is_ok_and(|caps| caps.supported != 0 && caps.engines > 0);
     let codecs = CODECS.iter().filter(|(_, kind)| decodes(*kind));
     Ok((context.name(), codecs.map(|(codec, _)| codec.name().to_owned()).collect()))
