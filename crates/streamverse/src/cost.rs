@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sv_core::ErrorKind;
+use sv_pipeline::share::Share;
 use sv_transcode::cpu::Spent;
 
 use crate::vod::{self, Report, Request};
@@ -53,8 +54,9 @@ impl Prices {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// Processor time of the program from the start of the request to its end, all threads. Where a
-    /// program does several at once, they share it.
+    /// Processor time of the program from the start of the request to its end, all threads. Where a program
+    /// does several at once, each has its own stages' time, and of what can't be told apart (threads of
+    /// libraries, reading and writing) a part that is as large as theirs.
     pub core_seconds: f64,
     /// Time of devices (GPU). None are used by default.
     pub device_seconds: f64,
@@ -76,6 +78,32 @@ pub struct Price {
     pub work: f64,
     /// For keeping the result, each month.
     pub storage_month: f64,
+}
+
+/// What a run takes, from its beginning on.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock {
+    share: Share,
+    begun: Spent,
+    /// Steps of this run's share and of all at the beginning.
+    own: Duration,
+    all: Duration,
+}
+
+impl Clock {
+    pub(crate) fn start(share: &Share) -> Self {
+        let (own, all) = (share.spent(), share.shares.spent());
+        Self { share: share.clone(), begun: Spent::now(), own, all }
+    }
+
+    pub(crate) fn spent(&self) -> Spent {
+        let spent = Spent::now().since(self.begun);
+        let own = self.share.spent().saturating_sub(self.own);
+        let all = self.share.shares.spent().saturating_sub(self.all);
+        let part = if all.is_zero() { 1.0 } else { own.as_secs_f64() / all.as_secs_f64() };
+        let rest = spent.cpu.saturating_sub(all).mul_f64(part.min(1.0));
+        Spent { cpu: own + rest, ..spent }
+    }
 }
 
 impl Receipt {

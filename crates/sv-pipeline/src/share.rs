@@ -24,7 +24,9 @@
 //! # let _ = (film, game);
 //! ```
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +58,7 @@ impl Class {
 #[derive(Clone, Debug)]
 pub struct Shares(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     /// Steps that work may take at a time while nothing live runs.
     alone: usize,
@@ -64,6 +66,8 @@ struct Inner {
     beside: usize,
     state: Mutex<State>,
     changed: Condvar,
+    /// Nanoseconds of processor time that all steps took.
+    spent: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +104,13 @@ impl Shares {
     pub fn limited(alone: usize, beside: usize) -> Self {
         let alone = alone.max(1);
         let beside = beside.clamp(1, alone);
-        Self(Arc::new(Inner { alone, beside, state: Mutex::default(), changed: Condvar::new() }))
+        Self(Arc::new(Inner { alone, beside, ..Inner::default() }))
+    }
+
+    /// Processor time that all steps have taken so far.
+    #[must_use]
+    pub fn spent(&self) -> Duration {
+        Duration::from_nanos(self.0.spent.load(Ordering::Relaxed))
     }
 
     /// Says that live work runs until the result is dropped. A graph of that class does so by itself.
@@ -119,19 +129,41 @@ pub struct Share {
     pub shares: Shares,
     /// How urgent the work is.
     pub class: Class,
+    /// Nanoseconds of processor time that steps with this share took.
+    spent: Arc<AtomicU64>,
 }
 
 impl Share {
     /// A share of this class.
     #[must_use]
     pub fn new(shares: &Shares, class: Class) -> Self {
-        Self { shares: shares.clone(), class }
+        Self { shares: shares.clone(), class, spent: Arc::default() }
+    }
+
+    /// Processor time that steps with this share, or a clone of it, have taken so far, as their own threads
+    /// count it: threads that a library starts are not in it. Nothing where the system doesn't tell.
+    #[must_use]
+    pub fn spent(&self) -> Duration {
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed))
     }
 
     /// A seat for one thread.
     pub(crate) fn seat(&self) -> Seat {
-        Seat { shares: self.shares.clone(), class: self.class, yields: false }
+        let (shares, spent) = (self.shares.clone(), Arc::clone(&self.spent));
+        Seat { shares, class: self.class, spent, yields: false }
     }
+}
+
+/// Nanoseconds of processor time of this thread.
+fn thread_time() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let (seconds, nanos) = (u64::try_from(now.tv_sec), u64::try_from(now.tv_nsec));
+        seconds.unwrap_or(0).saturating_mul(1_000_000_000).saturating_add(nanos.unwrap_or(0))
+    }
+    #[cfg(not(target_os = "linux"))]
+    0
 }
 
 impl Inner {
@@ -159,6 +191,7 @@ impl Drop for Live {
 pub(crate) struct Seat {
     shares: Shares,
     class: Class,
+    spent: Arc<AtomicU64>,
     yields: bool,
 }
 
@@ -166,7 +199,7 @@ impl Seat {
     /// Takes a step when there is room for it.
     pub(crate) fn step<T>(&mut self, work: impl FnOnce() -> T) -> T {
         if self.class == Class::Live {
-            return work();
+            return self.counted(work);
         }
         let inner = &self.shares.0;
         let mut state = inner.lock();
@@ -184,7 +217,16 @@ impl Seat {
             self.yields = true;
             weigh(self.class.nice());
         }
-        work()
+        self.counted(work)
+    }
+
+    fn counted<T>(&self, work: impl FnOnce() -> T) -> T {
+        let begun = thread_time();
+        let result = work();
+        let spent = thread_time().saturating_sub(begun);
+        self.spent.fetch_add(spent, Ordering::Relaxed);
+        self.shares.0.spent.fetch_add(spent, Ordering::Relaxed);
+        result
     }
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use sv_core::{ErrorKind, Event};
 use sv_package::Rendition as Record;
-use sv_transcode::cpu;
 
 use super::plan::{self, Plan};
 use super::{Levelled, Rendition, Report, Request};
-use crate::cost::{self, Receipt};
+use crate::cost::{self, Clock, Receipt};
 use crate::damage::Damage;
 use crate::finish::Shared;
 use crate::manifests;
@@ -37,7 +36,7 @@ pub(super) fn poster(plan: &Plan, work: &Shared, meter: &Meter) -> Option<String
 pub(super) struct Made {
     pub(super) poster: Option<String>,
     pub(super) resumed: u64,
-    pub(super) begun: cpu::Spent,
+    pub(super) begun: Clock,
     pub(super) far: Duration,
     pub(super) damage: Vec<Damage>,
     pub(super) levels: Vec<Levelled>,
@@ -85,7 +84,7 @@ pub(super) fn publish(
         elapsed_ms,
         receipt: None,
     };
-    let mut spent = cpu::Spent::now().since(made.begun);
+    let mut spent = made.begun.spent();
     spent.cpu += made.far;
     report.receipt = Some(Receipt::new(spent, cost::stored(&report), length, request.prices.as_ref()));
     for decision in &report.decisions {

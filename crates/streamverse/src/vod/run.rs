@@ -9,13 +9,14 @@ use sv_core::{ErrorKind, Event, Item, Timestamp, TrackId};
 use sv_package::{Layout, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Graph, Node};
-use sv_transcode::{cpu, decode, encode, filter};
+use sv_transcode::{decode, encode, filter};
 
 use super::decided::Decided;
 use super::plan::{Picture, Plan, Sound, Video};
 use super::{Decoder, Handle, LadderChoice, Levelled, Report, Request};
 use super::{chunks, kept, level, publish};
 use crate::chunks::Workers;
+use crate::cost::Clock;
 use crate::damage::Ledger;
 use crate::finish::{Common, Finish, Shared, resume_point};
 use crate::input::Input;
@@ -33,7 +34,7 @@ const QUEUE: usize = 2 << 20;
 pub struct Driver {
     request: Request,
     plan: Plan,
-    begun: cpu::Spent,
+    begun: Clock,
     meter: Meter,
     cancel: Cancel,
 }
@@ -45,7 +46,7 @@ pub struct Driver {
 /// feature that would help), the ladder file is wrong, or the output is there already.
 pub fn start(request: Request) -> Result<(Handle, Driver)> {
     Work::check(&request.output)?;
-    let begun = cpu::Spent::now();
+    let begun = Clock::start(&request.share);
     let plan = Plan::of(&request)?;
     let (meter, events) = Meter::new();
     let cancel = Cancel::default();

@@ -48,6 +48,28 @@ fn a_run_ends_with_a_receipt_and_an_estimate_leaves_nothing() {
 }
 
 #[test]
+fn runs_beside_each_other_pay_for_themselves_alone() {
+    use streamverse::vod::{self, Preset, Request};
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 4) else { return };
+    let run = |name: &str| {
+        let mut request = Request::new(&source, dir.path().join(name));
+        request.preset = Preset::Fast;
+        let report = vod::start(request).unwrap().1.run().unwrap();
+        report.receipt.unwrap().core_seconds
+    };
+    let alone = run("alone");
+    let both = std::thread::scope(|scope| {
+        let runs = ["one", "two"].map(|name| scope.spawn(move || run(name)));
+        runs.map(|run| run.join().unwrap())
+    });
+    for each in both {
+        // If they shared one clock, each would cost twice as much.
+        assert!(each < 1.6 * alone && each > 0.5 * alone, "{both:?}, and {alone} alone");
+    }
+}
+
+#[test]
 fn a_long_film_is_judged_by_parts_of_it() {
     let dir = tempfile::tempdir().unwrap();
     // A minute of the same thing over and over: every part costs the same bytes.

@@ -132,7 +132,7 @@ impl Share {
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         match self.reserve {
-            0 => share::Share { class, ..share::Share::default() },
+            0 => share::Share::new(&share::Shares::default(), class),
             reserve => {
                 let left = cores.saturating_sub(reserve);
                 share::Share::new(&share::Shares::limited(left, left), class)
