@@ -1,8 +1,8 @@
-//! A job queue in one folder: its journal is SQLite, so a job that was accepted survives whatever
-//! happens to the process.
+//! A job queue: its journal is SQLite in a folder, or (feature `postgres`) a PostgreSQL server, so a
+//! job that was accepted survives whatever happens to the process.
 //!
-//! One process owns the folder, which a lock file enforces; threads of that process share the
-//! [`Queue`]. A worker [claims](Queue::claim) a job and holds it
+//! A folder is owned by one process, which a lock file enforces; a server is shared by any number of
+//! them. Threads of a process share the [`Queue`]. A worker [claims](Queue::claim) a job and holds it
 //! under a [`Lease`] that it keeps alive by [heartbeats](Queue::heartbeat). Each claim gets a higher
 //! *fence*: a worker that was believed dead and wakes up again holds an old one, and every call with
 //! it fails with [`Error::LeaseLost`] instead of disturbing the worker that took over.
@@ -31,6 +31,8 @@ mod journal;
 mod lease;
 mod lock;
 mod options;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
 
 use std::path::Path;
@@ -44,6 +46,8 @@ pub use error::{Error, Result};
 pub use job::{Cancelled, Claim, Counts, Enqueued, Failed, Job, JobId, Lease, NewJob, Standing, State};
 use journal::{Journal, millis, moment};
 pub use options::Options;
+#[cfg(feature = "postgres")]
+pub use postgres::Database;
 
 /// The queue. Share it by reference or in an `Arc`; calls from several threads take turns.
 #[derive(Debug)]
