@@ -75,12 +75,12 @@ fn a_key_that_all_enter_is_entered_once() {
     let told = together(&place, PROCESSES, |_, queue| {
         let enter = |n: u32| {
             round.wait();
-            queue.enqueue(&job(&format!("key {n}")), at(0)).unwrap()
+            queue.enqueue(&job(&format!("key {n}")), at(0))
         };
         (0..40).map(enter).collect::<Vec<_>>()
     });
     for n in 0..40 {
-        let of_key: Vec<_> = told.iter().map(|all| all[n]).collect();
+        let of_key: Vec<_> = told.iter().map(|all| *all[n].as_ref().unwrap()).collect();
         assert_eq!(of_key.iter().filter(|put| put.fresh).count(), 1, "{of_key:?}");
         assert_eq!(of_key.iter().map(|put| put.id).collect::<HashSet<_>>().len(), 1);
     }
@@ -193,8 +193,9 @@ fn what_was_told_holds_after_the_server_was_killed() {
         let work = &|n: usize, queue: &Queue| {
             let mut told = Told::default();
             let mut step = |step: u32| told.work(queue, &format!("{round} {n} {step}"), round * 60);
-            (0..10).for_each(|n| step(n).unwrap());
+            let begun = (0..10).try_for_each(&mut step);
             busy.wait();
+            begun.unwrap();
             let error = (10..).find_map(|n| step(n).err());
             (told, error.unwrap())
         };
