@@ -21,8 +21,8 @@ const PROBE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_sec
 ///
 /// - Nothing shows that another process is dead: its jobs are free when their leases end, so leases
 ///   should be as short as heartbeats allow.
-/// - Every process brings its own clock to the leases. The clocks must agree to
-///   much less than a lease.
+/// - Every process brings its own clock to the leases. The clocks must agree to much less than a
+///   lease.
 /// - A call may fail because the connection is lost; the next one connects again. Whether the lost
 ///   call took place is not known then. [`enqueue`](crate::queue::Queue::enqueue) can be repeated
 ///   because of the key; a job that was claimed unheard is free when its lease ends.
