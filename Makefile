@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # Outside the clone, so that a fresh clone builds warm.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/streamverse/target
 # Everything that this machine can have.
-PRODUCTION := streamverse/cli,streamverse/ffmpeg,streamverse/nvcodec,streamverse/nats,streamverse/ffmpeg-cli,streamverse/s3,reference-service/ffmpeg,reference-service/nats,make-sample/ffmpeg
+PRODUCTION := streamverse/cli,streamverse/ffmpeg,streamverse/nvcodec,streamverse/nats,streamverse/ffmpeg-cli,streamverse/s3,streamverse/postgres,reference-service/ffmpeg,reference-service/nats,make-sample/ffmpeg
 WEB := examples/reference-service/web
 E2E := examples/reference-service/e2e
 SAMPLE ?=

@@ -1,8 +1,9 @@
 //! Runs a [`graph`] of stages on threads with bounded queues, stores what comes out in a
-//! [`folder`], keeps a [`queue`] of jobs in a journal, lets live work go first ([`share`]), and (feature `nats`) gives work to other machines.
+//! [`folder`], keeps a [`queue`] of jobs in a journal (a folder's, or with the feature `postgres` a
+//! server's), lets live work go first ([`share`]), and (feature `nats`) gives work to other machines.
 //!
 //! Nothing is spawned behind the caller's back: [`graph::Graph::run`] works until the end on
-//! threads that end with it.
+//! threads that end with it, and so does a connection to PostgreSQL.
 
 mod cancel;
 mod channel;

@@ -37,12 +37,13 @@ pub enum Error {
     /// There is no such job.
     #[error("there is no job {0}")]
     NoSuchJob(JobId),
-    /// SQLite refused: the disk is full, or the journal is damaged.
+    /// SQLite or PostgreSQL refused: the disk is full, the journal is damaged, or the server can't be
+    /// reached. [`kind`](Error::kind) tells whether the same call may succeed later.
     #[error("the journal of jobs can't be used: {source}")]
     Journal {
         /// What a caller would do differently.
         kind: ErrorKind,
-        /// What SQLite says.
+        /// What the database says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

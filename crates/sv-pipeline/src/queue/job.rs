@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use rusqlite::{Connection, OptionalExtension, Row};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sv_core::ErrorKind;
 
-use super::{Result, moment};
+use super::journal::{Journal, Row, damaged, moment};
+use super::{Error, Result};
 use crate::share::Class;
 
 /// Names a job for ever; numbers grow in the order of arrival.
@@ -22,7 +23,7 @@ impl fmt::Display for JobId {
 }
 
 /// Where a class stands in line.
-pub(super) const fn rank(class: Class) -> u8 {
+pub(super) const fn rank(class: Class) -> u32 {
     match class {
         Class::Live => 0,
         Class::Normal => 1,
@@ -134,23 +135,16 @@ impl State {
         }
     }
 
+    pub(super) fn read(text: &str) -> Result<Self> {
+        let all = [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Cancelled];
+        let unknown = || damaged(format!("there is no job state {text}"));
+        all.into_iter().find(|state| state.as_str() == text).ok_or_else(unknown)
+    }
+
     /// Whether nothing more will happen to the job.
     #[must_use]
     pub const fn is_over(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Cancelled)
-    }
-}
-
-impl rusqlite::types::FromSql for State {
-    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
-        match value.as_str()? {
-            "queued" => Ok(Self::Queued),
-            "running" => Ok(Self::Running),
-            "done" => Ok(Self::Done),
-            "failed" => Ok(Self::Failed),
-            "cancelled" => Ok(Self::Cancelled),
-            other => Err(rusqlite::types::FromSqlError::Other(format!("unknown job state {other}").into())),
-        }
     }
 }
 
@@ -206,30 +200,56 @@ pub struct Counts {
     pub retries: u64,
 }
 
-const COLUMNS: &str = "SELECT id, key, class, state, payload, progress, result, reason, attempts, fence,
-                       cancel, due, created, updated FROM jobs";
+/// How often a job is entered again whose key others take and free at the same moment.
+const TRIES: u32 = 16;
 
-pub(super) fn read(journal: &Connection, id: JobId) -> Result<Option<Job>> {
-    Ok(journal.query_row(&format!("{COLUMNS} WHERE id = ?1"), [id.0], from_row).optional()?)
+/// Puts a job in, unless one with its key is there.
+pub(super) fn enter(tx: &mut dyn Journal, job: &NewJob, now: i64) -> Result<Enqueued> {
+    let told = |row: &Row, fresh| Ok(Enqueued { id: JobId(row.number(0)?), fresh });
+    for _ in 0..TRIES {
+        let active = "SELECT id FROM jobs WHERE key = $1 AND state IN ('queued', 'running')";
+        if let Some(row) = tx.row(active, &[job.key.as_str().into()])? {
+            return told(&row, false);
+        }
+        // Does nothing if another process was quicker: then its job is found.
+        let insert = "INSERT INTO jobs (key, class, state, payload, due, created, updated)
+                      VALUES ($1, $2, 'queued', $3, $4, $4, $4) ON CONFLICT DO NOTHING RETURNING id";
+        let (class, payload) = (rank(job.class), job.payload.to_string());
+        let values = [job.key.as_str().into(), class.into(), payload.into(), now.into()];
+        if let Some(row) = tx.row(insert, &values)? {
+            return told(&row, true);
+        }
+    }
+    let busy = format!("others keep taking and freeing the key {:?}; try again", job.key);
+    Err(Error::Journal { kind: ErrorKind::Unavailable, source: busy.into() })
 }
 
-pub(super) fn latest(journal: &Connection, key: &str) -> Result<Option<Job>> {
-    let sql = format!("{COLUMNS} WHERE key = ?1 ORDER BY id DESC LIMIT 1");
-    Ok(journal.query_row(&sql, [key], from_row).optional()?)
+/// What [`from_row`] reads.
+pub(super) const COLUMNS: &str = "id, key, class, state, payload, progress, result, reason, attempts, fence,
+                                  cancel, due, created, updated";
+
+pub(super) fn read(journal: &mut dyn Journal, id: JobId) -> Result<Option<Job>> {
+    let row = journal.row(&format!("SELECT {COLUMNS} FROM jobs WHERE id = $1"), &[id.0.into()])?;
+    row.as_ref().map(from_row).transpose()
 }
 
-pub(super) fn counts(journal: &Connection) -> Result<Counts> {
+pub(super) fn latest(journal: &mut dyn Journal, key: &str) -> Result<Option<Job>> {
+    let sql = format!("SELECT {COLUMNS} FROM jobs WHERE key = $1 ORDER BY id DESC LIMIT 1");
+    journal.row(&sql, &[key.into()])?.as_ref().map(from_row).transpose()
+}
+
+pub(super) fn counts(journal: &mut dyn Journal) -> Result<Counts> {
     let mut counts = Counts::default();
     // A job that runs is at its last attempt, one that waits has ended them all.
-    let sql = "SELECT state, count(*), sum(attempts - (state = 'running')) FROM jobs GROUP BY state";
-    let mut statement = journal.prepare(sql)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let n = u64::from(row.get::<_, u32>(1)?);
-        if matches!(row.get(0)?, State::Queued | State::Running) {
-            counts.retries += u64::from(row.get::<_, u32>(2)?);
+    let sql = "SELECT state, count(*),
+               CAST(sum(attempts - CASE state WHEN 'running' THEN 1 ELSE 0 END) AS BIGINT)
+               FROM jobs GROUP BY state";
+    for row in journal.rows(sql, &[])? {
+        let (state, n) = (State::read(row.text(0)?)?, u64::from(row.count(1)?));
+        if !state.is_over() {
+            counts.retries += u64::from(row.count(2)?);
         }
-        match row.get(0)? {
+        match state {
             State::Queued => counts.queued = n,
             State::Running => counts.running = n,
             State::Done => counts.done = n,
@@ -240,32 +260,31 @@ pub(super) fn counts(journal: &Connection) -> Result<Counts> {
     Ok(counts)
 }
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
+/// A job from its [`COLUMNS`].
+pub(super) fn from_row(row: &Row) -> Result<Job> {
     Ok(Job {
-        id: JobId(row.get(0)?),
-        key: row.get(1)?,
-        class: match row.get(2)? {
-            0u8 => Class::Live,
+        id: JobId(row.number(0)?),
+        key: row.text(1)?.into(),
+        class: match row.number(2)? {
+            0 => Class::Live,
             1 => Class::Normal,
             _ => Class::Background,
         },
-        state: row.get(3)?,
+        state: State::read(row.text(3)?)?,
         payload: json(row, 4)?.unwrap_or_default(),
         progress: json(row, 5)?,
         result: json(row, 6)?,
-        reason: row.get(7)?,
-        attempts: row.get(8)?,
-        fence: row.get(9)?,
-        cancelled: row.get(10)?,
-        due: moment(row.get(11)?),
-        created: moment(row.get(12)?),
-        updated: moment(row.get(13)?),
+        reason: row.maybe(7)?.map(Into::into),
+        attempts: row.count(8)?,
+        fence: row.number(9)?,
+        cancelled: row.truth(10)?,
+        due: moment(row.number(11)?),
+        created: moment(row.number(12)?),
+        updated: moment(row.number(13)?),
     })
 }
 
-fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Value>> {
-    let Some(text) = row.get::<_, Option<String>>(column)? else { return Ok(None) };
-    let broken =
-        |e| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(e));
-    serde_json::from_str(&text).map(Some).map_err(broken)
+fn json(row: &Row, column: usize) -> Result<Option<Value>> {
+    let broken = |e| damaged(format!("column {column} holds no JSON: {e}"));
+    row.maybe(column)?.map(|text| serde_json::from_str(text).map_err(broken)).transpose()
 }

@@ -1,11 +1,11 @@
-//! A job queue in one folder: its journal is SQLite, so a job that was accepted survives whatever
-//! happens to the process.
+//! A job queue: its journal is SQLite in a folder, or (feature `postgres`) a PostgreSQL server, so a
+//! job that was accepted survives whatever happens to the process.
 //!
-//! One process owns the folder, which a lock file enforces; threads of that process share the
-//! [`Queue`]. A worker [claims](Queue::claim) a job and holds it under a [`Lease`] that it keeps
-//! alive by [heartbeats](Queue::heartbeat). Each claim gets a higher *fence*: a worker that was
-//! believed dead and wakes up again holds an old one, and every call with it fails with
-//! [`Error::LeaseLost`] instead of disturbing the worker that took over.
+//! A folder is owned by one process, which a lock file enforces; a server is shared by any number of
+//! them. Threads of a process share the [`Queue`]. A worker [claims](Queue::claim) a job and holds it
+//! under a [`Lease`] that it keeps alive by [heartbeats](Queue::heartbeat). Each claim gets a higher
+//! *fence*: a worker that was believed dead and wakes up again holds an old one, and every call with
+//! it fails with [`Error::LeaseLost`] instead of disturbing the worker that took over.
 //!
 //! There is no clock inside. Every call takes the present moment, so tests own time, and so does a
 //! caller that lives in simulated time.
@@ -28,59 +28,32 @@
 mod error;
 mod job;
 mod journal;
+mod lease;
 mod lock;
+mod options;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod sqlite;
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, MutexGuard};
+use std::time::SystemTime;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
 
 pub use crate::share::Class;
 pub use error::{Error, Result};
 pub use job::{Cancelled, Claim, Counts, Enqueued, Failed, Job, JobId, Lease, NewJob, Standing, State};
-
-/// How patient a queue is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Options {
-    /// How long a worker may stay silent before its job is given to another.
-    pub lease: Duration,
-    /// How often a job is tried in all, worker deaths included, before it fails for good.
-    pub attempts: u32,
-    /// The pause after the first failure; it doubles with each further one.
-    pub pause: Duration,
-    /// The longest pause.
-    pub longest_pause: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(60),
-            attempts: 5,
-            pause: Duration::from_secs(2),
-            longest_pause: Duration::from_secs(300),
-        }
-    }
-}
-
-impl Options {
-    /// The pause after the `failures`-th failure in a row, from 1.
-    fn pause_after(&self, failures: u32) -> Duration {
-        let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
-        self.pause.saturating_mul(doubled).min(self.longest_pause)
-    }
-}
+use journal::{Journal, millis, moment};
+pub use options::Options;
+#[cfg(feature = "postgres")]
+pub use postgres::Database;
 
 /// The queue. Share it by reference or in an `Arc`; calls from several threads take turns.
 #[derive(Debug)]
 pub struct Queue {
-    journal: Mutex<Connection>,
+    journal: Mutex<Box<dyn Journal>>,
     options: Options,
-    // Held for its drop: the folder is ours as long as the queue lives.
-    _lock: lock::Lock,
 }
 
 impl Queue {
@@ -94,10 +67,9 @@ impl Queue {
     /// be written, [`Error::Newer`] when a later version of this crate wrote it, and
     /// [`Error::Journal`] when SQLite refuses.
     pub fn open(folder: impl AsRef<Path>, options: Options, now: SystemTime) -> Result<Self> {
-        let folder = folder.as_ref();
-        let lock = lock::Lock::take(folder)?;
-        let queue = Self { journal: Mutex::new(journal::open(folder)?), options, _lock: lock };
-        queue.write(|tx| release(tx, None, millis(now), options.attempts))?;
+        let journal = sqlite::Sqlite::open(folder.as_ref())?;
+        let queue = Self { journal: Mutex::new(Box::new(journal)), options };
+        queue.write(|tx| lease::release(tx, i64::MAX, millis(now), options.attempts))?;
         Ok(queue)
     }
 
@@ -108,20 +80,7 @@ impl Queue {
     /// # Errors
     /// [`Error::Journal`], as for every call below.
     pub fn enqueue(&self, job: &NewJob, now: SystemTime) -> Result<Enqueued> {
-        let now = millis(now);
-        self.write(|tx| {
-            let active = "SELECT id FROM jobs WHERE key = ?1 AND state IN ('queued', 'running')";
-            let found: Option<i64> = tx.query_row(active, [&job.key], |r| r.get(0)).optional()?;
-            if let Some(id) = found {
-                return Ok(Enqueued { id: JobId(id), fresh: false });
-            }
-            tx.execute(
-                "INSERT INTO jobs (key, class, state, payload, due, created, updated)
-                 VALUES (?1, ?2, 'queued', ?3, ?4, ?4, ?4)",
-                params![job.key, job::rank(job.class), job.payload.to_string(), now],
-            )?;
-            Ok(Enqueued { id: JobId(tx.last_insert_rowid()), fresh: true })
-        })
+        self.write(|tx| job::enter(tx, job, millis(now)))
     }
 
     /// Takes the next job that is due: the most urgent class first, then the one waiting longest.
@@ -131,18 +90,18 @@ impl Queue {
     pub fn claim(&self, worker: &str, now: SystemTime) -> Result<Option<Claim>> {
         let (now, until) = (millis(now), self.lease_end(now));
         self.write(|tx| {
-            release(tx, Some(now), now, self.options.attempts)?;
-            let next = "SELECT id FROM jobs WHERE state = 'queued' AND due <= ?1
-                        ORDER BY class, due, id LIMIT 1";
-            let Some(id) = tx.query_row(next, [now], |r| r.get::<_, i64>(0)).optional()? else {
-                return Ok(None);
-            };
-            tx.execute(
-                "UPDATE jobs SET state = 'running', worker = ?2, lease_until = ?3, fence = fence + 1,
-                 attempts = attempts + 1, updated = ?4 WHERE id = ?1",
-                params![id, worker, until, now],
-            )?;
-            let job = job::read(tx, JobId(id))?.ok_or(Error::NoSuchJob(JobId(id)))?;
+            lease::release(tx, now, now, self.options.attempts)?;
+            let next = "SELECT id FROM jobs WHERE state = 'queued' AND due <= $1
+                        ORDER BY class, due, id LIMIT 1 FOR UPDATE SKIP LOCKED";
+            let Some(next) = tx.row(next, &[now.into()])? else { return Ok(None) };
+            let take = format!(
+                "UPDATE jobs SET state = 'running', worker = $2, lease_until = $3, fence = fence + 1,
+                 attempts = attempts + 1, updated = $4 WHERE id = $1 RETURNING {}",
+                job::COLUMNS
+            );
+            let id = next.number(0)?;
+            let taken = tx.row(&take, &[id.into(), worker.into(), until.into(), now.into()])?;
+            let job = job::from_row(&taken.ok_or(Error::NoSuchJob(JobId(id)))?)?;
             let lease = Lease { job: job.id, fence: job.fence };
             Ok(Some(Claim { job, lease }))
         })
@@ -163,9 +122,9 @@ impl Queue {
     pub fn progress(&self, lease: &Lease, progress: &Value, now: SystemTime) -> Result<Standing> {
         self.write(|tx| {
             let standing = self.beat(tx, lease, now)?;
-            tx.execute(
-                "UPDATE jobs SET progress = ?2, updated = ?3 WHERE id = ?1",
-                params![lease.job.0, progress.to_string(), millis(now)],
+            tx.rows(
+                "UPDATE jobs SET progress = $2, updated = $3 WHERE id = $1",
+                &[lease.job.0.into(), progress.to_string().into(), millis(now).into()],
             )?;
             Ok(standing)
         })
@@ -177,11 +136,11 @@ impl Queue {
     /// [`Error::LeaseLost`], as for [`heartbeat`](Self::heartbeat).
     pub fn complete(&self, lease: &Lease, result: &Value, now: SystemTime) -> Result<()> {
         self.write(|tx| {
-            held(tx, lease)?;
-            tx.execute(
-                "UPDATE jobs SET state = 'done', result = ?2, reason = NULL, worker = NULL,
-                 lease_until = NULL, updated = ?3 WHERE id = ?1",
-                params![lease.job.0, result.to_string(), millis(now)],
+            lease::held(tx, lease)?;
+            tx.rows(
+                "UPDATE jobs SET state = 'done', result = $2, reason = NULL, worker = NULL,
+                 lease_until = NULL, updated = $3 WHERE id = $1",
+                &[lease.job.0.into(), result.to_string().into(), millis(now).into()],
             )?;
             Ok(())
         })
@@ -194,25 +153,21 @@ impl Queue {
     /// [`Error::LeaseLost`], as for [`heartbeat`](Self::heartbeat).
     pub fn fail(&self, lease: &Lease, reason: &str, again: bool, now: SystemTime) -> Result<Failed> {
         self.write(|tx| {
-            held(tx, lease)?;
-            let (attempts, cancel): (u32, bool) =
-                tx.query_row("SELECT attempts, cancel FROM jobs WHERE id = ?1", [lease.job.0], |r| {
-                    Ok((r.get(0)?, r.get(1)?))
-                })?;
-            if again && !cancel && attempts < self.options.attempts {
-                let due = now.checked_add(self.options.pause_after(attempts)).unwrap_or(now);
-                tx.execute(
-                    "UPDATE jobs SET state = 'queued', due = ?2, reason = ?3, worker = NULL,
-                     lease_until = NULL, updated = ?4 WHERE id = ?1",
-                    params![lease.job.0, millis(due), reason, millis(now)],
+            let held = lease::held(tx, lease)?;
+            if again && !held.cancel && held.attempts < self.options.attempts {
+                let due = now.checked_add(self.options.pause_after(held.attempts)).unwrap_or(now);
+                tx.rows(
+                    "UPDATE jobs SET state = 'queued', due = $2, reason = $3, worker = NULL,
+                     lease_until = NULL, updated = $4 WHERE id = $1",
+                    &[lease.job.0.into(), millis(due).into(), reason.into(), millis(now).into()],
                 )?;
                 return Ok(Failed::AgainAt(due));
             }
-            let state = if cancel { State::Cancelled } else { State::Failed };
-            tx.execute(
-                "UPDATE jobs SET state = ?2, reason = ?3, worker = NULL, lease_until = NULL,
-                 updated = ?4 WHERE id = ?1",
-                params![lease.job.0, state.as_str(), reason, millis(now)],
+            let state = if held.cancel { State::Cancelled } else { State::Failed };
+            tx.rows(
+                "UPDATE jobs SET state = $2, reason = $3, worker = NULL, lease_until = NULL,
+                 updated = $4 WHERE id = $1",
+                &[lease.job.0.into(), state.as_str().into(), reason.into(), millis(now).into()],
             )?;
             Ok(Failed::ForGood)
         })
@@ -225,11 +180,12 @@ impl Queue {
     /// [`Error::LeaseLost`], as for [`heartbeat`](Self::heartbeat).
     pub fn give_back(&self, lease: &Lease, now: SystemTime) -> Result<()> {
         self.write(|tx| {
-            held(tx, lease)?;
-            tx.execute(
-                "UPDATE jobs SET state = iif(cancel, 'cancelled', 'queued'), due = ?2, worker = NULL,
-                 lease_until = NULL, attempts = attempts - 1, updated = ?2 WHERE id = ?1",
-                params![lease.job.0, millis(now)],
+            let held = lease::held(tx, lease)?;
+            let state = if held.cancel { State::Cancelled } else { State::Queued };
+            tx.rows(
+                "UPDATE jobs SET state = $2, due = $3, worker = NULL, lease_until = NULL,
+                 attempts = attempts - 1, updated = $3 WHERE id = $1",
+                &[lease.job.0.into(), state.as_str().into(), millis(now).into()],
             )?;
             Ok(())
         })
@@ -242,18 +198,16 @@ impl Queue {
     /// [`Error::NoSuchJob`].
     pub fn cancel(&self, id: JobId, now: SystemTime) -> Result<Cancelled> {
         self.write(|tx| {
-            let job = job::read(tx, id)?.ok_or(Error::NoSuchJob(id))?;
-            let (sql, outcome) = match job.state {
-                State::Queued => (
-                    "UPDATE jobs SET state = 'cancelled', cancel = 1, updated = ?2 WHERE id = ?1",
-                    Cancelled::AtOnce,
-                ),
-                State::Running => {
-                    ("UPDATE jobs SET cancel = 1, updated = ?2 WHERE id = ?1", Cancelled::Asked)
-                }
+            let found = tx.row("SELECT state FROM jobs WHERE id = $1 FOR UPDATE", &[id.0.into()])?;
+            let (state, outcome) = match State::read(found.ok_or(Error::NoSuchJob(id))?.text(0)?)? {
+                State::Queued => (State::Cancelled, Cancelled::AtOnce),
+                State::Running => (State::Running, Cancelled::Asked),
                 State::Done | State::Failed | State::Cancelled => return Ok(Cancelled::WasOver),
             };
-            tx.execute(sql, params![id.0, millis(now)])?;
+            tx.rows(
+                "UPDATE jobs SET state = $2, cancel = 1, updated = $3 WHERE id = $1",
+                &[id.0.into(), state.as_str().into(), millis(now).into()],
+            )?;
             Ok(outcome)
         })
     }
@@ -263,7 +217,7 @@ impl Queue {
     /// # Errors
     /// [`Error::Journal`].
     pub fn job(&self, id: JobId) -> Result<Option<Job>> {
-        job::read(&self.lock(), id)
+        job::read(&mut **self.lock(), id)
     }
 
     /// The newest job with this key, over or not.
@@ -271,7 +225,7 @@ impl Queue {
     /// # Errors
     /// [`Error::Journal`].
     pub fn latest(&self, key: &str) -> Result<Option<Job>> {
-        job::latest(&self.lock(), key)
+        job::latest(&mut **self.lock(), key)
     }
 
     /// How many jobs are in which state.
@@ -279,7 +233,7 @@ impl Queue {
     /// # Errors
     /// [`Error::Journal`].
     pub fn counts(&self) -> Result<Counts> {
-        job::counts(&self.lock())
+        job::counts(&mut **self.lock())
     }
 
     /// When to look again if [`claim`](Self::claim) found nothing: the earliest moment at which a
@@ -288,10 +242,10 @@ impl Queue {
     /// # Errors
     /// [`Error::Journal`].
     pub fn next_due(&self) -> Result<Option<SystemTime>> {
-        let sql = "SELECT min(iif(state = 'queued', due, lease_until)) FROM jobs
-                   WHERE state IN ('queued', 'running')";
-        let due: Option<i64> = self.lock().query_row(sql, [], |r| r.get(0))?;
-        Ok(due.map(moment))
+        let sql = "SELECT CASE state WHEN 'queued' THEN due ELSE lease_until END AS next FROM jobs
+                   WHERE state IN ('queued', 'running') ORDER BY next LIMIT 1";
+        let next = self.lock().row(sql, &[])?;
+        next.map(|row| row.number(0).map(moment)).transpose()
     }
 
     /// Forgets jobs that were over before this moment, and says how many.
@@ -300,63 +254,39 @@ impl Queue {
     /// [`Error::Journal`].
     pub fn forget(&self, before: SystemTime) -> Result<usize> {
         self.write(|tx| {
-            let sql = "DELETE FROM jobs WHERE state NOT IN ('queued', 'running') AND updated < ?1";
-            Ok(tx.execute(sql, [millis(before)])?)
+            let sql =
+                "DELETE FROM jobs WHERE state NOT IN ('queued', 'running') AND updated < $1 RETURNING id";
+            Ok(tx.rows(sql, &[millis(before).into()])?.len())
         })
     }
 
-    fn beat(&self, tx: &Transaction<'_>, lease: &Lease, now: SystemTime) -> Result<Standing> {
-        held(tx, lease)?;
-        let sql = "UPDATE jobs SET lease_until = ?2 WHERE id = ?1 RETURNING cancel";
-        let cancel = tx.query_row(sql, params![lease.job.0, self.lease_end(now)], |r| r.get(0))?;
-        Ok(if cancel { Standing::Cancelled } else { Standing::GoOn })
+    fn beat(&self, tx: &mut dyn Journal, lease: &Lease, now: SystemTime) -> Result<Standing> {
+        let held = lease::held(tx, lease)?;
+        let sql = "UPDATE jobs SET lease_until = $2 WHERE id = $1";
+        tx.rows(sql, &[lease.job.0.into(), self.lease_end(now).into()])?;
+        Ok(if held.cancel { Standing::Cancelled } else { Standing::GoOn })
     }
 
     fn lease_end(&self, now: SystemTime) -> i64 {
         millis(now.checked_add(self.options.lease).unwrap_or(now))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        // A panic of another caller left no transaction open: dropping one rolls it back.
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Box<dyn Journal>> {
+        self.journal.lock().unwrap_or_else(|panicked| {
+            let mut journal = panicked.into_inner();
+            journal.roll_back();
+            self.journal.clear_poison();
+            journal
+        })
     }
 
-    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    fn write<T>(&self, change: impl FnOnce(&mut dyn Journal) -> Result<T>) -> Result<T> {
         let mut journal = self.lock();
-        let tx = journal.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let value = change(&tx)?;
-        tx.commit()?;
-        Ok(value)
+        journal.begin()?;
+        let value = change(&mut **journal).and_then(|value| journal.commit().map(|()| value));
+        if value.is_err() {
+            journal.roll_back();
+        }
+        value
     }
-}
-
-/// Frees jobs whose lease ended by `expired`, or all running ones for `None`. One that has used up
-/// its attempts fails: a job that kills its worker must not do so for ever.
-fn release(tx: &Transaction<'_>, expired: Option<i64>, now: i64, attempts: u32) -> Result<()> {
-    tx.execute(
-        "UPDATE jobs SET
-           state = CASE WHEN cancel THEN 'cancelled' WHEN attempts >= ?3 THEN 'failed' ELSE 'queued' END,
-           reason = iif(attempts >= ?3, 'the worker died ' || attempts || ' times over this job', reason),
-           worker = NULL, lease_until = NULL, due = ?2, updated = ?2
-         WHERE state = 'running' AND (?1 IS NULL OR lease_until <= ?1)",
-        params![expired, now, attempts],
-    )?;
-    Ok(())
-}
-
-/// Checks that a lease is the newest of a job that is running.
-fn held(tx: &Transaction<'_>, lease: &Lease) -> Result<()> {
-    let sql = "SELECT 1 FROM jobs WHERE id = ?1 AND fence = ?2 AND state = 'running'";
-    let held = tx.query_row(sql, params![lease.job.0, lease.fence], |_| Ok(())).optional()?;
-    held.ok_or(Error::LeaseLost(lease.job))
-}
-
-/// Milliseconds since 1970, the journal's unit of time.
-fn millis(at: SystemTime) -> i64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn moment(millis: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
