@@ -115,6 +115,7 @@ fn ladder(
     match graph.run() {
         Ok(()) | Err(Failure::Cancelled) => Ok(()),
         Err(Failure::Node { error, .. }) => Err(error),
+        Err(Failure::Thread { error, .. }) => Err(error.into()),
         Err(Failure::Panicked { name }) => Err(std::io::Error::other(format!("{name} panicked")).into()),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sv_core::{Codec, Item, Object, Stage as _, TimeBase, Timestamp};
+use sv_core::{Codec, Item, Object, Stage as _, TimeBase, Timestamp, Track};
 use sv_drm::cenc;
 use sv_package::{Form, Layout, Packager, Rendition, Segmenter};
 
@@ -38,6 +38,7 @@ impl Common {
 /// The end of one rendition.
 pub(crate) struct Finish {
     name: String,
+    encryption: Option<Begin>,
     encryptor: Option<cenc::Encryptor>,
     segmenter: Segmenter,
     packager: Packager,
@@ -46,6 +47,27 @@ pub(crate) struct Finish {
     base: Option<TimeBase>,
     work: Shared,
     meter: Meter,
+}
+
+/// What an encryptor needs besides its track.
+struct Begin {
+    encryption: Encryption,
+    iv: [u8; 16],
+    first_sample: u64,
+}
+
+impl Begin {
+    fn encryptor(&self, track: &Track) -> Result<cenc::Encryptor> {
+        let (kid, key) = self.encryption.keys.of(track)?;
+        Ok(cenc::Encryptor::new(cenc::Config {
+            scheme: self.encryption.scheme,
+            kid,
+            key: key.clone(),
+            iv: self.iv,
+            first_sample: self.first_sample,
+            pssh: vec![sv_drm::pssh::Pssh::common(&[kid]).to_bytes()],
+        }))
+    }
 }
 
 impl Finish {
@@ -65,17 +87,10 @@ impl Finish {
             segmenter = segmenter.resume(earlier);
         }
         let from = earlier.as_ref().and_then(resume_point);
-        let encryptor = match &common.encryption {
-            Some(encryption) => Some(cenc::Encryptor::new(cenc::Config {
-                scheme: encryption.scheme,
-                kid: encryption.kid,
-                key: encryption.key.clone(),
-                iv: shared.iv(name)?,
-                first_sample: samples,
-                pssh: vec![sv_drm::pssh::Pssh::common(&[encryption.kid]).to_bytes()],
-            })),
-            None => None,
+        let begin = |encryption: &Encryption| -> Result<Begin> {
+            Ok(Begin { encryption: encryption.clone(), iv: shared.iv(name)?, first_sample: samples })
         };
+        let encryption = common.encryption.as_ref().map(begin).transpose()?;
         drop(shared);
         let mut packager = match earlier {
             Some(rendition) => Packager::resume(rendition, common.segments()),
@@ -86,7 +101,8 @@ impl Finish {
         }
         Ok(Self {
             name: name.to_owned(),
-            encryptor,
+            encryption,
+            encryptor: None,
             segmenter,
             packager,
             from,
@@ -99,7 +115,13 @@ impl Finish {
     /// Takes an item of the rendition.
     pub(crate) fn item(&mut self, item: Item) -> Result<()> {
         match &item {
-            Item::Track(track) => self.base = Some(track.time_base),
+            Item::Track(track) => {
+                self.base = Some(track.time_base);
+                // A track that is described again goes on with the encryptor that it has.
+                if let (Some(begin), None) = (&self.encryption, &self.encryptor) {
+                    self.encryptor = Some(begin.encryptor(track)?);
+                }
+            }
             Item::Packet(packet) => {
                 let base = self.base.unwrap_or(TimeBase::NANOS);
                 if self.from.is_some_and(|from| packet.pts.rescale(base, TimeBase::NANOS) < from) {

@@ -214,6 +214,8 @@ pub(crate) fn failure(failure: Failure<Error>) -> Error {
     match failure {
         Failure::Node { error, .. } => error,
         Failure::Cancelled => Error::new(ErrorKind::Cancelled, "the run was cancelled"),
+        Failure::Thread { name, error } => Error::from(error)
+            .context(format!("the thread \"{name}\" can't be started, which may be for want of memory")),
         Failure::Panicked { name } => {
             Error::new(ErrorKind::Internal, format!("the thread \"{name}\" panicked; this is a bug of ours"))
         }

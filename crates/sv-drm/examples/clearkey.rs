@@ -1,12 +1,11 @@
 //! Answers a ClearKey licence request, as a licence server would.
 
 use sv_core::KeyId;
-use sv_drm::{ContentKey, clearkey, keyfile, token};
+use sv_drm::{Keys, clearkey, token};
 
 fn main() -> Result<(), sv_drm::Error> {
-    let keys = keyfile::parse("31323334353637383930313233343536:32333435363738393021323334353637")?;
-    let find =
-        |kid: KeyId| keys.iter().find(|(k, _)| *k == kid).map(|(_, key): &(_, ContentKey)| key.clone());
+    let keys = Keys::parse("31323334353637383930313233343536:32333435363738393021323334353637")?;
+    let find = |kid: KeyId| keys.iter().find(|(_, k, _)| *k == kid).map(|(_, _, key)| key.clone());
 
     let request = clearkey::Request::parse(br#"{"kids":["MTIzNDU2Nzg5MDEyMzQ1Ng"],"type":"temporary"}"#)?;
     let license = clearkey::license(&request, find)?;

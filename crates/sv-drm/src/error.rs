@@ -15,7 +15,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// Common Encryption of this codec is not built yet.
-    #[error("track {track}: {codec} can't be encrypted yet; leave it clear or transcode it to h264 or aac", track = track.0)]
+    #[error("track {track}: {codec} can't be encrypted yet; leave it clear or transcode it", track = track.0)]
     Codec {
         /// The track.
         track: TrackId,
@@ -42,6 +42,14 @@ pub enum Error {
         /// What it should look like.
         expected: &'static str,
     },
+    /// None of the keys is for this track.
+    #[error("track {track}: there is no key for {label}; add a line with it to the key file, or one without a label for all", track = track.0)]
+    NoKey {
+        /// The track.
+        track: TrackId,
+        /// What it would be called.
+        label: &'static str,
+    },
     /// A licence request asks for something that can't be given.
     #[error("the licence request is not valid: {0}")]
     Request(&'static str),
@@ -63,7 +71,9 @@ impl Error {
         match self {
             Self::Bitstream { .. } | Self::Pssh(_) => ErrorKind::Malformed,
             Self::Codec { .. } => ErrorKind::Unsupported,
-            Self::Encrypted { .. } | Self::Syntax { .. } | Self::Request(_) => ErrorKind::InvalidInput,
+            Self::Encrypted { .. } | Self::Syntax { .. } | Self::NoKey { .. } | Self::Request(_) => {
+                ErrorKind::InvalidInput
+            }
             Self::Order { .. } => ErrorKind::Internal,
             Self::Token => ErrorKind::PermissionDenied,
             Self::Expired => ErrorKind::Unauthenticated,

@@ -31,9 +31,10 @@ pub mod cenc;
 pub mod clearkey;
 mod error;
 mod key;
-pub mod keyfile;
+mod keys;
 pub mod pssh;
 pub mod token;
 
 pub use error::Error;
 pub use key::ContentKey;
+pub use keys::{Keys, Label};

@@ -28,6 +28,13 @@ pub enum Failure<E> {
     },
     /// [`Cancel::cancel`] was called.
     Cancelled,
+    /// The system gave no thread for a node, as when memory runs out.
+    Thread {
+        /// The node's name.
+        name: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
     /// A node panicked: a bug.
     Panicked {
         /// The node's name.
@@ -216,8 +223,9 @@ impl<'a, E: Send + 'a> Graph<'a, E> {
                         }
                     }
                 });
-                if spawned.is_err() {
-                    let _ = failures.send(Failure::Panicked { name });
+                if let Err(error) = spawned {
+                    let _ = failures.send(Failure::Thread { name, error });
+                    self.cancel.cancel();
                 }
             }
         });

@@ -24,7 +24,7 @@ pub use run::{Driver, discard, start};
 pub use sv_transcode::encode::Effort as Preset;
 
 use serde::{Deserialize, Serialize};
-use sv_core::{Codec, KeyId, Scheme};
+use sv_core::{Codec, Scheme};
 use sv_pipeline::share::Share;
 use sv_transcode::filter::Crop;
 use sv_transcode::{decode, loudness};
@@ -208,15 +208,13 @@ pub enum LadderChoice {
     Title(crate::title::Budget),
 }
 
-/// Common Encryption of every rendition with one key.
+/// Common Encryption of every rendition.
 #[derive(Clone, Debug)]
 pub struct Encryption {
     /// `cenc` or `cbcs`.
     pub scheme: Scheme,
-    /// Names the key.
-    pub kid: KeyId,
-    /// The key itself; never shown by `Debug`.
-    pub key: sv_drm::ContentKey,
+    /// One key for all, or one for each class of renditions; never shown by `Debug`.
+    pub keys: sv_drm::Keys,
 }
 
 /// What was made.

@@ -157,7 +157,11 @@ impl Plan {
         let source = place::stat(&request.input)?;
         let rungs: Vec<_> = self.video.iter().flat_map(|v| &v.rungs).map(|r| (&r.name, &r.rung)).collect();
         let sounds: Vec<_> = self.sounds.iter().map(|s| (&s.name, s.track.id, &s.rendition)).collect();
-        let encryption = request.encryption.as_ref().map(|e| (e.scheme, e.kid));
+        let encryption = request.encryption.as_ref().map(|e| {
+            let keys: Vec<_> =
+                e.keys.iter().map(|(label, kid, _)| (label.map(sv_drm::Label::name), kid)).collect();
+            (e.scheme, keys)
+        });
         let all = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "input": [source.name],

@@ -161,3 +161,30 @@ fn transparency_is_refused_with_a_reason_and_dropped_on_request() {
         assert!(taken.status.success(), "{name}: {}", String::from_utf8_lossy(&taken.stderr));
     }
 }
+
+/// However little memory there is, a run ends: well, with a sentence, or by the allocator's own message, which
+/// leaves what is finished to the next run.
+#[test]
+#[cfg(target_os = "linux")]
+fn short_of_memory_it_ends_and_lies_about_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 2) else { return };
+    for limit in [60_000, 150_000, 200_000, 240_000, 300_000, 400_000, 600_000] {
+        let output = dir.path().join(limit.to_string());
+        let sv = kit::sv().get_program().to_owned();
+        let run = std::process::Command::new("sh")
+            .args(["-c", &format!("ulimit -v {limit}; exec \"$@\""), "sh"])
+            .arg(sv)
+            .args(["vod", "--preset", "fastest", "--out"])
+            .arg(&output)
+            .arg(&source)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(!said.contains("bug of ours"), "{limit} KiB: {said}");
+        assert_eq!(run.status.success(), output.exists(), "{limit} KiB: {said}");
+        if run.status.code() == Some(1) {
+            assert!(said.lines().any(|line| line.starts_with("sv: ")), "{limit} KiB: {said}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use streamverse::core::{KeyId, Scheme};
-use streamverse::drm::ContentKey;
+use streamverse::drm::{ContentKey, Keys};
 use streamverse::package_files::{self, Request};
 use streamverse::vod::Encryption;
 use sv_testkit::tool;
@@ -18,8 +18,7 @@ fn package(input: &Path, output: &Path, scheme: Option<Scheme>, single_file: boo
     request.single_file = single_file;
     request.encryption = scheme.map(|scheme| Encryption {
         scheme,
-        kid: KeyId::from_hex(KID).unwrap(),
-        key: ContentKey::from_hex(KEY).unwrap(),
+        keys: Keys::one(KeyId::from_hex(KID).unwrap(), ContentKey::from_hex(KEY).unwrap()),
     });
     package_files::start(request).unwrap().1.run().unwrap();
 }
@@ -78,6 +77,57 @@ fn ffmpeg_decrypts_every_codec() {
             assert_ne!(kit::picture_hashes_or_none(&file, &KEY.replace('3', "4")), wanted);
         }
     }
+}
+
+/// Sound, small and large pictures each under a key of their own.
+#[test]
+fn each_class_of_renditions_has_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(small) = kit::source(dir.path(), 3) else { return };
+    let large =
+        ["-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25:d=3", "-c:v", "libx264", "-preset", "ultrafast"];
+    let large = kit::make(dir.path(), "large.mp4", &[&large[..], &["-pix_fmt", "yuv420p"]].concat()).unwrap();
+    let id = |digit: &str| digit.repeat(32);
+    let file = dir.path().join("keys");
+    let lines = ["AUDIO 1", "SD 2", "HD 3"].map(|line| {
+        let (label, digit) = line.split_once(' ').unwrap();
+        format!("{label} {0}:{0}", id(digit))
+    });
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let output = dir.path().join("out");
+    let package = |keys: &Path, output: &Path| {
+        let mut command = kit::sv();
+        command
+            .args(["package", "--single-file", "--encrypt", "cbcs", "--keys"])
+            .arg(keys)
+            .arg("--out")
+            .arg(output);
+        command.arg(&small).arg(&large).output().unwrap()
+    };
+    let made = package(&file, &output);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    for (name, source, digit) in [("360p-h264", &small, "2"), ("720p-h264", &large, "3")] {
+        let wanted = kit::picture_hashes(source, None);
+        let made = output.join(format!("{name}.mp4"));
+        kit::same(&kit::picture_hashes(&made, Some(&id(digit))), &wanted, name);
+        assert_ne!(kit::picture_hashes_or_none(&made, &id("1")), wanted, "{name} with the key of sound");
+        let playlist = std::fs::read_to_string(output.join(format!("{name}.m3u8"))).unwrap();
+        assert!(playlist.contains(&format!("KEYID=0x{}", id(digit))), "{playlist}");
+    }
+    let manifest = std::fs::read_to_string(output.join("manifest.mpd")).unwrap();
+    for digit in ["1", "2", "3"] {
+        let uuid = id(digit);
+        let uuid = [&uuid[..8], &uuid[8..12], &uuid[12..16], &uuid[16..20], &uuid[20..]].join("-");
+        assert!(manifest.contains(&uuid), "{manifest}");
+    }
+    assert_eq!(manifest.matches("adaptation-set-switching:2016").count(), 2, "{manifest}");
+
+    // Pictures for which there is none.
+    std::fs::write(&file, lines[..2].join("\n")).unwrap();
+    let refused = package(&file, &dir.path().join("refused"));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("there is no key for HD"), "{said}");
+    assert!(!dir.path().join("refused").exists());
 }
 
 #[test]

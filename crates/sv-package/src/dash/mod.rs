@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sv_core::{Object, TrackKind};
+use sv_core::{KeyId, Object, TrackKind};
 
 use crate::{Error, Info, Key, Layout, Rendition, VideoRange};
 use xml::Element;
@@ -62,7 +62,13 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
         .flat_map(|(id, set)| set.iter().map(move |r| (r.name.as_str(), id)))
         .collect();
     for (id, (key, set)) in sets.iter().enumerate() {
-        period = period.child(adaptation_set(id, key, set, &ids, options));
+        let others: Vec<String> = sets
+            .keys()
+            .enumerate()
+            .filter(|(_, other)| key.switches_to(other))
+            .map(|(other, _)| other.to_string())
+            .collect();
+        period = period.child(adaptation_set(id, key, set, &ids, &others, options));
     }
     let mpd = Element::new("MPD")
         .attr("xmlns", "urn:mpeg:dash:schema:mpd:2011")
@@ -87,9 +93,18 @@ struct SetKey {
     language: String,
     /// Text of different roles is never interchangeable.
     role: (bool, bool),
+    /// A set is protected as a whole, so each key has its own: players may switch between them where they
+    /// have both.
+    kid: Option<KeyId>,
 }
 
 impl SetKey {
+    /// Whether pictures of the one may follow pictures of the other.
+    fn switches_to(&self, other: &Self) -> bool {
+        let alike = |a: &Self| (a.kind, a.codec.clone(), a.range);
+        self.kind == 0 && self.kid != other.kid && alike(self) == alike(other)
+    }
+
     fn of(rendition: &Rendition) -> Self {
         let info = &rendition.info;
         Self {
@@ -108,6 +123,7 @@ impl SetKey {
             channels: info.channels.unwrap_or(0),
             language: info.language.clone().unwrap_or_default(),
             role: (info.forced, info.captions),
+            kid: info.key.as_ref().map(|key| key.kid),
         }
     }
 }
@@ -117,6 +133,7 @@ fn adaptation_set(
     key: &SetKey,
     set: &[&Rendition],
     ids: &BTreeMap<&str, usize>,
+    others: &[String],
     options: &Options,
 ) -> Element {
     let Some(first) = set.first() else { return Element::new("AdaptationSet") };
@@ -153,6 +170,13 @@ fn adaptation_set(
     }
     for element in color(info) {
         out = out.child(element);
+    }
+    if !others.is_empty() {
+        out = out.child(
+            Element::new("SupplementalProperty")
+                .attr("schemeIdUri", "urn:mpeg:dash:adaptation-set-switching:2016")
+                .attr("value", others.join(",")),
+        );
     }
     if let Some(label) = &info.label {
         out = out.child(Element::new("Label").text(label));
@@ -326,7 +350,7 @@ fn protection(key: &Key, options: &Options) -> Vec<Element> {
 
 fn system_id(pssh: &[u8]) -> Option<String> {
     let id: [u8; 16] = pssh.get(12..28)?.try_into().ok()?;
-    Some(sv_core::KeyId(id).to_uuid())
+    Some(KeyId(id).to_uuid())
 }
 
 /// Colour that players may have to know before they choose: DASH-IF IOP part 7.

@@ -381,7 +381,8 @@ pub(crate) struct Output {
     /// Encrypt; the key comes from --keys or the environment variable SV_KEYS
     #[arg(long)]
     pub(crate) encrypt: Option<SchemeName>,
-    /// A file with a line KID:KEY, both of 32 hexadecimal digits
+    /// A file with a line KID:KEY, both of 32 hexadecimal digits; or a line for each of AUDIO, SD, HD, UHD1, UHD2,
+    /// which begins with that word
     #[arg(long)]
     pub(crate) keys: Option<PathBuf>,
     /// Where players get a ClearKey licence; written into the DASH manifest

@@ -26,6 +26,5 @@ pub(crate) fn encryption(output: &Output) -> Result<Option<vod::Encryption>> {
             )
         })?,
     };
-    let (kid, key) = drm::keyfile::parse(&text)?.swap_remove(0);
-    Ok(Some(vod::Encryption { scheme: scheme.into(), kid, key }))
+    Ok(Some(vod::Encryption { scheme: scheme.into(), keys: drm::Keys::parse(&text)? }))
 }
