@@ -234,6 +234,11 @@ impl Device {
         &self.context
     }
 
+    /// The format of pictures on it.
+    pub(crate) fn pixels(&self) -> i32 {
+        self.kind.pixels as i32
+    }
+
     pub(crate) fn id(&self) -> ff::AVHWDeviceType {
         self.kind.id
     }
@@ -287,6 +292,7 @@ pub fn fetch(video: &VideoFrame) -> Result<VideoFrame, Error> {
         return Ok(video.clone());
     };
     let memory = Frame::new()?;
+    let _turn = crate::turn::take(frame.format_number());
     // SAFETY: a picture on a device and an empty frame, which gets memory of the device's choice.
     let code = unsafe { ff::av_hwframe_transfer_data(memory.as_ptr(), frame.as_ptr(), 0) };
     check(code, || "copy a picture from the device".into())?;

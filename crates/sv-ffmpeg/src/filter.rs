@@ -12,6 +12,7 @@ use crate::device::Device;
 use crate::error::libc_code::{EAGAIN, ENOMEM};
 use crate::error::{Error, check};
 use crate::frame::{Frame, raw};
+use crate::turn;
 
 /// A chain of filters for pictures of one size and format.
 pub struct Filter {
@@ -56,11 +57,13 @@ struct Shape {
     format: i32,
 }
 
-struct Graph(NonNull<ff::AVFilterGraph>);
+/// The graph, and the format of pictures on the device that some of it works on.
+struct Graph(NonNull<ff::AVFilterGraph>, i32);
 
 impl Drop for Graph {
     fn drop(&mut self) {
         let mut graph = self.0.as_ptr();
+        let _turn = turn::take(self.1);
         // SAFETY: we own it; it frees its filters too.
         unsafe { ff::avfilter_graph_free(&raw mut graph) };
     }
@@ -131,7 +134,9 @@ impl Filter {
         let shape = Shape { width: first.width, height: first.height, format: frame.format_number() };
         // SAFETY: a plain allocation.
         let graph = NonNull::new(unsafe { ff::avfilter_graph_alloc() });
-        let graph = Graph(graph.ok_or_else(|| Error::call("allocate filters", -ENOMEM))?);
+        let pixels = if frame.is_on_device() { shape.format } else { device.map_or(-1, Device::pixels) };
+        let graph = Graph(graph.ok_or_else(|| Error::call("allocate filters", -ENOMEM))?, pixels);
+        let _turn = turn::take(pixels);
         // SAFETY: fresh, ours.
         unsafe { (*graph.0.as_ptr()).nb_threads = 1 };
         let mut arguments = format!(
@@ -152,7 +157,7 @@ impl Filter {
         let sink = create(&graph, c"buffersink", None, std::ptr::null_mut())?;
         link(&graph, source, sink, description, device)?;
         let late = device.filter(|d| d.uploads_late() && !frame.is_on_device()).map(|_| Late::default());
-        Ok(Self { graph, source, sink, shape, base, durations: VecDeque::new(), late })
+        Ok(Self { late, graph, source, sink, shape, base, durations: VecDeque::new() })
     }
 
     /// Whether the chain was built for pictures like this one.
@@ -182,6 +187,7 @@ impl Filter {
                 late.given.pop_front();
             }
         }
+        let _turn = turn::take(self.graph.1);
         // SAFETY: the source belongs to the living graph; it takes over the frame's references and
         // leaves the frame itself, empty, to us.
         let code = unsafe { ff::av_buffersrc_add_frame_flags(self.source.as_ptr(), frame.as_ptr(), 0) };
@@ -193,6 +199,7 @@ impl Filter {
     /// # Errors
     /// FFmpeg's reason.
     pub fn finish(&mut self) -> Result<(), Error> {
+        let _turn = turn::take(self.graph.1);
         // SAFETY: as in `push`; null means the end.
         let code = unsafe { ff::av_buffersrc_add_frame_flags(self.source.as_ptr(), std::ptr::null_mut(), 0) };
         check(code, || "finish filtering".into()).map(drop)
@@ -205,6 +212,7 @@ impl Filter {
     /// FFmpeg's reason.
     pub fn pull(&mut self) -> Result<Option<VideoFrame>, Error> {
         let frame = Frame::new()?;
+        let _turn = turn::take(self.graph.1);
         // SAFETY: the sink belongs to the living graph; the frame is empty.
         match unsafe { ff::av_buffersink_get_frame(self.sink.as_ptr(), frame.as_ptr()) } {
             ff::AVERROR_EOF => return Ok(None),

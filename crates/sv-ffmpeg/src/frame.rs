@@ -33,6 +33,7 @@ unsafe impl Sync for Frame {}
 impl Drop for Frame {
     fn drop(&mut self) {
         let mut frame = self.0.as_ptr();
+        let _turn = crate::turn::take(self.format_number());
         // SAFETY: we own the frame; this gives back its buffers too.
         unsafe { ff::av_frame_free(&raw mut frame) };
     }

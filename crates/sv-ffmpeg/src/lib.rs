@@ -25,6 +25,7 @@ pub mod probe;
 mod scale;
 mod spherical;
 mod track;
+mod turn;
 
 pub use decode::Decoder;
 pub use demux::Demuxer;
