@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sv_core::{Codec, Item, Object, Stage as _, TimeBase, Timestamp, Track};
 use sv_drm::cenc;
-use sv_package::{Form, Layout, Packager, Rendition, Segmenter};
+use sv_package::{Form, Layout, Packager, Rendition, Role, Segmenter};
 
 use crate::meter::Meter;
 use crate::vod::Encryption;
@@ -42,6 +42,8 @@ pub(crate) struct Finish {
     encryptor: Option<cenc::Encryptor>,
     segmenter: Segmenter,
     packager: Packager,
+    /// The track, if something else is said of it than it says itself.
+    told: Option<Arc<Track>>,
     /// Packets before this moment, in nanoseconds, were stored by an earlier run.
     from: Option<Timestamp>,
     base: Option<TimeBase>,
@@ -105,6 +107,7 @@ impl Finish {
             encryptor: None,
             segmenter,
             packager,
+            told: None,
             from,
             base: None,
             work: Arc::clone(work),
@@ -112,8 +115,20 @@ impl Finish {
         })
     }
 
+    /// Says something else of the track than it says itself, and what it is for.
+    pub(crate) fn told(mut self, track: &Arc<Track>, roles: &[Role]) -> Self {
+        self.told = Some(Arc::clone(track));
+        self.packager = self.packager.roles(roles.iter().copied());
+        self
+    }
+
     /// Takes an item of the rendition.
-    pub(crate) fn item(&mut self, item: Item) -> Result<()> {
+    pub(crate) fn item(&mut self, mut item: Item) -> Result<()> {
+        if let (Item::Track(track), Some(told)) = (&mut item, &self.told) {
+            let said = (told.language.clone(), told.label.clone(), told.default);
+            let track = Arc::make_mut(track);
+            (track.language, track.label, track.default) = said;
+        }
         match &item {
             Item::Track(track) => {
                 self.base = Some(track.time_base);

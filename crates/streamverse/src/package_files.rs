@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sv_core::{ErrorKind, Event, Item, Track, TrackKind};
-use sv_package::{Form, Layout, Rendition, TrickPlay};
+use sv_package::{Form, Layout, Rendition, Role, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 
@@ -14,6 +14,7 @@ use crate::input::{Input, Prefer};
 use crate::manifests::{self, Wanted};
 use crate::meter::Meter;
 use crate::names::Names;
+use crate::pick::Pick;
 use crate::vod::{Encryption, Handle};
 use crate::work::Work;
 use crate::{Error, Result, text};
@@ -26,7 +27,7 @@ const QUEUE: usize = 2 << 20;
 #[non_exhaustive]
 pub struct Request {
     /// Files whose tracks become renditions of one presentation; their timelines begin together.
-    pub inputs: Vec<PathBuf>,
+    pub inputs: Vec<Pick>,
     /// The folder to make. It must not exist yet.
     pub output: PathBuf,
     /// Segments end at the first key frame at or behind each multiple of this.
@@ -48,9 +49,9 @@ pub struct Request {
 impl Request {
     /// 4-second segments, HLS and DASH, clear.
     #[must_use]
-    pub fn new(inputs: Vec<PathBuf>, output: impl Into<PathBuf>) -> Self {
+    pub fn new(inputs: Vec<impl Into<Pick>>, output: impl Into<PathBuf>) -> Self {
         Self {
-            inputs,
+            inputs: inputs.into_iter().map(Into::into).collect(),
             output: output.into(),
             segment: Duration::from_secs(4),
             encryption: None,
@@ -64,13 +65,30 @@ impl Request {
 }
 
 /// An open file, and the tracks of it that become renditions, by their names.
-type Opened = (Input, Vec<(Arc<Track>, String)>);
+type Opened = (Input, Vec<Taken>);
+
+/// A track that becomes a rendition.
+struct Taken {
+    track: Arc<Track>,
+    /// As it is told to the world.
+    told: Arc<Track>,
+    name: String,
+    roles: Vec<Role>,
+}
+
+/// Subtitles from a file of their own.
+struct Words {
+    name: String,
+    text: String,
+    track: Track,
+    roles: Vec<Role>,
+}
 
 /// Does the work of one request.
 pub struct Driver {
     request: Request,
     sources: Vec<Opened>,
-    texts: Vec<(String, String)>,
+    texts: Vec<Words>,
     meter: Meter,
     cancel: Cancel,
 }
@@ -85,14 +103,27 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
     let mut names = Names::default();
     let mut sources = Vec::new();
     let mut texts = Vec::new();
-    for path in &request.inputs {
+    for pick in &request.inputs {
+        let path = &pick.path;
         if is_text(path) {
-            texts.push((names.unique(&text_name(path)), text::read(path)?));
+            let (name, language) = text_name(path);
+            let track = pick.told(&Arc::new(text::track(language)));
+            let name = pick.language.as_ref().map_or(name, |language| format!("text-{language}"));
+            let roles = pick.roles.clone();
+            texts.push(Words {
+                name: names.unique(&name),
+                text: text::read(path)?,
+                track: Track::clone(&track),
+                roles,
+            });
             continue;
         }
         let mut input = Input::open(path, Prefer::Own)?;
-        let mut tracks = Vec::new();
-        for track in input.tracks.clone().iter().filter(|t| t.kind() != TrackKind::Text) {
+        let mut tracks: Vec<Taken> = Vec::new();
+        for (number, track) in input.tracks.clone().iter().enumerate() {
+            if track.kind() == TrackKind::Text || !pick.takes(number, track) {
+                continue;
+            }
             if sv_codec::rfc6381::string(track).is_none() {
                 let message = format!(
                     "{} holds {} that no player of HLS or DASH knows; transcode it with sv vod",
@@ -103,11 +134,18 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
             }
             let encryption = request.encryption.as_ref().filter(|_| track.protection.is_none());
             check_codec(request.form, encryption, track.codec)?;
-            tracks.push((Arc::clone(track), names.for_track(track)));
+            let told = pick.told(track);
+            let (name, roles) = (names.for_track(&told), pick.roles.clone());
+            tracks.push(Taken { track: Arc::clone(track), told, name, roles });
         }
-        input.select(&tracks.iter().map(|(t, _)| t.id).collect::<Vec<_>>());
+        if tracks.is_empty() {
+            let message = format!("{} has no such track as its descriptor asks for", path.display());
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        let ids: Vec<_> = tracks.iter().map(|t| t.track.id).collect();
+        input.select(&ids);
         let mut scout = input.again()?;
-        scout.select(&tracks.iter().map(|(t, _)| t.id).collect::<Vec<_>>());
+        scout.select(&ids);
         input.rebase(scout.find_start()?);
         sources.push((input, tracks));
     }
@@ -143,7 +181,7 @@ impl Driver {
         };
         let work = Arc::new(Mutex::new(Work::plain(&request.output)?));
         let mut order: Vec<String> =
-            sources.iter().flat_map(|(_, tracks)| tracks.iter().map(|(_, name)| name.clone())).collect();
+            sources.iter().flat_map(|(_, tracks)| tracks.iter().map(|t| t.name.clone())).collect();
         meter.begin(duration);
         meter.tell(Event::Planned {
             renditions: order.clone(),
@@ -155,15 +193,16 @@ impl Driver {
         let fast = sources
             .iter()
             .flat_map(|(_, tracks)| tracks)
-            .filter_map(|(t, name)| t.video().map(|v| (v.width * v.height, name.clone())))
+            .filter_map(|t| t.track.video().map(|v| (v.width * v.height, t.name.clone())))
             .min();
         let mut ends = Vec::new();
         for (index, (_, tracks)) in sources.iter().enumerate() {
-            for (track, name) in tracks {
+            for Taken { track, told, name, roles } in tracks {
                 // What is encrypted already stays as it is.
                 let mut common = common.clone();
                 common.encryption = common.encryption.filter(|_| track.protection.is_none());
-                ends.push((index, track.id, Finish::new(name, &common, None, &work, meter.clone())?, None));
+                let end = Finish::new(name, &common, None, &work, meter.clone())?;
+                ends.push((index, track.id, end.told(told, roles), None));
                 if request.dash && fast.as_ref().is_some_and(|(_, f)| f == name) && track.protection.is_none()
                 {
                     let trick = format!("{name}-trick");
@@ -196,10 +235,9 @@ impl Driver {
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer is still at work"))?;
         let mut renditions = work.take(&order);
         let length = renditions.iter().map(Rendition::duration).max().unwrap_or_default();
-        for (name, text) in texts {
-            let language = name.strip_prefix("text-").map(str::to_owned);
-            let text = text::on_clock(text, request.form);
-            renditions.push(text::store(&mut work, &name, language, text, length)?);
+        for words in texts {
+            let text = text::on_clock(words.text, request.form);
+            renditions.push(text::store(&mut work, &words.name, &words.track, words.roles, text, length)?);
         }
         let wanted = Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url };
         let manifests = manifests::write(&mut work, &renditions, &wanted)?;
@@ -226,12 +264,14 @@ fn is_text(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("vtt") || e.eq_ignore_ascii_case("srt"))
 }
 
-/// `film.en.vtt` is English.
-fn text_name(path: &Path) -> String {
+/// `film.en.vtt` is English: a name, and the language.
+fn text_name(path: &Path) -> (String, Option<String>) {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     match stem.rsplit_once('.') {
-        Some((_, language)) if (2..=11).contains(&language.len()) => format!("text-{language}"),
-        _ => "text".to_owned(),
+        Some((_, language)) if (2..=11).contains(&language.len()) => {
+            (format!("text-{language}"), Some(language.to_owned()))
+        }
+        _ => ("text".to_owned(), None),
     }
 }
 

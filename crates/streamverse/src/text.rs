@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sv_container::webvtt;
 use sv_core::{Bytes, Codec, ErrorKind, Limits, Media, TextInfo, TimeBase, Track, TrackId};
-use sv_package::{Form, Info, Packager, Rendition};
+use sv_package::{Form, Info, Packager, Rendition, Role};
 
 use crate::work::Work;
 use crate::{Error, Result};
@@ -41,15 +41,9 @@ pub(crate) fn on_clock(text: String, form: Form) -> String {
     }
 }
 
-/// Stores subtitles as one file.
-pub(crate) fn store(
-    work: &mut Work,
-    name: &str,
-    language: Option<String>,
-    text: String,
-    length: Duration,
-) -> Result<Rendition> {
-    let track = Track {
+/// A track of text, of which nothing is known but its language.
+pub(crate) fn track(language: Option<String>) -> Track {
+    Track {
         id: TrackId(1),
         codec: Codec::WebVtt,
         time_base: TimeBase::MILLIS,
@@ -61,8 +55,23 @@ pub(crate) fn store(
         duration: None,
         bitrate: None,
         protection: None,
-    };
-    let (rendition, object) = Packager::sidecar(name, Info::of(&track)?, text, length);
+    }
+}
+
+/// Stores subtitles as one file.
+pub(crate) fn store(
+    work: &mut Work,
+    name: &str,
+    track: &Track,
+    roles: Vec<Role>,
+    text: String,
+    length: Duration,
+) -> Result<Rendition> {
+    let mut info = Info::of(track)?;
+    info.forced |= roles.contains(&Role::ForcedSubtitle);
+    info.captions |= roles.contains(&Role::Caption);
+    info.roles = roles;
+    let (rendition, object) = Packager::sidecar(name, info, text, length);
     work.put(object)?;
     work.complete(rendition.clone())?;
     Ok(rendition)

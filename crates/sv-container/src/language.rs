@@ -141,6 +141,15 @@ pub(crate) fn tag(code: &str) -> Option<String> {
     Some(short.unwrap_or(code).to_owned())
 }
 
+/// The tag with the shortest code of its language, as BCP 47 wants it: `pt-BR` for `por-BR` ([RFC 5646,
+/// 2.2.1](https://www.rfc-editor.org/rfc/rfc5646#section-2.2.1)). What is no code stays as it is.
+#[must_use]
+pub fn shortest(language: &str) -> String {
+    let (code, rest) = language.split_at(language.find('-').unwrap_or(language.len()));
+    let code = code.to_ascii_lowercase();
+    tag(&code).unwrap_or(code) + rest
+}
+
 /// The three-letter code of a BCP 47 tag; `None` where it has none.
 pub(crate) fn long(tag: &str) -> Option<String> {
     let primary = tag.split('-').next().unwrap_or("und").to_ascii_lowercase();

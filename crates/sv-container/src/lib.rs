@@ -30,7 +30,7 @@
 
 mod detect;
 pub mod error;
-mod language;
+pub mod language;
 pub mod mp4;
 mod num;
 pub mod ts;

@@ -33,11 +33,13 @@ mod error;
 pub mod hls;
 mod packager;
 mod rendition;
+mod role;
 mod segmenter;
 mod trick;
 
 pub use error::Error;
 pub use packager::{Form, Layout, Packager};
 pub use rendition::{Bandwidth, Info, Key, Rendition, SegmentRecord, VideoRange};
+pub use role::Role;
 pub use segmenter::Segmenter;
 pub use trick::TrickPlay;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sv_container::mp4;
 use sv_core::{Bytes, Item, Object, Segment, Track, TrackKind, Write};
 
-use crate::{Error, Info, Rendition};
+use crate::{Error, Info, Rendition, Role};
 
 /// How a rendition's segments are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,7 @@ pub struct Packager {
     layout: Layout,
     form: Form,
     trick_play_of: Option<String>,
+    roles: Vec<Role>,
     /// Bytes kept free for the index of a single file.
     reserve: u64,
     track: Option<Arc<Track>>,
@@ -57,9 +58,17 @@ impl Packager {
             layout,
             form: Form::Cmaf,
             trick_play_of: None,
+            roles: Vec::new(),
             reserve: index_bytes(segments),
             track: None,
         }
+    }
+
+    /// Says what the rendition is for.
+    #[must_use]
+    pub fn roles(mut self, roles: impl IntoIterator<Item = Role>) -> Self {
+        self.roles = roles.into_iter().collect();
+        self
     }
 
     /// For segments of another form than [`Form::Cmaf`]. Transport streams have neither initialisation nor
@@ -81,6 +90,7 @@ impl Packager {
             layout: rendition.layout,
             form: rendition.form,
             trick_play_of: rendition.trick_play_of.clone(),
+            roles: rendition.info.roles.clone(),
             reserve: if rendition.form == Form::Ts { 0 } else { index_bytes(segments) },
             rendition: Some(rendition),
             track: None,
@@ -126,7 +136,7 @@ impl Packager {
         if self.rendition.is_none() {
             self.rendition = Some(Rendition {
                 name: self.name.clone(),
-                info: Info::of(track)?,
+                info: Info { roles: self.roles.clone(), ..Info::of(track)? },
                 layout: self.layout,
                 form: self.form,
                 init_bytes,

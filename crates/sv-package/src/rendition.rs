@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use sv_core::{ColorInfo, Duration, KeyId, Ratio, Scheme, TimeBase, Timestamp, Track, TrackKind};
 
-use crate::{Error, Form, Layout};
+use crate::{Error, Form, Layout, Role};
 
 /// One stream of a presentation, with all of its segments so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,9 @@ pub struct Info {
     pub forced: bool,
     /// Whether text describes sounds too.
     pub captions: bool,
+    /// What it is for; empty where what it is says enough.
+    #[serde(default)]
+    pub roles: Vec<Role>,
     /// How it is encrypted.
     pub key: Option<Key>,
 }
@@ -156,6 +159,7 @@ impl Info {
             default: track.default,
             forced: text.forced,
             captions: text.captions,
+            roles: Vec::new(),
             key: track.protection.as_ref().map(|p| Key {
                 scheme: p.scheme,
                 kid: p.default_kid,

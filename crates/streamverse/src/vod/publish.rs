@@ -61,7 +61,8 @@ pub(super) fn publish(
             Ok(vtt) => {
                 let vtt = text::on_clock(vtt, request.form);
                 let language = subtitles.track.language.clone();
-                records.push(text::store(&mut work, &subtitles.name, language, vtt, length)?);
+                let track = text::track(language);
+                records.push(text::store(&mut work, &subtitles.name, &track, Vec::new(), vtt, length)?);
             }
             Err(error) => warnings.push(format!("subtitles {} are left out: {error}", subtitles.name)),
         }

@@ -20,10 +20,14 @@ mod encryption;
 #[cfg(all(feature = "ffmpeg", feature = "cli", feature = "nats"))]
 mod far;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod golden;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod grain;
 mod kit;
 #[cfg(feature = "ffmpeg")]
 mod manifests;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod picks;
 #[cfg(all(feature = "ffmpeg", feature = "ffmpeg-cli", feature = "cli"))]
 mod program;
 #[cfg(not(feature = "ffmpeg"))]

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sv_core::{KeyId, Object, TrackKind};
 
-use crate::{Error, Info, Key, Layout, Rendition, VideoRange};
+use crate::{Error, Info, Key, Layout, Rendition, Role, VideoRange};
 use xml::Element;
 
 /// The media type of a manifest.
@@ -93,6 +93,7 @@ struct SetKey {
     language: String,
     /// Text of different roles is never interchangeable.
     role: (bool, bool),
+    roles: Vec<Role>,
     /// A set is protected as a whole, so each key has its own: players may switch between them where they
     /// have both.
     kid: Option<KeyId>,
@@ -123,6 +124,7 @@ impl SetKey {
             channels: info.channels.unwrap_or(0),
             language: info.language.clone().unwrap_or_default(),
             role: (info.forced, info.captions),
+            roles: info.roles.clone(),
             kid: info.key.as_ref().map(|key| key.kid),
         }
     }
@@ -188,6 +190,14 @@ fn adaptation_set(
                 .attr("value", "caption"),
         );
     }
+    if info.roles.contains(&Role::Description) {
+        // For the visually impaired (DVB's AudioPurposeCS).
+        out = out.child(
+            Element::new("Accessibility")
+                .attr("schemeIdUri", "urn:tva:metadata:cs:AudioPurposeCS:2007")
+                .attr("value", 1),
+        );
+    }
     let role = match info.kind {
         TrackKind::Text if info.forced => "forced-subtitle",
         TrackKind::Text if info.captions => "caption",
@@ -196,7 +206,14 @@ fn adaptation_set(
         TrackKind::Audio => "alternate",
         TrackKind::Video => "main",
     };
-    out = out.child(Element::new("Role").attr("schemeIdUri", "urn:mpeg:dash:role:2011").attr("value", role));
+    let told: Vec<_> = match info.roles.is_empty() {
+        true => vec![role],
+        false => info.roles.iter().map(|role| role.value()).collect(),
+    };
+    for role in told {
+        out = out
+            .child(Element::new("Role").attr("schemeIdUri", "urn:mpeg:dash:role:2011").attr("value", role));
+    }
     let mut set = set.to_vec();
     set.sort_by_key(|r| r.bandwidth().peak);
     for rendition in set {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use sv_core::TrackKind;
 
 use super::{Options, iframes, iframes_path, key, media_path, quoted};
-use crate::{Bandwidth, Error, Rendition, VideoRange};
+use crate::{Bandwidth, Error, Rendition, Role, VideoRange};
 
 /// Sound that a player may swap: the same codec and channels, in several languages.
 struct Group<'a> {
@@ -131,12 +131,16 @@ fn session_keys(renditions: &[Rendition], options: &Options) -> Vec<String> {
 fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, default: bool) {
     let info = &rendition.info;
     let yes = |b: bool| if b { "YES" } else { "NO" };
-    let name = info.label.as_deref().or(info.language.as_deref()).unwrap_or(&rendition.name);
+    let mut name = info.label.as_deref().or(info.language.as_deref()).unwrap_or(&rendition.name).to_owned();
+    // Names differ within a group, and a language may be there more than once.
+    if let (None, Some(role)) = (&info.label, info.roles.iter().find(|role| **role != Role::Main)) {
+        name = format!("{name} ({})", role.value());
+    }
     let _ = write!(
         out,
         "#EXT-X-MEDIA:TYPE={kind},GROUP-ID={},NAME={},DEFAULT={},AUTOSELECT={}",
         quoted(group),
-        quoted(name),
+        quoted(&name),
         yes(default),
         yes(default || info.language.is_some()),
     );
@@ -148,12 +152,12 @@ fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, d
     }
     if kind == "SUBTITLES" {
         let _ = write!(out, ",FORCED={}", yes(info.forced));
-        if info.captions {
-            out.push_str(
-                ",CHARACTERISTICS=\"public.accessibility.transcribes-spoken-dialog,\
-                 public.accessibility.describes-music-and-sound\"",
-            );
-        }
+    }
+    let caption = (info.captions && !info.roles.contains(&Role::Caption)).then_some(Role::Caption);
+    let all: Vec<_> =
+        info.roles.iter().copied().chain(caption).flat_map(Role::characteristics).copied().collect();
+    if !all.is_empty() {
+        let _ = write!(out, ",CHARACTERISTICS={}", quoted(&all.join(",")));
     }
     let _ = writeln!(out, ",URI={}", quoted(&media_path(&rendition.name)));
 }

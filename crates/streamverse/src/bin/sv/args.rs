@@ -363,9 +363,10 @@ pub(crate) struct Ladder {
 
 #[derive(ClapArgs)]
 pub(crate) struct Package {
-    /// The files: MP4 and whatever else the enabled backends read; WebVTT for subtitles
-    #[arg(required = true)]
-    pub(crate) input: Vec<PathBuf>,
+    /// The files: MP4 and whatever else the enabled backends read; WebVTT for subtitles. Or descriptors:
+    /// in=FILE,stream=audio,language=de,label=Deutsch,roles=dub,default=yes
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) input: Vec<streamverse::Pick>,
     /// The folder to make
     #[arg(long)]
     pub(crate) out: PathBuf,

@@ -1,0 +1,257 @@
+//! shaka-packager's own expected outputs: from the same inputs and options we make the same samples at the same
+//! times, cut at the same places. `docs/status.md` lists all of its cases.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use streamverse::container::{mp4, ts};
+use streamverse::core::{Bytes, Codec, FileAt, Item, Limits, Packet, Source as _, TimeBase, Track};
+use streamverse::drm::{ContentKey, cenc};
+use sv_testkit::corpus;
+
+use crate::kit;
+
+const KEY: &str = "32333435363738393021323334353637";
+const KEYS: &str = "31323334353637383930313233343536:32333435363738393021323334353637";
+
+/// One track of a file, decrypted: its codec and language, and for each sample its time from the first in
+/// nanoseconds, and its bytes.
+struct Media {
+    codec: Codec,
+    language: Option<String>,
+    samples: Vec<(i64, Bytes)>,
+    /// Samples in each fragment.
+    fragments: Vec<usize>,
+}
+
+fn drain(tracks: &[Arc<Track>], mut next: impl FnMut() -> Option<Item>) -> Vec<Media> {
+    let mut packets: Vec<Vec<Packet>> = vec![Vec::new(); tracks.len()];
+    while let Some(item) = next() {
+        if let Item::Packet(packet) = item {
+            let at = tracks.iter().position(|t| t.id == packet.track).unwrap();
+            packets[at].push(packet);
+        }
+    }
+    let media = |(track, packets): (&Arc<Track>, Vec<Packet>)| {
+        let ns = |p: &Packet| p.pts.rescale(track.time_base, TimeBase::NANOS).ticks();
+        let first = packets.iter().map(ns).min().unwrap_or(0);
+        let sample = |packet: Packet| {
+            let at = ns(&packet) - first;
+            let data = match &track.protection {
+                Some(p) => cenc::decrypt(p, &ContentKey::from_hex(KEY).unwrap(), packet).unwrap().data,
+                None => packet.data,
+            };
+            (at, data)
+        };
+        let samples = packets.into_iter().map(sample).collect();
+        Media { codec: track.codec, language: track.language.clone(), samples, fragments: Vec::new() }
+    };
+    tracks.iter().zip(packets).map(media).collect()
+}
+
+/// Samples of each fragment, by `trun` boxes, which both packagers write one of for each.
+fn fragments(bytes: &[u8]) -> Vec<usize> {
+    let found = bytes.windows(4).enumerate().filter(|(_, four)| *four == b"trun").map(|(at, _)| at);
+    found.map(|at| u32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize).collect()
+}
+
+fn read(path: &Path) -> Vec<Media> {
+    let file = Arc::new(FileAt::open(path).unwrap());
+    if path.extension().is_some_and(|e| e == "ts") {
+        let mut demuxer = ts::Demuxer::open(file, Limits::default()).unwrap();
+        let tracks = demuxer.tracks().to_vec();
+        return drain(&tracks, || demuxer.next_item().unwrap());
+    }
+    let mut demuxer = mp4::Demuxer::open(file, Limits::default()).unwrap();
+    let tracks = demuxer.tracks().to_vec();
+    let mut all = drain(&tracks, || demuxer.next_item().unwrap());
+    for media in &mut all {
+        media.fragments = fragments(&std::fs::read(path).unwrap());
+    }
+    all
+}
+
+/// A codec's name without what may be said in two ways: the sample entry of HEVC (we keep parameter sets in one place),
+/// FLAC's capitals, and what VP9's names may leave out (VP9 binding, "Codecs Parameter String").
+fn plain(codec: &str) -> String {
+    let codec = codec.replace("hev1.", "hvc1.").replace("fLaC", "flac");
+    match codec.strip_prefix("vp09.") {
+        Some(fields) => format!("vp09.{}", fields.split('.').take(3).collect::<Vec<_>>().join(".")),
+        None => codec.split('/').next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// What a manifest or playlist says of codecs, languages and sizes: every value of these attributes.
+fn said(folder: &Path, names: &[&str], attributes: &[&str]) -> BTreeSet<String> {
+    let text =
+        names.iter().find_map(|name| std::fs::read_to_string(folder.join(name)).ok()).unwrap_or_default();
+    // Fast motion has sets of its own there and here.
+    let sets = text.split("<AdaptationSet").filter(|set| !set.contains("trickmode"));
+    let mut all = BTreeSet::new();
+    for set in sets {
+        for attribute in attributes {
+            for rest in set.split(&format!("{attribute}=\"")).skip(1) {
+                let value = rest.split('"').next().unwrap_or_default();
+                all.extend(value.split(',').map(|value| format!("{attribute} {}", plain(value))));
+            }
+        }
+    }
+    all
+}
+
+/// Whole files below a folder, and segments put behind their initialisation.
+fn files(folder: &Path, scratch: &Path) -> Vec<PathBuf> {
+    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    names.sort();
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let mut out = Vec::new();
+    for path in &names {
+        let file = name(path);
+        if file.starts_with("decrypted-") || file.contains("trick") {
+            continue;
+        }
+        if let Some(stem) = file.strip_suffix("-init.mp4") {
+            let mut whole = std::fs::read(path).unwrap();
+            for n in 1.. {
+                let Ok(segment) = std::fs::read(folder.join(format!("{stem}-{n}.m4s"))) else { break };
+                whole.extend(segment);
+            }
+            let joined = scratch.join(format!("{stem}.joined.mp4"));
+            std::fs::write(&joined, whole).unwrap();
+            out.push(joined);
+        } else if let Some(stem) = file.strip_suffix("-1.ts") {
+            let all = (1..).map_while(|n| std::fs::read(folder.join(format!("{stem}-{n}.ts"))).ok());
+            let joined = scratch.join(format!("{stem}.joined.ts"));
+            std::fs::write(&joined, all.flatten().collect::<Vec<u8>>()).unwrap();
+            out.push(joined);
+        } else if file.ends_with(".mp4")
+            || (file.ends_with(".ts") && !file.contains("-2.") && !file.contains("-3."))
+        {
+            out.push(path.clone());
+        }
+    }
+    out
+}
+
+/// A case: its folder, our inputs among shaka-packager's, and our options.
+type Case = (&'static str, &'static [&'static str], &'static str);
+
+const BEAR: &str = "in=bear-640x360.mp4";
+const CASES: &[Case] = &[
+    ("acc-he", &["in=bear-640x360-aac_he-silent_right.mp4,stream=audio"], ""),
+    ("audio-video", &[BEAR], ""),
+    (
+        "audio-video-with-language-override",
+        &["in=bear-640x360.mp4,stream=video", "in=bear-640x360.mp4,stream=audio,language=por"],
+        "",
+    ),
+    (
+        "audio-video-with-language-override-with-subtag",
+        &["in=bear-640x360.mp4,stream=video", "in=bear-640x360.mp4,stream=audio,language=por-BR"],
+        "",
+    ),
+    ("av1-mp4-with-encryption", &["in=bear-av1.mp4"], "cenc"),
+    ("av1-webm", &["in=bear-av1.webm"], ""),
+    ("avc-ts-event-playlist", &["in=bear-640x360.ts,stream=video"], "ts"),
+    ("dolby-vision-profile-8-with-encryption", &["in=sparks_dovi_8.mp4"], "cenc"),
+    ("ec3-and-hls-single-segment-mp4-encrypted", &["in=bear-640x360-ec3.mp4"], "cbcs"),
+    ("encryption", &[BEAR], "cenc"),
+    ("encryption-and-no-clear-lead", &[BEAR], "cenc"),
+    ("encryption-and-no-pssh-in-stream", &[BEAR], "cenc"),
+    ("encryption-of-only-video-stream", &["in=bear-640x360.mp4,stream=video"], "cenc"),
+    ("encryption-using-explicit-pssh", &[BEAR], "cenc"),
+    ("flac-with-encryption", &["in=bear-flac.mp4"], "cenc"),
+    ("forced-subtitle", &[BEAR], ""),
+    ("hevc-with-encryption", &["in=bear-640x360-hevc.mp4,stream=video"], "cenc"),
+    ("hls-single-segment-mp4-encrypted", &[BEAR], "cbcs"),
+    ("hls-single-segment-ts", &["in=bear-640x360.ts,stream=video"], "ts"),
+    ("hls-with-bandwidth-override", &[BEAR], ""),
+    ("live-profile-and-encryption-and-non-dash-if-iop", &[BEAR], "cenc"),
+    ("mp4-trailing-moov", &["in=bear-640x360-trailing-moov.mp4"], ""),
+    ("opus-vp9-mp4-with-encryption", &["in=bear-320x240-vp9-opus.webm"], "cenc"),
+];
+
+#[test]
+fn the_same_samples_at_the_same_times() {
+    let mut failures = Vec::new();
+    for (case, inputs, options) in CASES {
+        let Some(theirs) = corpus(&format!("shaka/golden/{case}")) else { return };
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("out");
+        let keys = dir.path().join("keys");
+        std::fs::write(&keys, KEYS).unwrap();
+        let mut command = kit::sv();
+        command.args(["package", "--single-file", "--segment", "1s", "--out"]).arg(&output);
+        match *options {
+            "" => {}
+            "ts" => drop(command.args(["--format", "ts"])),
+            scheme => drop(command.args(["--encrypt", scheme, "--keys"]).arg(&keys)),
+        }
+        let Some(root) = corpus("shaka/inputs") else { return };
+        for input in *inputs {
+            command.arg(input.replace("in=", &format!("in={}/", root.display())));
+        }
+        let made = command.output().unwrap();
+        if !made.status.success() {
+            failures.push(format!("{case}: {}", String::from_utf8_lossy(&made.stderr)));
+            continue;
+        }
+        let all = |folder: &Path| -> Vec<Media> {
+            files(folder, dir.path()).iter().flat_map(|f| read(f)).collect()
+        };
+        let attributes = [" codecs", ",CODECS", " width", " height", " audioSamplingRate"];
+        let names = [["manifest.mpd", "output.mpd"], ["master.m3u8", "output.m3u8"]];
+        for [ours, other] in names {
+            let (ours, other) = (said(&output, &[ours], &attributes), said(&theirs, &[other], &attributes));
+            // What we took of the inputs may be less than they did.
+            if !ours.is_empty() && !other.is_empty() && !ours.is_subset(&other) {
+                failures.push(format!("{case}: {:?} is not said in {other:?}", ours.difference(&other)));
+            }
+        }
+        let (ours, theirs) = (all(&output), all(&theirs));
+        for ours in &ours {
+            let Some(theirs) = theirs.iter().find(|t| t.codec == ours.codec) else {
+                failures.push(format!("{case}: theirs has no {}", ours.codec));
+                continue;
+            };
+            let what = format!("{case}, {}", ours.codec);
+            if ours.samples.len() != theirs.samples.len() {
+                failures.push(format!(
+                    "{what}: {} samples, not {}",
+                    ours.samples.len(),
+                    theirs.samples.len()
+                ));
+                continue;
+            }
+            for (n, (a, b)) in ours.samples.iter().zip(&theirs.samples).enumerate() {
+                // A tick of 90 kHz, which is the coarsest clock here.
+                if (a.0 - b.0).abs() > 12_000 || a.1 != b.1 {
+                    failures.push(format!(
+                        "{what}: sample {n} at {} of {} bytes, not at {} of {}",
+                        a.0,
+                        a.1.len(),
+                        b.0,
+                        b.1.len()
+                    ));
+                    break;
+                }
+            }
+            // Opus begins before the presentation does; it cuts on its clock and we on the presentation's.
+            let off = if ours.codec == Codec::Opus { 1 } else { 0 };
+            let near = ours.fragments.len() == theirs.fragments.len()
+                && ours.fragments.iter().zip(&theirs.fragments).all(|(a, b)| a.abs_diff(*b) <= off);
+            if !near {
+                failures
+                    .push(format!("{what}: fragments of {:?}, not {:?}", ours.fragments, theirs.fragments));
+            }
+            // It writes the language without its region into the file.
+            let primary =
+                |m: &Media| m.language.as_deref().and_then(|l| l.split('-').next()).map(str::to_owned);
+            if primary(ours) != primary(theirs) {
+                failures.push(format!("{what}: language {:?}, not {:?}", ours.language, theirs.language));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
