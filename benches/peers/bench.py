@@ -8,6 +8,7 @@ otherwise. Work happens in a folder of RAM where there is one, so that disks are
 
 import argparse
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -108,6 +109,23 @@ def ffmpeg_ladder(ffmpeg, clip, out, preset, rate):
     return ["sh", "-c", 'mkdir -p "$0" && exec "$@"', out, *command]
 
 
+def ffmpeg_apart(ffmpeg, clip, out, preset):
+    """A process for each rung, and one for sound, as scripts do it that call FFmpeg in a loop."""
+    lines = [f"mkdir -p {shlex.quote(str(out))}"]
+    common = ["-force_key_frames", "expr:gte(t,n_forced*4)", "-g", "24000", "-sc_threshold", "0", "-f", "hls", "-hls_time", "4"]
+    common += ["-hls_segment_type", "fmp4", "-hls_playlist_type", "vod"]
+    for name, w, h, k in RUNGS:
+        command = [ffmpeg, "-v", "error", "-y", "-i", clip, "-an", "-vf", f"scale={w}:{h}:flags=bicubic", "-c:v", "libx264"]
+        command += ["-preset", preset, "-pix_fmt", "yuv420p", "-b:v", f"{k}k", "-maxrate", f"{k * 1500}", "-bufsize", f"{k * 3000}"]
+        if preset == "veryfast":
+            command += ["-b-pyramid", "none"]
+        command += [*common, "-hls_fmp4_init_filename", f"{name}.mp4", out / f"{name}.m3u8"]
+        lines.append(shlex.join(map(str, command)))
+    sound = [ffmpeg, "-v", "error", "-y", "-i", clip, "-vn", "-map", "0:a:0", "-c:a", "aac", "-b:a", "128k", "-ac", "2"]
+    lines.append(shlex.join(map(str, [*sound, "-f", "hls", "-hls_segment_type", "fmp4", "-hls_playlist_type", "vod", out / "a.m3u8"])))
+    return ["sh", "-ec", "\n".join(lines)]
+
+
 def ladder(work, clip, runs):
     files = ladder_file(work)
     out = work / "out"
@@ -118,6 +136,8 @@ def ladder(work, clip, runs):
         for name, program in (("ffmpeg 9.0.2", ffmpeg9()), ("ffmpeg of the system", shutil.which("ffmpeg"))):
             if program:
                 programs.append((f"{name}, one command", ffmpeg_ladder(program, clip, out, preset, 24), out))
+        if ffmpeg9():
+            programs.append(("ffmpeg 9.0.2, a process each", ffmpeg_apart(ffmpeg9(), clip, out, preset), out))
         compare(f"four x264 rungs of {clip.name}, {preset}", programs, runs)
 
 

@@ -203,6 +203,9 @@ fn dolby_vision_is_kept_or_refused() {
     let master = std::fs::read_to_string(output.join("master.m3u8")).unwrap();
     // The codec as shaka-packager names it, and the brand of HDR10.
     assert!(master.contains("SUPPLEMENTAL-CODECS=\"dvh1.08.01/db1p\""), "{master}");
+    let manifest = std::fs::read_to_string(output.join("manifest.mpd")).unwrap();
+    let said = "scte214:supplementalCodecs=\"dvh1.08.01\" scte214:supplementalProfiles=\"db1p\"";
+    assert!(manifest.contains(said), "{manifest}");
     for video in report.renditions.iter().filter(|r| r.kind == "video") {
         let file = kit::joined(&output, &video.name);
         let args = ["-v", "error", "-select_streams", "v:0", "-show_streams", file.to_str().unwrap()];

@@ -74,6 +74,7 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
         .attr("xmlns", "urn:mpeg:dash:schema:mpd:2011")
         .attr("xmlns:cenc", "urn:mpeg:cenc:2013")
         .attr("xmlns:dashif", "https://dashif.org/CPS")
+        .attr("xmlns:scte214", "urn:scte:dash:scte214-extensions")
         .attr("profiles", profile)
         .attr("type", "static")
         .attr("mediaPresentationDuration", iso_duration(duration))
@@ -228,6 +229,14 @@ fn representation(rendition: &Rendition) -> Element {
     // Text outside of ISO files has no codecs parameter.
     if rendition.layout != Layout::Sidecar {
         out = out.attr("codecs", &info.codec);
+    }
+    // What HLS says in one string, SCTE 214-1 (2022, 10.2.2) says in two attributes.
+    if let Some(supplemental) = &info.supplemental {
+        let (codec, brand) = supplemental.split_once('/').unwrap_or((supplemental, ""));
+        out = out.attr("scte214:supplementalCodecs", codec);
+        if !brand.is_empty() {
+            out = out.attr("scte214:supplementalProfiles", brand);
+        }
     }
     out = out.attr("bandwidth", rendition.bandwidth().peak.max(1));
     if let Some((width, height)) = info.size {
