@@ -134,6 +134,7 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
             }
             let encryption = request.encryption.as_ref().filter(|_| track.protection.is_none());
             check_codec(request.form, encryption, track.codec)?;
+            encryption.map(|e| e.keys.of(track)).transpose()?;
             let told = pick.told(track);
             let (name, roles) = (names.for_track(&told), pick.roles.clone());
             tracks.push(Taken { track: Arc::clone(track), told, name, roles });

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use sv_container::webvtt;
-use sv_core::{Codec, ErrorKind, Frame, Item, Source as _, TimeBase, Timestamp, Track, TrackId, TrackKind};
+use sv_core::{
+    Codec, ErrorKind, Frame, Item, Media, Source as _, TimeBase, Timestamp, Track, TrackId, TrackKind,
+};
 use sv_transcode::filter::Crop;
 use sv_transcode::{Device, Ladder, Rung, audio, decode, encode, filter, poster};
 
@@ -296,6 +298,13 @@ fn pictures(
             encode::video(&rung.encode()?, track.id)?;
         }
         check_codec(request.form, request.encryption.as_ref(), codec)?;
+        if let Some(encryption) = &request.encryption {
+            let mut shown = Track::clone(track);
+            if let Media::Video(video) = &mut shown.media {
+                (video.width, video.height) = (rung.width, rung.height);
+            }
+            encryption.keys.of(&shown)?;
+        }
         if !matches!(request.ladder, LadderChoice::File(_) | LadderChoice::Rungs(_)) {
             // A measured ladder says itself how much effort each rung is worth.
             if !matches!(request.ladder, LadderChoice::Title(_)) {
@@ -336,6 +345,7 @@ fn sounds(
     let mut sounds: Vec<Sound> = Vec::new();
     for track in tracks.iter().filter(|t| t.kind() == TrackKind::Audio) {
         let Some(info) = track.audio() else { continue };
+        request.encryption.as_ref().map(|e| e.keys.of(track)).transpose()?;
         let language = track.language.as_deref().filter(|l| *l != "und");
         let language = language.map(|l| format!("-{l}")).unwrap_or_default();
         let mut add = |codec: &str, channels: u16, rendition| {

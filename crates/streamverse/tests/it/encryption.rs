@@ -128,6 +128,15 @@ fn each_class_of_renditions_has_its_key() {
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && said.contains("there is no key for HD"), "{said}");
     assert!(!dir.path().join("refused").exists());
+    let mut command = kit::sv();
+    command
+        .args(["vod", "--encrypt", "cenc", "--keys"])
+        .arg(&file)
+        .arg("--out")
+        .arg(dir.path().join("refused"));
+    let refused = command.arg(&large).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("there is no key for HD") && !said.contains(" %"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How long a frame's uncompressed header is (6.2), which depends on earlier frames' sizes.
 
+use super::{Kind, Start, sync_code};
 use crate::{BitReader, Result};
 
 /// Reads the headers of all frames of a stream, in decode order.
@@ -23,21 +24,11 @@ impl Headers {
     /// # Errors
     /// When it is cut short or breaks the specification.
     pub fn header_len(&mut self, frame: &[u8]) -> Result<usize> {
-        let mut r = BitReader::new("the VP9 frame header", frame);
-        if r.bits(2)? != 2 {
-            return Err(r.invalid("there is no frame marker"));
-        }
-        let profile = r.bits8(1)? | r.bits8(1)?.wrapping_shl(1);
-        if profile == 3 {
-            r.skip(1)?;
-        }
-        if r.bit()? {
+        let (mut r, Start { profile, kind }) = Start::parse(frame)?;
+        let Some(Kind { key, shown, resilient }) = kind else {
             r.skip(3)?; // frame_to_show_map_idx
             return Ok(frame.len());
-        }
-        let key = !r.bit()?;
-        let shown = r.bit()?;
-        let resilient = r.bit()?;
+        };
         let refreshed = if key {
             sync_code(&mut r)?;
             color_config(&mut r, profile)?;
@@ -111,13 +102,6 @@ impl Headers {
         }
         Ok(refreshed)
     }
-}
-
-fn sync_code(r: &mut BitReader<'_>) -> Result<()> {
-    if r.bits(24)? != 0x49_8342 {
-        return Err(r.invalid("there is no sync code"));
-    }
-    Ok(())
 }
 
 fn color_config(r: &mut BitReader<'_>, profile: u8) -> Result<()> {

@@ -39,12 +39,22 @@ pub struct Format {
     pub color: ColorInfo,
 }
 
-impl Header {
-    /// Reads the header at the start of a frame.
-    ///
-    /// # Errors
-    /// When it is cut short or breaks the specification.
-    pub fn parse(frame: &[u8]) -> Result<Self> {
+/// What all headers begin with.
+struct Start {
+    profile: u8,
+    /// `None` for a frame that only shows an earlier one.
+    kind: Option<Kind>,
+}
+
+struct Kind {
+    key: bool,
+    shown: bool,
+    /// `error_resilient_mode`.
+    resilient: bool,
+}
+
+impl Start {
+    fn parse(frame: &[u8]) -> Result<(BitReader<'_>, Self)> {
         let mut r = BitReader::new("the VP9 frame header", frame);
         if r.bits(2)? != 2 {
             return Err(r.invalid("there is no frame marker"));
@@ -53,19 +63,36 @@ impl Header {
         if profile == 3 {
             r.skip(1)?;
         }
-        if r.bit()? {
+        let kind = match r.bit()? {
+            true => None,
+            false => Some(Kind { key: !r.bit()?, shown: r.bit()?, resilient: r.bit()? }),
+        };
+        Ok((r, Self { profile, kind }))
+    }
+}
+
+fn sync_code(r: &mut BitReader<'_>) -> Result<()> {
+    if r.bits(24)? != 0x49_8342 {
+        return Err(r.invalid("there is no sync code"));
+    }
+    Ok(())
+}
+
+impl Header {
+    /// Reads the header at the start of a frame.
+    ///
+    /// # Errors
+    /// When it is cut short or breaks the specification.
+    pub fn parse(frame: &[u8]) -> Result<Self> {
+        let (mut r, Start { profile, kind }) = Start::parse(frame)?;
+        let Some(Kind { key, shown, .. }) = kind else {
             // An earlier frame is shown again.
             return Ok(Self { profile, key: false, shown: true, format: None });
-        }
-        let key = !r.bit()?;
-        let shown = r.bit()?;
-        r.skip(1)?; // error_resilient_mode
+        };
         if !key {
             return Ok(Self { profile, key, shown, format: None });
         }
-        if r.bits(24)? != 0x49_8342 {
-            return Err(r.invalid("there is no sync code"));
-        }
+        sync_code(&mut r)?;
         let bit_depth = match (profile >= 2, profile >= 2 && r.bit()?) {
             (true, true) => 12,
             (true, false) => 10,

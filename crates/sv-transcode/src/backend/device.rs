@@ -260,9 +260,7 @@ pub(super) fn video_encoder(
         }
     };
     match on_device(config, picture, device) {
-        Ok(encoder) if config.fallback => {
-            Ok(Box::new(Standby::new(config.codec, encoder, Box::new(memory))?))
-        }
+        Ok(encoder) if config.fallback => Ok(Standby::over(config.codec, encoder, Box::new(memory))),
         Ok(encoder) => Ok(encoder),
         // Devices refuse when all their sessions are taken, too.
         Err(error) if config.fallback => {

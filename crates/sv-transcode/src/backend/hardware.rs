@@ -23,7 +23,7 @@ pub(super) fn video_encoder(
     picture: &Picture,
 ) -> Result<Box<dyn EncodeVideo>, Error> {
     match on_device(config, picture) {
-        Ok(encoder) if config.fallback => with_software(encoder, config, picture),
+        Ok(encoder) if config.fallback => Ok(with_software(encoder, config, picture)),
         Err(error) if config.fallback && error.kind() != ErrorKind::InvalidInput => {
             tracing::info!("software encodes, because no device does: {error}");
             super::video_encoder(&software(config), picture)
@@ -84,7 +84,7 @@ fn with_software(
     device: Box<dyn EncodeVideo>,
     config: &encode::Video,
     picture: &Picture,
-) -> Result<Box<dyn EncodeVideo>, Error> {
+) -> Box<dyn EncodeVideo> {
     let codec = config.codec;
     let (config, picture) = (super::device::software(&software(config)), picture.clone());
     let open = move || -> Result<Box<dyn EncodeVideo>, Error> {
@@ -94,15 +94,11 @@ fn with_software(
             _ => encoder,
         })
     };
-    Ok(Box::new(super::standby::Standby::new(codec, device, Box::new(open))?))
+    super::standby::Standby::over(codec, device, Box::new(open))
 }
 
 /// The encoders of builds without FFmpeg can't go on in another one's stream.
 #[cfg(not(feature = "ffmpeg"))]
-fn with_software(
-    device: Box<dyn EncodeVideo>,
-    _: &encode::Video,
-    _: &Picture,
-) -> Result<Box<dyn EncodeVideo>, Error> {
-    Ok(device)
+fn with_software(device: Box<dyn EncodeVideo>, _: &encode::Video, _: &Picture) -> Box<dyn EncodeVideo> {
+    device
 }

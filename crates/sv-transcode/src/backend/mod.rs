@@ -42,7 +42,8 @@ pub enum Backend {
     /// The CPU.
     Software,
     /// An implementation by its own name, such as `libx264`, `h264_nvenc` or `openh264`; see
-    /// [`capabilities`](crate::capabilities). `nvenc` is NVIDIA's encoder without FFmpeg. `ffmpeg-cli` is the FFmpeg program, `ffmpeg-cli:libx265` one
+    /// [`capabilities`](crate::capabilities). `nvenc` is NVIDIA's encoder without FFmpeg. `ffmpeg-cli` is
+    /// the FFmpeg program, `ffmpeg-cli:libx265` one
     /// of its encoders (feature `ffmpeg-cli`); the program is the one that `STREAMVERSE_FFMPEG` names, or
     /// `ffmpeg`, or that of an encoder's option `program`.
     Named(String),

@@ -20,8 +20,7 @@ use crate::Error;
 /// Opens the encoder that takes over.
 pub(super) type Open = Box<dyn Fn() -> Result<Box<dyn EncodeVideo>, Error> + Send>;
 
-/// Pictures that are kept for software at most. An encoder that holds more back than this can't be
-/// taken over from.
+/// Pictures that are kept for software at most. An encoder that holds back more than this has failed.
 const MOST: usize = 128;
 
 pub(super) struct Standby {
@@ -46,13 +45,21 @@ struct Held {
 }
 
 impl Standby {
-    pub(super) fn new(codec: Codec, device: Box<dyn EncodeVideo>, software: Open) -> Result<Self, Error> {
+    /// The device's encoder with software behind it; alone, where the two can't be one stream.
+    pub(super) fn over(codec: Codec, device: Box<dyn EncodeVideo>, software: Open) -> Box<dyn EncodeVideo> {
         let config = match codec {
-            Codec::H264 => both(&device.config(), &software()?.config())?,
-            Codec::Hevc => both_hevc(&device.config(), &software()?.config())?,
-            _ => device.config(),
+            Codec::H264 => software().and_then(|software| both(&device.config(), &software.config())),
+            Codec::Hevc => software().and_then(|software| both_hevc(&device.config(), &software.config())),
+            _ => Ok(device.config()),
         };
-        Ok(Self {
+        let config = match config {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::warn!("nothing goes on if the device fails: {error}");
+                return device;
+            }
+        };
+        Box::new(Self {
             work: device,
             software: Some(software),
             config,
@@ -70,9 +77,6 @@ impl Standby {
             result => return result,
         };
         let Some(open) = self.software.take() else { return Err(error) };
-        if self.held.len() > MOST {
-            return Err(error);
-        }
         tracing::warn!("software encodes from here on, because the device failed: {error}");
         self.work = open()?;
         self.parked.clear();
@@ -110,7 +114,11 @@ impl EncodeVideo for Standby {
             return self.work.push(frame, tick, key);
         }
         self.held.push_back(Held { frame: frame.clone(), tick, key, coded: false });
-        let result = self.work.push(frame, tick, key);
+        let result = if self.held.len() > MOST {
+            Err(Error::Invalid(format!("an encoder took {MOST} pictures and gave nothing whole")))
+        } else {
+            self.work.push(frame, tick, key)
+        };
         self.take_over(result)
     }
 
@@ -263,7 +271,7 @@ mod tests {
             Codec::Hevc => Ok(Box::new(Renumbered::new(open(&software)?)?) as Box<dyn EncodeVideo>),
             _ => open(&software),
         };
-        let mut encoder = Standby::new(device.codec, dying, Box::new(open))?;
+        let mut encoder = Standby::over(device.codec, dying, Box::new(open));
         let mut out = Vec::new();
         for n in 0..COUNT {
             encoder.push(&pattern().frame(n), n.into(), n % 10 == 0)?;
@@ -372,10 +380,51 @@ mod tests {
     }
 
     #[test]
-    fn encoders_that_number_alike_are_refused() {
-        let device = config(Codec::H264, "libx264", &[]);
-        assert!(packets(&device, &device, 20).is_err());
-        let hevc = open(&config(Codec::Hevc, "libx265", &[])).unwrap().config();
-        assert!(both_hevc(&hevc, &hevc).is_err());
+    fn encoders_that_number_alike_have_no_software_behind_them() {
+        for (codec, name) in [(Codec::H264, "libx264"), (Codec::Hevc, "libx265")] {
+            let (device, software) = (config(codec, name, &[]), config(codec, name, &[]));
+            let alone = open(&device).unwrap().config();
+            let joined = Standby::over(codec, open(&device).unwrap(), Box::new(move || open(&software)));
+            assert_eq!(joined.config(), alone);
+        }
+    }
+
+    /// Takes pictures and gives nothing.
+    struct Silent(Bytes);
+
+    impl EncodeVideo for Silent {
+        fn config(&self) -> Bytes {
+            self.0.clone()
+        }
+        fn push(&mut self, _: &VideoFrame, _: i64, _: bool) -> Result<(), Error> {
+            Ok(())
+        }
+        fn finish(&mut self) -> Result<(), Error> {
+            Ok(())
+        }
+        fn pull(&mut self, _: TrackId) -> Result<Option<Packet>, Error> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn a_device_that_swallows_pictures_has_failed() {
+        let device = open(&config(Codec::H264, "libx264", &[])).unwrap();
+        let software = config(Codec::H264, "libx264", &[("bf", "0"), ("x264-params", "sps-id=1")]);
+        let silent = Box::new(Silent(device.config()));
+        let mut encoder = Standby::over(Codec::H264, silent, Box::new(move || open(&software)));
+        let count = MOST as u32 + 20;
+        let mut out = 0;
+        for n in 0..count {
+            encoder.push(&pattern().frame(n), n.into(), n == 0).unwrap();
+            while encoder.pull(TrackId(1)).unwrap().is_some() {
+                out += 1;
+            }
+        }
+        encoder.finish().unwrap();
+        while encoder.pull(TrackId(1)).unwrap().is_some() {
+            out += 1;
+        }
+        assert_eq!(out, count);
     }
 }
