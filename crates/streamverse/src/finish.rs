@@ -52,14 +52,14 @@ pub(crate) struct Finish {
 }
 
 /// What an encryptor needs besides its track.
-struct Begin {
-    encryption: Encryption,
-    iv: [u8; 16],
-    first_sample: u64,
+pub(crate) struct Begin {
+    pub(crate) encryption: Encryption,
+    pub(crate) iv: [u8; 16],
+    pub(crate) first_sample: u64,
 }
 
 impl Begin {
-    fn encryptor(&self, track: &Track) -> Result<cenc::Encryptor> {
+    pub(crate) fn encryptor(&self, track: &Track) -> Result<cenc::Encryptor> {
         let (kid, key) = self.encryption.keys.of(track)?;
         Ok(cenc::Encryptor::new(cenc::Config {
             scheme: self.encryption.scheme,

@@ -27,6 +27,8 @@ mod doctor;
 mod error;
 mod finish;
 mod input;
+#[cfg(feature = "live")]
+pub mod live;
 mod manifests;
 mod meter;
 mod names;

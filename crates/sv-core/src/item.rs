@@ -8,7 +8,7 @@ use crate::{Duration, Frame, Packet, Timestamp, Track, TrackId};
 
 /// The one union that every stage takes and gives. Per track the order is fixed: its
 /// [`Track`](Item::Track), then packets or frames, a [`Segment`](Item::Segment) after the packets
-/// that it closes, and [`End`](Item::End).
+/// and the [`Part`](Item::Part)s that it closes, and [`End`](Item::End).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Item {
@@ -18,6 +18,8 @@ pub enum Item {
     Packet(Packet),
     /// Raw media of a track.
     Frame(TrackId, Frame),
+    /// A piece of a segment that is not finished yet.
+    Part(Part),
     /// A finished segment.
     Segment(Segment),
     /// Something happens at a moment of the presentation.
@@ -34,6 +36,7 @@ impl Item {
             Self::Track(track) => Some(track.id),
             Self::Packet(packet) => Some(packet.track),
             Self::Frame(track, _) | Self::End(track) => Some(*track),
+            Self::Part(part) => Some(part.track),
             Self::Segment(segment) => Some(segment.track),
             Self::Cue(_) => None,
         }
@@ -64,6 +67,40 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// Bytes in all.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.data.iter().map(|b| u64::try_from(b.len()).unwrap_or(u64::MAX)).fold(0, u64::saturating_add)
+    }
+
+    /// Whether it holds no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A piece of a segment that can be read before the segment is whole: a chunk of CMAF, a partial segment
+/// of HLS. A segment's bytes are those of its parts, one behind the other.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The track that it belongs to.
+    pub track: TrackId,
+    /// The number of its segment.
+    pub segment: u64,
+    /// Its place in the segment, from 0.
+    pub number: u32,
+    /// When its segment starts, as [`Segment::start`]; every part of a segment says the same.
+    pub start: Timestamp,
+    /// The sum of its packets' durations.
+    pub duration: Duration,
+    /// Whether decoding can start at its first packet.
+    pub key: bool,
+    /// The bytes to send, in order.
+    pub data: Vec<Bytes>,
+}
+
+impl Part {
     /// Bytes in all.
     #[must_use]
     pub fn len(&self) -> u64 {

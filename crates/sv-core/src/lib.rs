@@ -48,7 +48,7 @@ pub use color::{ColorInfo, HdrMetadata};
 pub use error::ErrorKind;
 pub use event::Event;
 pub use frame::{AudioFrame, Frame, Picture, PixelFormat, Planes, VideoFrame};
-pub use item::{Cue, Item, Segment};
+pub use item::{Cue, Item, Part, Segment};
 pub use limits::Limits;
 pub use object::{Object, Write};
 pub use packet::Packet;

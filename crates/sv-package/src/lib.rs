@@ -7,6 +7,9 @@
 //!    a [`Rendition`]: what a manifest must know. It serialises, so a journal of renditions is all
 //!    that a run needs to go on after a crash.
 //! 3. [`hls`] and [`dash`] write manifests from the list of renditions, and from nothing else.
+//!
+//! What goes on while it is watched is a [`live::Presentation`] instead of a list: the same segments, in
+//! parts if latency matters, with a window.
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
@@ -28,10 +31,13 @@
     )
 )]
 
+mod clock;
 pub mod dash;
 mod error;
 pub mod hls;
+pub mod live;
 mod packager;
+mod parts;
 mod rendition;
 mod role;
 mod segmenter;

@@ -143,6 +143,8 @@ impl Packager {
                 index: None,
                 segments: Vec::new(),
                 trick_play_of: self.trick_play_of.clone(),
+                epoch: 0,
+                began: None,
             });
         }
         Ok(match self.layout {
@@ -249,6 +251,8 @@ impl Packager {
                 packets: 1,
             }],
             trick_play_of: None,
+            epoch: 0,
+            began: Some(0),
             info,
         };
         (rendition, Object::whole(format!("{name}.vtt"), "text/vtt", text))

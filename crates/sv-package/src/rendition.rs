@@ -28,6 +28,13 @@ pub struct Rendition {
     pub segments: Vec<SegmentRecord>,
     /// The rendition that it shows in fast motion, if it is a trick-play rendition.
     pub trick_play_of: Option<String>,
+    /// How many breaks of the source came before it: each begins the rendition anew, with an initialisation
+    /// of its own. 0 for what comes from a file.
+    #[serde(default)]
+    pub epoch: u32,
+    /// When its first segment started; a window may have left that one behind.
+    #[serde(default)]
+    pub began: Option<u64>,
 }
 
 /// What a manifest must know of a segment. Times are in the rendition's timescale.
@@ -199,6 +206,16 @@ impl Rendition {
         }
     }
 
+    /// The path of its initialisation segment.
+    #[must_use]
+    pub fn init_path(&self) -> String {
+        match (self.layout, self.epoch) {
+            (Layout::SingleFile | Layout::Sidecar, _) => self.path(0),
+            (Layout::Files, 0) => format!("{}/init.mp4", self.name),
+            (Layout::Files, epoch) => format!("{}/init-{epoch}.mp4", self.name),
+        }
+    }
+
     /// Extension and media type of segments that are no MP4.
     fn packed(&self) -> (&'static str, &'static str) {
         match self.info.codec.split('.').next() {
@@ -290,9 +307,18 @@ impl Rendition {
     }
 
     pub(crate) fn record(&mut self, segment: &sv_core::Segment, offset: u64) {
+        let record = SegmentRecord::of(segment, offset);
+        self.began.get_or_insert(record.start);
+        self.segments.push(record);
+    }
+}
+
+impl SegmentRecord {
+    /// What is told of a segment that begins at `offset` of its file.
+    pub(crate) fn of(segment: &sv_core::Segment, offset: u64) -> Self {
         let end = segment.start.saturating_add(segment.duration).max(Timestamp::ZERO);
         let start = segment.start.max(Timestamp::ZERO);
-        self.segments.push(SegmentRecord {
+        Self {
             number: segment.number,
             start: start.ticks().unsigned_abs(),
             duration: end.since(start).unwrap_or_default().ticks(),
@@ -300,6 +326,6 @@ impl Rendition {
             key_bytes: segment.key_bytes,
             offset,
             packets: segment.packets,
-        });
+        }
     }
 }

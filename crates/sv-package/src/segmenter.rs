@@ -9,6 +9,7 @@ use sv_core::{
     Duration, Item, Media, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
 
+use crate::parts::{Context, Parts};
 use crate::{Error, Form, Rendition};
 
 /// Takes one track's items and gives its [`Segment`]s.
@@ -35,6 +36,9 @@ pub struct Segmenter {
     /// Segments and bytes of an earlier run, from which a transport stream's counters follow.
     earlier: (u64, u64),
     pending: Vec<Packet>,
+    parts: Option<Parts>,
+    /// Wall-clock time of the presentation's beginning, since 1970.
+    clock: Option<std::time::Duration>,
     ready: VecDeque<Item>,
 }
 
@@ -50,14 +54,74 @@ struct Shape {
     muxer: Option<ts::Muxer>,
 }
 
+impl Shape {
+    /// Ticks by which media time runs ahead for reordered pictures.
+    fn reorder(&self) -> i64 {
+        self.track.video().map_or(0, |v| i64::try_from(v.reorder.ticks()).unwrap_or(0))
+    }
+
+    fn context(&self, number: u64, prft: Option<mp4::Prft>) -> Context<'_> {
+        Context { track: &self.track, number, delay: self.delay, reorder: self.reorder(), prft }
+    }
+
+    /// What the clock was when `start` was shown.
+    fn prft(&self, clock: Option<std::time::Duration>, start: Timestamp) -> Option<mp4::Prft> {
+        let media = start.offset(self.delay).ticks().max(0);
+        let at = Duration::new(start.ticks().max(0).unsigned_abs()).to_std(self.track.time_base);
+        Some(mp4::Prft {
+            track: self.track.id.0,
+            ntp: ntp(clock?.saturating_add(at)),
+            media_time: media.unsigned_abs(),
+        })
+    }
+}
+
+/// Time since 1970 as NTP has it: seconds since 1900 and their 2^32nd parts
+/// ([RFC 5905, 6](https://www.rfc-editor.org/rfc/rfc5905#section-6)).
+fn ntp(since_1970: std::time::Duration) -> u64 {
+    const SECONDS_1900_TO_1970: u64 = 2_208_988_800;
+    let seconds = since_1970.as_secs().wrapping_add(SECONDS_1900_TO_1970);
+    let nanos = u64::from(since_1970.subsec_nanos());
+    let part = nanos.wrapping_shl(32).checked_div(1_000_000_000).unwrap_or(0);
+    seconds.wrapping_shl(32) | part
+}
+
 impl Segmenter {
     /// Cuts at multiples of `target`, numbering from 0.
     #[must_use]
     pub fn new(target: std::time::Duration) -> Self {
         let target_ns = i128::try_from(target.as_nanos().max(1)).unwrap_or(i128::MAX);
-        let (pending, ready) = (Vec::new(), VecDeque::new());
-        let (form, earlier) = (Form::Cmaf, (0, 0));
-        Self { target_ns, track: None, number: 0, reorder: None, form, earlier, pending, ready }
+        Self {
+            target_ns,
+            track: None,
+            number: 0,
+            reorder: None,
+            form: Form::Cmaf,
+            earlier: (0, 0),
+            pending: Vec::new(),
+            parts: None,
+            clock: None,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Gives [`Part`](sv_core::Part)s of at most this length before the segments that they make up. Fragments
+    /// of MP4 only: transport streams stay whole.
+    ///
+    /// The packets' decode times are kept then, but for a move that makes each segment's first packet be
+    /// decoded when it is shown.
+    #[must_use]
+    pub fn parts(mut self, target: std::time::Duration) -> Self {
+        self.parts = Some(Parts::new(target));
+        self
+    }
+
+    /// Says in front of each segment what the wall clock was at its beginning (`prft`), where the
+    /// presentation began so long after 1970.
+    #[must_use]
+    pub fn clock(mut self, began: std::time::Duration) -> Self {
+        self.clock = Some(began);
+        self
     }
 
     /// Writes segments of another form than [`Form::Cmaf`].
@@ -73,10 +137,10 @@ impl Segmenter {
     /// Goes on behind the segments of `earlier`.
     #[must_use]
     pub fn resume(mut self, earlier: &Rendition) -> Self {
-        self.number = u64::try_from(earlier.segments.len()).unwrap_or(u64::MAX);
+        self.number = earlier.segments.last().map_or(0, |s| s.number.saturating_add(1));
         self.reorder = Some(earlier.info.reorder);
         self.form = earlier.form;
-        self.earlier = (self.number, earlier.bytes());
+        self.earlier = (u64::try_from(earlier.segments.len()).unwrap_or(u64::MAX), earlier.bytes());
         self
     }
 
@@ -124,14 +188,58 @@ impl Segmenter {
         packet.track = shape.track.id;
         packet.pts = Timestamp::new(packet.pts.ticks().saturating_mul(shape.factor));
         packet.duration = Duration::new(packet.duration.ticks().saturating_mul(shape.factor.unsigned_abs()));
+        packet.dts = Timestamp::new(packet.dts.ticks().saturating_mul(shape.factor));
         let base = shape.track.time_base;
+        let in_parts = self.in_parts();
+        let first = match &self.parts {
+            Some(parts) if in_parts => parts.start(),
+            _ => self.pending.first().map(|p| p.pts),
+        };
         if packet.key
-            && let Some(first) = self.pending.first()
-            && self.grid(packet.pts, base) > self.grid(first.pts, base)
+            && let Some(first) = first
+            && self.grid(packet.pts, base) > self.grid(first, base)
         {
             self.flush(Some(packet.pts))?;
         }
-        self.pending.push(packet);
+        if !in_parts {
+            self.pending.push(packet);
+            return Ok(());
+        }
+        self.announce(packet.pts.since(packet.dts).unwrap_or_default());
+        let start = self.parts.as_ref().and_then(Parts::start).unwrap_or(packet.pts);
+        let (Some(shape), Some(parts)) = (&self.track, &mut self.parts) else { return Ok(()) };
+        let context = shape.context(self.number, shape.prft(self.clock, start));
+        let full = parts.push(packet, &context)?;
+        self.ready.extend(full.into_iter().map(Item::Part));
+        Ok(())
+    }
+
+    fn in_parts(&self) -> bool {
+        self.parts.is_some() && self.form == Form::Cmaf
+    }
+
+    /// Tells of the track as segments describe it, once its pictures' order is known.
+    fn announce(&mut self, late: Duration) {
+        let Some(shape) = self.track.as_mut().filter(|shape| !shape.announced) else { return };
+        let mut track = Track::clone(&shape.track);
+        if let Media::Video(video) = &mut track.media {
+            video.reorder = self.reorder.take().map_or(late, Duration::new);
+        }
+        shape.track = Arc::new(track);
+        shape.announced = true;
+        self.ready.push_back(Item::Track(Arc::clone(&shape.track)));
+    }
+
+    /// Ends the segment whose parts have left already.
+    fn flush_parts(&mut self, next: Option<Timestamp>) -> Result<(), Error> {
+        let (Some(shape), Some(parts)) = (&self.track, &mut self.parts) else { return Ok(()) };
+        let start = parts.start().unwrap_or(Timestamp::ZERO);
+        let context = shape.context(self.number, shape.prft(self.clock, start));
+        if let Some((part, segment)) = parts.finish(next, &context)? {
+            self.ready.extend(part.map(Item::Part));
+            self.ready.push_back(Item::Segment(segment));
+            self.number = self.number.saturating_add(1);
+        }
         Ok(())
     }
 
@@ -144,7 +252,9 @@ impl Segmenter {
     }
 
     fn flush(&mut self, next: Option<Timestamp>) -> Result<(), Error> {
-        let Some(shape) = &mut self.track else { return Ok(()) };
+        if self.in_parts() {
+            return self.flush_parts(next);
+        }
         let mut packets = std::mem::take(&mut self.pending);
         let Some(first) = packets.first() else { return Ok(()) };
         let key = first.key;
@@ -160,18 +270,10 @@ impl Segmenter {
             next.and_then(|n| n.since(last)).unwrap_or_default()
         };
         let end = last.saturating_add(last_duration);
-        if !shape.announced {
-            let late = packets.iter().zip(&times).filter_map(|(p, (at, _))| at.since(p.pts)).max();
-            let reorder = self.reorder.map_or(late.unwrap_or_default(), Duration::new);
-            let mut track = Track::clone(&shape.track);
-            if let Media::Video(video) = &mut track.media {
-                video.reorder = reorder;
-            }
-            shape.track = Arc::new(track);
-            shape.announced = true;
-            self.ready.push_back(Item::Track(Arc::clone(&shape.track)));
-        }
-        let reorder = shape.track.video().map_or(0, |v| i64::try_from(v.reorder.ticks()).unwrap_or(0));
+        let late = packets.iter().zip(&times).filter_map(|(p, (at, _))| at.since(p.pts)).max();
+        self.announce(late.unwrap_or_default());
+        let Some(shape) = &mut self.track else { return Ok(()) };
+        let reorder = shape.reorder();
         let shown = times.iter().skip(1).map(|t| t.0).chain([end]);
         for ((packet, (at, _)), until) in packets.iter_mut().zip(&times).zip(shown) {
             if self.form == Form::Ts {
@@ -183,6 +285,7 @@ impl Segmenter {
             packet.duration = until.since(*at).unwrap_or_default();
         }
 
+        let prft = shape.prft(self.clock, start);
         let track = &shape.track;
         let sequence = u32::try_from(self.number.saturating_add(1)).unwrap_or(u32::MAX);
         let decode = start.offset(shape.delay);
@@ -190,8 +293,8 @@ impl Segmenter {
         let long = |bytes: usize| u64::try_from(bytes).unwrap_or(0);
         let (data, first) = match (self.form, &mut shape.muxer) {
             (Form::Cmaf, _) => {
-                let data = mp4::fragment(track, sequence, decode, &packets, &mp4::Options::default())
-                    .map_err(failed)?;
+                let options = mp4::Options { prft, ..mp4::Options::default() };
+                let data = mp4::fragment(track, sequence, decode, &packets, &options).map_err(failed)?;
                 let first = data.iter().take(2).map(|b| long(b.len())).fold(0, u64::saturating_add);
                 (data, first)
             }

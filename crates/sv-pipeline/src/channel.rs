@@ -154,6 +154,7 @@ fn weight(item: &Item) -> usize {
         }
         Item::Frame(_, Frame::Audio(frame)) => frame.samples.len() * 4,
         Item::Segment(segment) => usize::try_from(segment.len()).unwrap_or(usize::MAX),
+        Item::Part(part) => usize::try_from(part.len()).unwrap_or(usize::MAX),
         _ => 0,
     };
     payload.saturating_add(SMALL)

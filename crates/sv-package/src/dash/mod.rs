@@ -1,6 +1,10 @@
-//! DASH manifests, ISO/IEC 23009-1:2022 (5th edition), for on-demand presentations.
+//! DASH manifests, ISO/IEC 23009-1:2022 (5th edition).
 
+pub(crate) mod live;
+mod patch;
 mod xml;
+
+pub(crate) use patch::Patches;
 
 use std::collections::BTreeMap;
 
@@ -38,29 +42,70 @@ pub fn object(renditions: &[Rendition], options: &Options) -> Result<Object, Err
 /// # Errors
 /// [`Error::Empty`] without a rendition that has segments.
 pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, Error> {
-    let mut sets: BTreeMap<SetKey, Vec<&Rendition>> = BTreeMap::new();
-    for rendition in renditions.iter().filter(|r| !r.segments.is_empty()) {
-        sets.entry(SetKey::of(rendition)).or_default().push(rendition);
-    }
+    let all: Vec<&Rendition> = renditions.iter().filter(|r| !r.segments.is_empty()).collect();
     let duration = renditions.iter().map(Rendition::duration).max().unwrap_or_default();
-    if sets.is_empty() || duration.is_zero() {
+    if all.is_empty() || duration.is_zero() {
         return Err(Error::Empty);
     }
     let longest = renditions.iter().map(Rendition::target_duration).filter(|d| *d < 60).max().unwrap_or(2);
     // Every rendition in one file of byte ranges is what the on-demand profile is about.
-    let on_demand = sets.values().flatten().all(|r| r.layout == Layout::Sidecar || r.index.is_some());
+    let on_demand = all.iter().all(|r| r.layout == Layout::Sidecar || r.index.is_some());
     let profile = if on_demand {
         "urn:mpeg:dash:profile:isoff-on-demand:2011"
     } else {
         "urn:mpeg:dash:profile:isoff-live:2011"
     };
 
-    let mut period = Element::new("Period").attr("id", "0").attr("start", "PT0S");
+    let period = Element::new("Period").attr("id", "0").attr("start", "PT0S");
+    let period = adaptation_sets(&all, &Scene { options, timing: None }).into_iter().fold(period, Element::child);
+    let mpd = root()
+        .attr("profiles", profile)
+        .attr("type", "static")
+        .attr("mediaPresentationDuration", iso_duration(duration))
+        .attr("minBufferTime", format!("PT{longest}S"))
+        .child(period);
+    Ok(mpd.document())
+}
+
+/// The outermost element, with the names that stand in it.
+fn root() -> Element {
+    Element::new("MPD")
+        .attr("xmlns", "urn:mpeg:dash:schema:mpd:2011")
+        .attr("xmlns:cenc", "urn:mpeg:cenc:2013")
+        .attr("xmlns:dashif", "https://dashif.org/CPS")
+        .attr("xmlns:scte214", "urn:scte:dash:scte214-extensions")
+}
+
+/// What is the same for all sets of a period.
+struct Scene<'a> {
+    options: &'a Options,
+    /// Of a presentation that goes on.
+    timing: Option<Timing>,
+}
+
+/// How a period that goes on lies in time.
+#[derive(Clone)]
+struct Timing {
+    /// When it starts, on the presentation's timeline, which segments count on.
+    start: std::time::Duration,
+    /// How long before its end a segment can be asked for, where it leaves in parts.
+    ahead: Option<std::time::Duration>,
+    /// The wall clock at the presentation's beginning, as text.
+    began: String,
+}
+
+/// The sets of these renditions.
+fn adaptation_sets(renditions: &[&Rendition], scene: &Scene<'_>) -> Vec<Element> {
+    let mut sets: BTreeMap<SetKey, Vec<&Rendition>> = BTreeMap::new();
+    for rendition in renditions {
+        sets.entry(SetKey::of(rendition)).or_default().push(rendition);
+    }
     let ids: BTreeMap<&str, usize> = sets
         .values()
         .enumerate()
         .flat_map(|(id, set)| set.iter().map(move |r| (r.name.as_str(), id)))
         .collect();
+    let mut out = Vec::new();
     for (id, (key, set)) in sets.iter().enumerate() {
         let others: Vec<String> = sets
             .keys()
@@ -68,19 +113,9 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
             .filter(|(_, other)| key.switches_to(other))
             .map(|(other, _)| other.to_string())
             .collect();
-        period = period.child(adaptation_set(id, key, set, &ids, &others, options));
+        out.push(adaptation_set(id, key, set, &ids, &others, scene));
     }
-    let mpd = Element::new("MPD")
-        .attr("xmlns", "urn:mpeg:dash:schema:mpd:2011")
-        .attr("xmlns:cenc", "urn:mpeg:cenc:2013")
-        .attr("xmlns:dashif", "https://dashif.org/CPS")
-        .attr("xmlns:scte214", "urn:scte:dash:scte214-extensions")
-        .attr("profiles", profile)
-        .attr("type", "static")
-        .attr("mediaPresentationDuration", iso_duration(duration))
-        .attr("minBufferTime", format!("PT{longest}S"))
-        .child(period);
-    Ok(mpd.document())
+    out
 }
 
 /// What makes renditions interchangeable, in the order in which sets are listed.
@@ -137,7 +172,7 @@ fn adaptation_set(
     set: &[&Rendition],
     ids: &BTreeMap<&str, usize>,
     others: &[String],
-    options: &Options,
+    scene: &Scene<'_>,
 ) -> Element {
     let Some(first) = set.first() else { return Element::new("AdaptationSet") };
     let info = &first.info;
@@ -159,7 +194,7 @@ fn adaptation_set(
         out = out.attr("lang", language);
     }
     if let Some(key) = &info.key {
-        for element in protection(key, options) {
+        for element in protection(key, scene.options) {
             out = out.child(element);
         }
     }
@@ -183,6 +218,9 @@ fn adaptation_set(
     }
     if let Some(label) = &info.label {
         out = out.child(Element::new("Label").text(label));
+    }
+    if let Some(timing) = &scene.timing {
+        out = out.child(live::reference_time(timing));
     }
     if info.captions {
         out = out.child(
@@ -218,12 +256,12 @@ fn adaptation_set(
     let mut set = set.to_vec();
     set.sort_by_key(|r| r.bandwidth().peak);
     for rendition in set {
-        out = out.child(representation(rendition));
+        out = out.child(representation(rendition, scene));
     }
     out
 }
 
-fn representation(rendition: &Rendition) -> Element {
+fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     let info = &rendition.info;
     let mut out = Element::new("Representation").attr("id", &rendition.name);
     // Text outside of ISO files has no codecs parameter.
@@ -266,7 +304,7 @@ fn representation(rendition: &Rendition) -> Element {
         );
     }
     match rendition.layout {
-        Layout::Files => out.child(template(rendition)),
+        Layout::Files => out.child(template(rendition, scene)),
         Layout::Sidecar => out.child(Element::new("BaseURL").text(format!("{}.vtt", rendition.name))),
         Layout::SingleFile => {
             let out = out.child(Element::new("BaseURL").text(format!("{}.mp4", rendition.name)));
@@ -278,11 +316,14 @@ fn representation(rendition: &Rendition) -> Element {
     }
 }
 
-fn template(rendition: &Rendition) -> Element {
+fn template(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     let first = rendition.segments.first().map_or(0, |s| s.number);
-    Element::new("SegmentTemplate")
-        .attr("timescale", rendition.info.timescale)
-        .attr("initialization", format!("{}/init.mp4", rendition.name))
+    let mut out = Element::new("SegmentTemplate").attr("timescale", rendition.info.timescale);
+    if let Some(timing) = &scene.timing {
+        out = live::timed(out, timing, rendition.info.time_base());
+    }
+    out
+        .attr("initialization", rendition.init_path())
         .attr("media", format!("{}/$Number$.m4s", rendition.name))
         .attr("startNumber", first)
         .child(timeline(rendition))

@@ -2,7 +2,8 @@
 
 use std::fmt::{Display, Write as _};
 
-pub(super) struct Element {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Element {
     name: &'static str,
     attributes: Vec<(&'static str, String)>,
     children: Vec<Element>,
@@ -29,7 +30,27 @@ impl Element {
         self
     }
 
-    pub(super) fn document(&self) -> String {
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(super) fn attributes(&self) -> &[(&'static str, String)] {
+        &self.attributes
+    }
+
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str())
+    }
+
+    pub(super) fn children(&self) -> &[Element] {
+        &self.children
+    }
+
+    pub(super) fn words(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+
+    pub(crate) fn document(&self) -> String {
         let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
         self.write(&mut out, 0);
         out

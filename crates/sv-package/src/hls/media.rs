@@ -57,7 +57,7 @@ fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
     match rendition.layout {
         _ if rendition.form == Form::Ts => {}
         Layout::Files => {
-            let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}/init.mp4\"", rendition.name);
+            let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}\"", rendition.init_path());
         }
         Layout::SingleFile => {
             let _ = writeln!(
@@ -72,7 +72,7 @@ fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
 }
 
 /// Decimal seconds with microseconds, without floating point.
-fn seconds(rendition: &Rendition, ticks: u64) -> String {
+pub(super) fn seconds(rendition: &Rendition, ticks: u64) -> String {
     let length = Duration::new(ticks).to_std(rendition.info.time_base());
     format!("{}.{:06}", length.as_secs(), length.subsec_micros())
 }

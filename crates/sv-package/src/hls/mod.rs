@@ -2,6 +2,7 @@
 //! [draft-pantos-hls-rfc8216bis](https://datatracker.ietf.org/doc/draft-pantos-hls-rfc8216bis/).
 
 mod key;
+pub(crate) mod live;
 mod media;
 mod multivariant;
 

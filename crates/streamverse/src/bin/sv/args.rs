@@ -38,6 +38,8 @@ pub(crate) enum Command {
     /// Encode chunks for runs elsewhere (`sv vod --nats`), until Ctrl-C
     #[cfg(feature = "nats")]
     Worker(Worker),
+    /// Stream live: files as if they happened, or what comes on standard input, as HLS and DASH over HTTP
+    Live(Box<Live>),
     /// Serve a packaged folder, with a test player
     Serve(Serve),
     /// Show what works on this machine and what would switch on the rest
@@ -432,6 +434,53 @@ impl Output {
 }
 
 #[derive(ClapArgs)]
+pub(crate) struct Live {
+    /// Files, shown at the speed of their clocks; or -, an MPEG transport stream on standard input. Or descriptors,
+    /// as for `sv package`
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) input: Vec<streamverse::Pick>,
+    /// The folder of the presentation: a later run with the same arguments goes on with it
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) listen: SocketAddr,
+    /// Length of a segment, such as 2s or 2500ms
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub(crate) segment: Duration,
+    /// Length of a part of a segment, for low latency, such as 500ms; 0 for none
+    #[arg(long, default_value = "500ms", value_parser = part)]
+    pub(crate) part: Duration,
+    /// How far viewers can go back, such as 60s, 30m or 4h
+    #[arg(long, default_value = "60s", value_parser = long)]
+    pub(crate) window: Duration,
+    /// An event: viewers can go back to its beginning
+    #[arg(long, conflicts_with = "window")]
+    pub(crate) event: bool,
+    /// Keep segments that viewers can't go back to any more
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Begin files anew when they end
+    #[arg(long = "loop")]
+    pub(crate) looping: bool,
+    /// Go on serving when the stream has ended
+    #[arg(long)]
+    pub(crate) serve: bool,
+    /// Encrypt; the key comes from --keys or the environment variable SV_KEYS
+    #[arg(long)]
+    pub(crate) encrypt: Option<SchemeName>,
+    /// A file with a line KID:KEY, as for `sv package`
+    #[arg(long)]
+    pub(crate) keys: Option<PathBuf>,
+    /// Where players get a ClearKey licence; written into the DASH manifest
+    #[arg(long)]
+    pub(crate) license_url: Option<String>,
+    /// Print events as JSON lines on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
 pub(crate) struct Serve {
     /// The folder
     pub(crate) dir: PathBuf,
@@ -513,6 +562,29 @@ fn duration(text: &str) -> Result<Duration, String> {
             Ok(Duration::from_millis((n * unit_ms).round() as u64))
         }
         _ => Err("a length between 100ms and 60s is wanted, such as 4s".into()),
+    }
+}
+
+/// `500ms`, or `0`.
+fn part(text: &str) -> Result<Duration, String> {
+    if text.trim_start_matches('0').trim_matches(['m', 's']).is_empty() {
+        return Ok(Duration::ZERO);
+    }
+    duration(text).map_err(|_| "a length between 100ms and 60s is wanted, such as 500ms, or 0".into())
+}
+
+/// `60s`, `30m`, `4h`.
+fn long(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['h', 'm']) {
+        Some(number) if text.ends_with('h') => (number, 3600),
+        Some(number) => (number, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    match number.parse::<u32>() {
+        Ok(n) if (2..=365 * 86_400).contains(&(u64::from(n) * unit)) => {
+            Ok(Duration::from_secs(u64::from(n) * unit))
+        }
+        _ => Err("a length of at least 2s is wanted, such as 60s, 30m or 4h".into()),
     }
 }
 

@@ -9,6 +9,7 @@ mod doctor;
 mod estimate;
 mod keys;
 mod ladder;
+mod live;
 mod package;
 mod probe;
 mod progress;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         args::Command::Ladder(a) => ladder::run(&a),
         args::Command::Compare(a) => compare::run(&a),
         args::Command::Package(a) => package::run(&a),
+        args::Command::Live(a) => live::run(&a),
         args::Command::Serve(a) => serve::run(&a),
         args::Command::Doctor(a) => doctor::run(&a),
         args::Command::Completions { shell } => {

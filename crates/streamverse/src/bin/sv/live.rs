@@ -1,0 +1,46 @@
+//! `sv live`.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
+use streamverse::Error;
+use streamverse::core::ErrorKind;
+use streamverse::live::{self, Request};
+use streamverse::package::live::Window;
+
+use crate::args::Live;
+use crate::{At, Failure, keys, vod};
+
+const PLAYER: &str = include_str!("player.html");
+
+pub(crate) fn run(args: &Live) -> Result<(), Failure> {
+    let mut request = Request::new(args.input.clone(), &args.out);
+    request.segment = args.segment;
+    request.part = (!args.part.is_zero()).then_some(args.part);
+    request.window = if args.event { Window::Event } else { Window::Sliding(args.window) };
+    request.keep = args.keep;
+    request.looping = args.looping;
+    request.encryption =
+        keys::read(args.encrypt, args.keys.as_deref()).map_err(Failure::at(At::Keys))?;
+    request.license_url.clone_from(&args.license_url);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
+    let listener = runtime.block_on(tokio::net::TcpListener::bind(args.listen)).map_err(|e| {
+        let message = format!("{} can't be listened on: {e}; choose another by --listen", args.listen);
+        Failure::at(At::Output)(Error::new(ErrorKind::of_io(&e), message))
+    })?;
+    let at = listener.local_addr().map_err(Error::from)?;
+    let (handle, origin, driver) = live::start(request)?;
+    println!("live on http://{at}/ (master.m3u8, manifest.mpd)");
+    let router = Router::new().route("/", get(|| async { Html(PLAYER) })).fallback_service(origin.router());
+    let server = runtime.spawn(axum::serve(listener, router).into_future());
+    vod::drive(handle, args.json, || driver.run())?;
+    if args.serve {
+        println!("the stream has ended; what is left of it is served until Ctrl-C");
+        let _ = runtime.block_on(tokio::signal::ctrl_c());
+    }
+    server.abort();
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(())
+}

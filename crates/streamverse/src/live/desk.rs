@@ -1,0 +1,292 @@
+//! Where those who make the presentation meet those who ask for it.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sv_core::{Bytes, Item, Object, Part, Segment, Track};
+use sv_package::live::{Answer, Presentation, Wanted, Window};
+use sv_package::{Rendition, SegmentRecord};
+use tokio::sync::watch;
+
+use super::source::Clock;
+use crate::Result;
+
+/// Segments whose parts stay in memory, the open one included.
+const RECENT: usize = 6;
+
+/// Answers requests about a live presentation: playlists, manifests, parts and segments, at once or when
+/// they come to be. Clones answer for the same presentation.
+#[derive(Clone)]
+pub struct Origin {
+    pub(super) desk: Arc<Desk>,
+}
+
+impl std::fmt::Debug for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Origin").field("folder", &self.desk.root).finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Desk {
+    state: Mutex<State>,
+    /// Rings for each stream when something came of it.
+    bells: Vec<watch::Sender<u64>>,
+    pub(super) root: PathBuf,
+    pub(super) clock: Clock,
+}
+
+struct State {
+    presentation: Presentation,
+    /// The newest segments of each stream, oldest first.
+    recent: Vec<VecDeque<Recent>>,
+    /// Texts, and the version that they are of.
+    texts: HashMap<Wanted, (u64, Bytes)>,
+    /// Counts everything that comes.
+    version: u64,
+    /// Counts what manifests tell of.
+    segments: u64,
+    /// Packets of each stream.
+    packets: Vec<u64>,
+}
+
+struct Recent {
+    number: u64,
+    parts: Vec<Vec<Bytes>>,
+    whole: bool,
+}
+
+/// What there is of a segment that is being made.
+pub(super) enum Progress {
+    /// These bytes come next.
+    Part(Vec<Bytes>),
+    /// More will come.
+    Later,
+    /// That was all.
+    Whole,
+    /// It is not in memory.
+    Unknown,
+}
+
+impl Desk {
+    pub(crate) fn new(presentation: Presentation, packets: Vec<u64>, root: &Path, clock: Clock) -> Self {
+        let count = presentation.streams().len();
+        let recent = (0..count).map(|_| VecDeque::new()).collect();
+        Self {
+            state: Mutex::new(State {
+                presentation,
+                recent,
+                texts: HashMap::new(),
+                version: 0,
+                segments: 0,
+                packets,
+            }),
+            bells: (0..count).map(|_| watch::Sender::new(0)).collect(),
+            root: root.to_owned(),
+            clock,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives an item to a stream; `inside` may look at the rest meanwhile.
+    fn push<T>(
+        &self,
+        place: usize,
+        item: Item,
+        seamless: bool,
+        inside: impl FnOnce(&mut State, Option<Object>) -> T,
+    ) -> Result<T> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let part = matches!(&item, Item::Part(part) if part.number > 0);
+        let object = state.presentation.push(place, item, seamless, now)?;
+        state.version += 1;
+        state.segments += u64::from(!part);
+        let out = inside(&mut state, object);
+        drop(state);
+        self.ring(place);
+        Ok(out)
+    }
+
+    fn ring(&self, place: usize) {
+        if let Some(bell) = self.bells.get(place) {
+            bell.send_modify(|n| *n += 1);
+        }
+    }
+
+    /// A track begins: its initialisation and the epoch, or nothing where an epoch goes on.
+    pub(super) fn track(
+        &self,
+        place: usize,
+        track: Arc<Track>,
+        seamless: bool,
+    ) -> Result<Option<(Option<Object>, Rendition)>> {
+        self.push(place, Item::Track(track), seamless, |state, init| {
+            let newest = state.presentation.streams().get(place).and_then(|s| s.newest().cloned());
+            newest.filter(|r| r.segments.is_empty()).map(|rendition| (init, rendition))
+        })
+    }
+
+    pub(super) fn part(&self, place: usize, part: Part) -> Result<()> {
+        let (number, data) = (part.segment, part.data.clone());
+        self.push(place, Item::Part(part), false, |state, _| {
+            let Some(recent) = state.recent.get_mut(place) else { return };
+            if recent.back().is_none_or(|r| r.number != number) {
+                recent.push_back(Recent { number, parts: Vec::new(), whole: false });
+                while recent.len() > RECENT {
+                    recent.pop_front();
+                }
+            }
+            if let Some(open) = recent.back_mut() {
+                open.parts.push(data);
+            }
+        })
+    }
+
+    /// What a segment will be stored as, and noted as.
+    pub(super) fn describe(
+        &self,
+        place: usize,
+        segment: &Segment,
+    ) -> Option<(String, &'static str, SegmentRecord)> {
+        self.state().presentation.streams().get(place)?.describe(segment)
+    }
+
+    /// A segment is stored: now it is told. Gives the files that nobody names any more.
+    pub(super) fn segment(&self, place: usize, segment: Segment) -> Result<Vec<String>> {
+        let (number, packets) = (segment.number, u64::from(segment.packets));
+        self.push(place, Item::Segment(segment), false, |state, _| {
+            if let Some(recent) = state.recent.get_mut(place).and_then(|r| r.back_mut())
+                && recent.number == number
+            {
+                recent.whole = true;
+            }
+            if let Some(all) = state.packets.get_mut(place) {
+                *all += packets;
+            }
+            state.presentation.trim()
+        })
+    }
+
+    pub(super) fn end(&self, place: usize) -> Result<()> {
+        self.push(place, Item::End(sv_core::TrackId(1)), false, |_, _| ())
+    }
+
+    /// How long files stay that have left the playlists: who has an old one may ask for what it names.
+    pub(super) fn grace(&self) -> Duration {
+        let state = self.state();
+        let settings = state.presentation.settings();
+        match settings.window {
+            Window::Sliding(window) => window + settings.segment * 2,
+            Window::Event => settings.segment * 2,
+        }
+    }
+
+    /// How many segments can be had.
+    pub(super) fn segments(&self) -> usize {
+        let state = self.state();
+        let streams = state.presentation.streams().iter();
+        streams.flat_map(|s| s.epochs()).map(|e| e.segments.len() + 1).sum()
+    }
+
+    /// What can be had of each stream, and all packets that it ever had.
+    pub(super) fn listed(&self) -> Vec<(Vec<Rendition>, u64)> {
+        let state = self.state();
+        let streams = state.presentation.streams().iter();
+        streams.zip(&state.packets).map(|(s, packets)| (s.epochs().cloned().collect(), *packets)).collect()
+    }
+
+    /// The place of the stream of that name.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.state().presentation.streams().iter().position(|s| s.name() == name)
+    }
+
+    /// Rings when something comes of a stream.
+    pub(super) fn bell(&self, place: usize) -> Option<watch::Receiver<u64>> {
+        self.bells.get(place).map(watch::Sender::subscribe)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.state().presentation.is_ready()
+    }
+
+    /// Whether a media playlist with that segment or part can be had.
+    pub(super) fn answer(&self, place: usize, segment: u64, part: Option<u32>) -> Answer {
+        self.state().presentation.answer(place, segment, part)
+    }
+
+    /// How long a request may wait: three target durations.
+    pub(super) fn patience(&self) -> Duration {
+        let state = self.state();
+        let longest = state.presentation.streams().iter().map(|s| s.longest()).max().unwrap_or(0);
+        Duration::from_secs(longest).max(state.presentation.settings().segment) * 3
+    }
+
+    /// A playlist or manifest, made once for all who ask.
+    pub(super) fn text(&self, wanted: Wanted) -> Result<Option<Bytes>> {
+        let mut state = self.state();
+        let version = match wanted {
+            Wanted::Multivariant | Wanted::Manifest => state.segments,
+            _ => state.version,
+        };
+        if let Some((of, text)) = state.texts.get(&wanted)
+            && *of == version
+        {
+            return Ok(Some(text.clone()));
+        }
+        let Some(text) = state.presentation.text(wanted)? else { return Ok(None) };
+        let text = Bytes::from(text);
+        state.texts.insert(wanted, (version, text.clone()));
+        Ok(Some(text))
+    }
+
+    pub(super) fn patch(&self, since: &str) -> Result<Option<String>> {
+        Ok(self.state().presentation.patch(since)?)
+    }
+
+    /// Part `part` of a segment that is in memory.
+    pub(super) fn progress(&self, place: usize, segment: u64, part: usize) -> Progress {
+        let state = self.state();
+        let Some(recent) = state.recent.get(place) else { return Progress::Unknown };
+        match recent.iter().find(|r| r.number == segment) {
+            Some(found) => match found.parts.get(part) {
+                Some(data) => Progress::Part(data.clone()),
+                None if found.whole => Progress::Whole,
+                None => Progress::Later,
+            },
+            None => match state.presentation.streams().get(place) {
+                Some(stream) if stream.next() == segment && !stream.is_ended() => Progress::Later,
+                _ => Progress::Unknown,
+            },
+        }
+    }
+
+    /// Every playlist and manifest as it is now, to be stored.
+    pub(super) fn objects(&self) -> Result<Vec<Object>> {
+        let mut state = self.state();
+        let mut out = Vec::new();
+        let names: Vec<String> = state.presentation.streams().iter().map(|s| s.name().to_owned()).collect();
+        for (stream, name) in names.iter().enumerate() {
+            let hls = sv_package::hls::CONTENT_TYPE;
+            if let Some(text) = state.presentation.text(Wanted::Media { stream, skip: false })? {
+                out.push(Object::whole(format!("{name}.m3u8"), hls, text));
+            }
+            if let Some(text) = state.presentation.text(Wanted::Iframes { stream })? {
+                out.push(Object::whole(format!("{name}-iframes.m3u8"), hls, text));
+            }
+        }
+        for (wanted, path, kind) in [
+            (Wanted::Multivariant, "master.m3u8", sv_package::hls::CONTENT_TYPE),
+            (Wanted::Manifest, "manifest.mpd", sv_package::dash::CONTENT_TYPE),
+        ] {
+            if let Some(text) = state.presentation.text(wanted)? {
+                out.push(Object::whole(path, kind, text));
+            }
+        }
+        Ok(out)
+    }
+}

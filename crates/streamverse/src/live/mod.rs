@@ -1,0 +1,70 @@
+//! Live: a source goes in as it happens, HLS and DASH come out while it does, with low latency if wanted.
+//!
+//! [`start`] checks the request and gives three parts: a [`Handle`] to watch and to cancel, an [`Origin`] that
+//! answers requests (with the feature `live` a router for HTTP), and a [`Driver`] that does the work on the
+//! thread that calls [`Driver::run`].
+//!
+//! Whole segments lie in the output folder, with a journal beside them, so a run that was killed goes on in
+//! the same presentation: numbers go on, and what clients have stays true. A source that can be read again
+//! (a file) goes on where its segments end, with the same bytes; one that can't (a pipe) goes on behind a
+//! discontinuity.
+
+mod desk;
+mod http;
+mod lane;
+mod run;
+mod source;
+mod store;
+
+pub use desk::Origin;
+pub use run::{Driver, start};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sv_package::live::Window;
+
+pub use crate::vod::{Encryption, Handle};
+use crate::Pick;
+
+/// What to stream.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Request {
+    /// Files, which are shown at the speed of their clocks; or `-`, an MPEG transport stream on standard input.
+    pub inputs: Vec<Pick>,
+    /// The folder in which the presentation lies, or lay when an earlier run of the same request ended.
+    pub output: PathBuf,
+    /// Segments end at the first key frame at or behind each multiple of this.
+    pub segment: Duration,
+    /// Longest part of a segment, for low latency; none without.
+    pub part: Option<Duration>,
+    /// What stays to be had.
+    pub window: Window,
+    /// Keep files that the window has left.
+    pub keep: bool,
+    /// Begin files anew when they end.
+    pub looping: bool,
+    /// Whether and how to encrypt.
+    pub encryption: Option<Encryption>,
+    /// Where a ClearKey licence is to be had; written into the DASH manifest.
+    pub license_url: Option<String>,
+}
+
+impl Request {
+    /// Segments of 2 s in parts of half a second, and a window of a minute.
+    #[must_use]
+    pub fn new(inputs: Vec<impl Into<Pick>>, output: impl Into<PathBuf>) -> Self {
+        Self {
+            inputs: inputs.into_iter().map(Into::into).collect(),
+            output: output.into(),
+            segment: Duration::from_secs(2),
+            part: Some(Duration::from_millis(500)),
+            window: Window::Sliding(Duration::from_secs(60)),
+            keep: false,
+            looping: false,
+            encryption: None,
+            license_url: None,
+        }
+    }
+}

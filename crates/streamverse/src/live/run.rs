@@ -1,0 +1,312 @@
+//! Sets a live presentation up and runs it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sv_core::{ErrorKind, Event, Item, Source, TimeBase, Timestamp, Track, TrackId, TrackKind};
+use sv_package::live::{Presentation, Settings, Stream};
+use sv_package::{Form, Segmenter};
+use sv_pipeline::Cancel;
+use sv_pipeline::graph::{Failure, Graph};
+use sv_pipeline::share::{Class, Share, Shares};
+
+use super::desk::{Desk, Origin};
+use super::lane::{Lane, reached};
+use super::source::{Clock, Paced, Pipe};
+use super::store::Store;
+use super::Request;
+use crate::finish::{Begin, check_codec};
+use crate::input::{Input, Prefer};
+use crate::meter::Meter;
+use crate::names::Names;
+use crate::package_files::failure;
+use crate::vod::Handle;
+use crate::{Error, Result};
+
+/// Packets that wait between reader and writer, in bytes, for each track.
+const QUEUE: usize = 2 << 20;
+
+/// What an input gives, and the renditions that are made of it.
+struct Feed {
+    source: Either,
+    lanes: Vec<(TrackId, Lane)>,
+}
+
+enum Either {
+    Paced(Paced),
+    Pipe(Pipe),
+}
+
+impl Source for Either {
+    type Error = Error;
+
+    fn next_item(&mut self) -> Result<Option<Item>> {
+        match self {
+            Self::Paced(paced) => paced.next_item(),
+            Self::Pipe(pipe) => pipe.next_item(),
+        }
+    }
+}
+
+/// Does the work of one request.
+pub struct Driver {
+    feeds: Vec<Feed>,
+    origin: Origin,
+    store: Arc<Mutex<Store>>,
+    meter: Meter,
+    cancel: Cancel,
+    /// An earlier run saw the source end.
+    ended: bool,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// An input whose tracks are known.
+enum Opened {
+    File(Box<Input>),
+    Pipe(Pipe),
+}
+
+/// Opens the inputs and the folder.
+///
+/// # Errors
+/// When an input can't be read, has nothing to show, or the folder holds something else.
+pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
+    let (meter, events) = Meter::new();
+    let cancel = Cancel::default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let store = Store::open(&request.output, &fingerprint(&request), now)?;
+    let (looping, length, ended) = (request.looping, store.length, store.ended);
+    let clock = Clock::new(store.began);
+    let resumed = store.resumed;
+    let store = Arc::new(Mutex::new(store));
+    let locked = || store.lock().unwrap_or_else(PoisonError::into_inner);
+
+    let mut names = Names::default();
+    let (mut streams, mut packets, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+    for pick in &request.inputs {
+        // What can't be read again goes on where the clock is.
+        let from = if resumed { clock.elapsed() } else { Duration::ZERO };
+        let (opened, tracks) = open(&pick.path, from, &cancel)?;
+        let taken: Vec<Arc<Track>> = tracks
+            .iter()
+            .enumerate()
+            .filter(|(number, track)| track.kind() != TrackKind::Text && pick.takes(*number, track))
+            .map(|(_, track)| Arc::clone(track))
+            .collect();
+        if taken.is_empty() {
+            let message = format!("{} has no such track as its descriptor asks for", pick.path.display());
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        let mut lanes = Vec::new();
+        for track in &taken {
+            check(track, &request)?;
+            let told = pick.told(track);
+            let name = names.for_track(&told);
+            let earlier = locked().earlier(&name);
+            let seamless = matches!(opened, Opened::File(_)) && !earlier.epochs.is_empty();
+            let begin = match &request.encryption {
+                Some(encryption) if track.protection.is_none() => Some(Begin {
+                    encryption: encryption.clone(),
+                    iv: locked().iv(&name)?,
+                    first_sample: earlier.packets(),
+                }),
+                _ => None,
+            };
+            let mut segmenter = Segmenter::new(request.segment).clock(clock_of(&locked()));
+            if let Some(part) = request.part {
+                segmenter = segmenter.parts(part);
+            }
+            if let Some(newest) = earlier.epochs.iter().rev().find(|e| !e.segments.is_empty()) {
+                segmenter = segmenter.resume(newest);
+            }
+            let from = if seamless { reached(&earlier.epochs) } else { None };
+            let stream = Stream::new(&name, Form::Cmaf).roles(pick.roles.iter().copied());
+            streams.push(stream.resume(earlier.epochs.clone()));
+            packets.push(earlier.packets());
+            lanes.push((track.id, told, name, begin, segmenter, from, seamless));
+        }
+        parts.push((opened, lanes));
+    }
+
+    let mut settings = Settings::new(locked().began);
+    settings.segment = request.segment;
+    settings.part = request.part;
+    settings.window = request.window;
+    settings.dash.license_url.clone_from(&request.license_url);
+    let presentation = Presentation::new(settings, streams);
+    let desk = Arc::new(Desk::new(presentation, packets, &request.output, clock));
+
+    let mut feeds = Vec::new();
+    let mut place = 0;
+    for (opened, lanes) in parts {
+        let from = lanes.iter().map(|l| l.5.unwrap_or(Timestamp::ZERO)).min().unwrap_or(Timestamp::ZERO);
+        let ids: Vec<TrackId> = lanes.iter().map(|l| l.0).collect();
+        let mut made = Vec::new();
+        for (id, told, name, begin, segmenter, from, seamless) in lanes {
+            let lane = Lane {
+                name,
+                place,
+                told,
+                begin,
+                encryptor: None,
+                segmenter,
+                from,
+                seamless,
+                base: TimeBase::NANOS,
+                desk: Arc::clone(&desk),
+                store: Arc::clone(&store),
+                meter: meter.clone(),
+                keep: request.keep,
+            };
+            place += 1;
+            made.push((id, lane));
+        }
+        let source = match opened {
+            Opened::Pipe(pipe) => Either::Pipe(pipe),
+            Opened::File(input) => {
+                let from = Duration::from_nanos(from.ticks().max(0).unsigned_abs());
+                let length = length.or(Some(Duration::ZERO));
+                Either::Paced(Paced::new(*input, ids, (looping, length), from, clock, &cancel)?)
+            }
+        };
+        feeds.push(Feed { source, lanes: made });
+    }
+    let origin = Origin { desk };
+    let driver = Driver { feeds, origin: origin.clone(), store, meter, cancel: cancel.clone(), ended };
+    Ok((Handle::new(events, cancel), origin, driver))
+}
+
+fn clock_of(store: &Store) -> Duration {
+    store.began
+}
+
+fn open(path: &std::path::Path, from: Duration, cancel: &Cancel) -> Result<(Opened, Vec<Arc<Track>>)> {
+    if path.as_os_str() == "-" {
+        let mut pipe = Pipe::open(from, cancel);
+        let tracks = pipe.tracks()?;
+        return Ok((Opened::Pipe(pipe), tracks));
+    }
+    let input = Input::open(path, Prefer::Own)?;
+    let tracks = input.tracks.clone();
+    Ok((Opened::File(Box::new(input)), tracks))
+}
+
+fn check(track: &Track, request: &Request) -> Result<()> {
+    if sv_codec::rfc6381::string(track).is_none() {
+        let message = format!("{} is known to no player of HLS or DASH; transcode it first", track.codec);
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    let encryption = request.encryption.as_ref().filter(|_| track.protection.is_none());
+    check_codec(Form::Cmaf, encryption, track.codec)?;
+    encryption.map(|e| e.keys.of(track)).transpose()?;
+    Ok(())
+}
+
+/// Whatever makes other bytes makes another presentation.
+fn fingerprint(request: &Request) -> String {
+    let inputs: Vec<String> = request.inputs.iter().map(|pick| format!("{pick:?}")).collect();
+    let scheme = request.encryption.as_ref().map(|e| e.scheme.as_str());
+    format!(
+        "{};{:?};{:?};{};{scheme:?}",
+        inputs.join(";"),
+        request.segment,
+        request.part,
+        request.looping
+    )
+}
+
+impl Driver {
+    /// Streams until the sources end or the run is cancelled; then the presentation is a recording of what
+    /// its window holds.
+    ///
+    /// # Errors
+    /// When a source breaks off or the folder can't be written: everything that was told stays, and the same
+    /// request goes on with it.
+    pub fn run(self) -> Result<()> {
+        let Self { feeds, origin, store, meter, cancel, ended } = self;
+        if ended {
+            // Nothing is left to come.
+            for place in 0..feeds.iter().map(|f| f.lanes.len()).sum() {
+                origin.desk.end(place)?;
+            }
+            return Ok(());
+        }
+        let order = feeds.iter().flat_map(|f| f.lanes.iter().map(|(_, lane)| lane.name.clone())).collect();
+        meter.begin(None);
+        meter.tell(Event::Planned { renditions: order, duration_ms: None, reasons: Vec::new() });
+
+        let lanes: Vec<Vec<(TrackId, Mutex<Lane>)>>;
+        let sources: Vec<Either>;
+        (sources, lanes) = feeds
+            .into_iter()
+            .map(|feed| {
+                let lanes = feed.lanes.into_iter().map(|(id, lane)| (id, Mutex::new(lane))).collect();
+                (feed.source, lanes)
+            })
+            .unzip();
+        let locked = |lane: &Mutex<Lane>, work: &dyn Fn(&mut Lane) -> Result<()>| {
+            work(&mut lane.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let share = Share::new(&Shares::default(), Class::Live);
+        let mut graph = Graph::<Error>::new(QUEUE, &cancel).share(&share);
+        for (source, lanes) in sources.into_iter().zip(&lanes) {
+            let source = Noting { source, store: &store };
+            let node = graph.source("reader", source);
+            for (id, lane) in lanes {
+                graph.sink("writer", node, Some(*id), move |item: Item| {
+                    lane.lock().unwrap_or_else(PoisonError::into_inner).item(item)
+                });
+            }
+        }
+        let result = graph.run();
+        // Whoever stops a stream wants what there is of it.
+        let stopped = match result {
+            Ok(()) | Err(Failure::Cancelled) => Ok(()),
+            Err(Failure::Node { error, .. }) if error.kind() == ErrorKind::Cancelled => Ok(()),
+            Err(other) => Err(failure(other)),
+        };
+        stopped?;
+        for (_, lane) in lanes.iter().flatten() {
+            locked(lane, &Lane::end)?;
+        }
+        let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut manifests = Vec::new();
+        for object in origin.desk.objects()? {
+            if matches!(object.path.as_str(), "master.m3u8" | "manifest.mpd") {
+                manifests.push(object.path.clone());
+            }
+            store.put(object)?;
+        }
+        store.end()?;
+        meter.tell(Event::Finished { manifests, elapsed_ms: meter.elapsed().as_millis() as u64 });
+        Ok(())
+    }
+}
+
+/// Notes in the journal how long a file is that is shown again and again.
+struct Noting<'a> {
+    source: Either,
+    store: &'a Mutex<Store>,
+}
+
+impl Source for Noting<'_> {
+    type Error = Error;
+
+    fn next_item(&mut self) -> Result<Option<Item>> {
+        let length = |source: &Either| match source {
+            Either::Paced(paced) => paced.length(),
+            Either::Pipe(_) => None,
+        };
+        let before = length(&self.source);
+        let item = self.source.next_item()?;
+        if let (None, Some(length)) = (before, length(&self.source)) {
+            self.store.lock().unwrap_or_else(PoisonError::into_inner).note_length(length)?;
+        }
+        Ok(item)
+    }
+}

@@ -1,0 +1,142 @@
+//! The manifest of a presentation that goes on: `type="dynamic"`, a period for each epoch, and what low
+//! latency needs (ISO/IEC 23009-1:2022, 5.3 and annex K; DASH-IF's "Low-latency Modes for DASH").
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sv_core::TimeBase;
+
+use super::xml::Element;
+use super::{Scene, Timing, adaptation_sets, iso_duration, root};
+use crate::live::{Settings, Stream, Window};
+use crate::{Error, Form, Rendition, clock};
+
+/// The manifest, published at `now` since 1970.
+pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -> Result<Element, Error> {
+    let ended = !streams.is_empty() && streams.iter().all(Stream::is_ended);
+    let epochs = epochs(settings, streams, ended);
+    let first = |r: &Rendition| {
+        let start = r.segments.first().map_or(0, |s| s.start);
+        sv_core::Duration::new(start).to_std(r.info.time_base())
+    };
+    let reached = epochs.values().flatten().map(Rendition::duration).max().ok_or(Error::Empty)?;
+    let began = clock::date_time(settings.began);
+    let longest = Duration::from_secs(streams.iter().map(Stream::longest).max().unwrap_or(0)).max(settings.segment);
+    let ahead = settings.part.map(|part| settings.segment.saturating_sub(part));
+
+    let mut out = root()
+        .attr("id", "live")
+        .attr("profiles", "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019");
+    if ended {
+        out = out.attr("type", "static").attr("mediaPresentationDuration", iso_duration(reached));
+    } else {
+        // With parts, the manifest tells of a segment that has just begun: clients must hear of it soon.
+        let update = if ahead.is_some() { settings.segment.div_f32(2.0) } else { settings.segment };
+        let behind = match settings.part {
+            Some(part) => part.saturating_mul(3).max(Duration::from_millis(1500)),
+            None => longest.saturating_mul(3),
+        };
+        out = out
+            .attr("type", "dynamic")
+            .attr("availabilityStartTime", &began)
+            .attr("publishTime", clock::date_time(now))
+            .attr("minimumUpdatePeriod", iso_duration(update))
+            .attr("suggestedPresentationDelay", iso_duration(behind));
+        if let Window::Sliding(window) = settings.window {
+            out = out.attr("timeShiftBufferDepth", iso_duration(window));
+        }
+    }
+    out = out
+        .attr("maxSegmentDuration", iso_duration(longest))
+        .attr("minBufferTime", iso_duration(settings.part.map_or(settings.segment, |p| p.saturating_mul(2))));
+    if !ended {
+        out = out.child(
+            Element::new("PatchLocation")
+                .attr("ttl", settings.segment.as_secs().saturating_mul(30).max(60))
+                .text(format!("manifest.mpp?publishTime={}", clock::date_time(now))),
+        );
+        if let Some(part) = settings.part {
+            out = out.child(service(part));
+        }
+    }
+    for (i, (epoch, renditions)) in epochs.iter().enumerate() {
+        // A period begins with what it had first, and not with what the window has left of it.
+        let start = if *epoch == 0 && i == 0 {
+            Duration::ZERO
+        } else {
+            starts(streams, *epoch).unwrap_or_else(|| renditions.iter().map(first).min().unwrap_or_default())
+        };
+        let timing = Timing { start, ahead: ahead.filter(|_| !ended), began: began.clone() };
+        let scene = Scene { options: &settings.dash, timing: Some(timing) };
+        let all: Vec<&Rendition> = renditions.iter().collect();
+        let period = Element::new("Period").attr("id", epoch).attr("start", iso_duration(start));
+        out = out.child(adaptation_sets(&all, &scene).into_iter().fold(period, Element::child));
+    }
+    if !ended {
+        out = out.child(clock_source());
+    }
+    Ok(out)
+}
+
+/// The renditions of each epoch, with the segment that is being made where it can be asked for.
+fn epochs(settings: &Settings, streams: &[Stream], ended: bool) -> BTreeMap<u32, Vec<Rendition>> {
+    let mut out: BTreeMap<u32, Vec<Rendition>> = BTreeMap::new();
+    for stream in streams {
+        let newest = stream.newest().map(|r| r.epoch);
+        for rendition in stream.epochs().filter(|r| r.form == Form::Cmaf) {
+            let mut rendition = rendition.clone();
+            if settings.part.is_some() && !ended && Some(rendition.epoch) == newest {
+                rendition.segments.extend(stream.expected(settings.segment));
+            }
+            if !rendition.segments.is_empty() {
+                out.entry(rendition.epoch).or_default().push(rendition);
+            }
+        }
+    }
+    out
+}
+
+/// When an epoch began, which stays the same when its first segments leave the window.
+fn starts(streams: &[Stream], epoch: u32) -> Option<Duration> {
+    streams.iter().filter_map(|s| s.began(epoch)).min()
+}
+
+/// What viewers are to aim at.
+fn service(part: Duration) -> Element {
+    let target = part.saturating_mul(3).max(Duration::from_millis(1500)).as_millis();
+    let latency = Element::new("Latency")
+        .attr("target", target)
+        .attr("min", part.as_millis().saturating_mul(2))
+        .attr("max", target.saturating_mul(3))
+        .attr("referenceId", 0);
+    let rate = Element::new("PlaybackRate").attr("min", "0.96").attr("max", "1.04");
+    Element::new("ServiceDescription").attr("id", 0).child(latency).child(rate)
+}
+
+/// Where clients get the time: beside the manifest.
+fn clock_source() -> Element {
+    Element::new("UTCTiming").attr("schemeIdUri", "urn:mpeg:dash:utc:http-xsdate:2014").attr("value", "time")
+}
+
+/// Which media time was which wall-clock time.
+pub(super) fn reference_time(timing: &Timing) -> Element {
+    Element::new("ProducerReferenceTime")
+        .attr("id", 0)
+        .attr("inband", "true")
+        .attr("type", "encoder")
+        .attr("wallClockTime", &timing.began)
+        .attr("presentationTime", 0)
+        .child(clock_source())
+}
+
+/// What a template says of time.
+pub(super) fn timed(template: Element, timing: &Timing, base: TimeBase) -> Element {
+    let offset = sv_core::Duration::from_std(timing.start, base).ticks();
+    let template = if offset > 0 { template.attr("presentationTimeOffset", offset) } else { template };
+    match timing.ahead {
+        Some(ahead) => template
+            .attr("availabilityTimeOffset", format!("{}.{:03}", ahead.as_secs(), ahead.subsec_millis()))
+            .attr("availabilityTimeComplete", "false"),
+        None => template,
+    }
+}

@@ -1,0 +1,211 @@
+//! All renditions of a presentation that goes on, and what requests are answered with.
+
+use std::time::Duration;
+
+use sv_core::{Item, Object};
+
+use super::{Settings, Stream, Window};
+use crate::dash::Patches;
+use crate::hls::live::{self as playlist, Report, View};
+use crate::{Error, Rendition, dash, hls};
+
+/// What a client may ask for, besides segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// The playlist that names all others.
+    Multivariant,
+    /// The media playlist of a stream, whole or as a delta update (`_HLS_skip`).
+    Media {
+        /// Which.
+        stream: usize,
+        /// Without what the client has already.
+        skip: bool,
+    },
+    /// The I-frame playlist of a stream.
+    Iframes {
+        /// Which.
+        stream: usize,
+    },
+    /// The DASH manifest.
+    Manifest,
+}
+
+/// Whether a request can be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// At once.
+    Now,
+    /// When more has come.
+    Later,
+    /// Never: it asks for what is too far ahead.
+    Refused,
+}
+
+/// Streams that belong together, with one clock.
+#[derive(Debug)]
+pub struct Presentation {
+    settings: Settings,
+    streams: Vec<Stream>,
+    /// When a segment came last, since 1970.
+    published: Duration,
+    patches: Patches,
+}
+
+impl Presentation {
+    /// A presentation of these streams.
+    #[must_use]
+    pub fn new(settings: Settings, streams: Vec<Stream>) -> Self {
+        let published = settings.began;
+        Self { settings, streams, published, patches: Patches::default() }
+    }
+
+    /// What all have in common.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The streams.
+    #[must_use]
+    pub fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    /// Gives a stream what its segmenter has given, at `now` since 1970, and gives the object to store.
+    ///
+    /// # Errors
+    /// As [`Stream::push`]; [`Error::Empty`] when there is no such stream.
+    pub fn push(
+        &mut self,
+        stream: usize,
+        item: Item,
+        seamless: bool,
+        now: Duration,
+    ) -> Result<Option<Object>, Error> {
+        // The manifest tells of a segment when it begins and when it ends.
+        if !matches!(&item, Item::Part(part) if part.number > 0) {
+            // Two manifests of one millisecond could not be told apart.
+            self.published = now.max(self.published.saturating_add(Duration::from_millis(1)));
+        }
+        self.streams.get_mut(stream).ok_or(Error::Empty)?.push(item, seamless)
+    }
+
+    /// Ends every stream.
+    pub fn end(&mut self, now: Duration) {
+        self.published = now.max(self.published.saturating_add(Duration::from_millis(1)));
+        self.streams.iter_mut().for_each(Stream::end);
+    }
+
+    /// Whether nothing more comes.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.streams.iter().all(Stream::is_ended)
+    }
+
+    /// Forgets what the window has left, and gives the paths of files that nobody names any more.
+    pub fn trim(&mut self) -> Vec<String> {
+        match self.settings.window {
+            Window::Event => Vec::new(),
+            Window::Sliding(window) => self.streams.iter_mut().flat_map(|s| s.trim(window)).collect(),
+        }
+    }
+
+    /// Whether each stream has something to show: before that there is nothing to name.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let shown = |s: &Stream| s.is_ended() || s.epochs().any(|e| !e.segments.is_empty());
+        !self.streams.is_empty() && self.streams.iter().all(shown)
+    }
+
+    /// Whether a media playlist that tells of `segment`, or of its `part`, can be had (`_HLS_msn` and
+    /// `_HLS_part`, [rfc8216bis, 6.2.5.2](https://datatracker.ietf.org/doc/html/draft-pantos-hls-rfc8216bis#section-6.2.5.2)).
+    #[must_use]
+    pub fn answer(&self, stream: usize, segment: u64, part: Option<u32>) -> Answer {
+        let Some(stream) = self.streams.get(stream) else { return Answer::Refused };
+        let open = stream.open().len();
+        let next = stream.next();
+        let there = match part {
+            Some(part) => segment == next && usize::try_from(part).is_ok_and(|part| part < open),
+            None => false,
+        };
+        if there || segment < next || stream.is_ended() {
+            return Answer::Now;
+        }
+        if segment > next.saturating_add(1) { Answer::Refused } else { Answer::Later }
+    }
+
+    /// The text of a playlist or manifest; nothing when the stream has none of that kind.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] before there is anything to name.
+    pub fn text(&mut self, wanted: Wanted) -> Result<Option<String>, Error> {
+        match wanted {
+            Wanted::Multivariant => {
+                let newest: Vec<Rendition> = self.streams.iter().filter_map(shown).cloned().collect();
+                hls::multivariant(&newest, &self.settings.hls).map(Some)
+            }
+            Wanted::Media { stream, skip } => {
+                let Some(own) = self.streams.get(stream) else { return Ok(None) };
+                let mut view = self.view(skip);
+                if view.part_target.is_some() {
+                    let others = self.streams.iter().enumerate().filter(|(i, s)| *i != stream && !s.is_ended());
+                    view.reports = others.filter_map(|(_, s)| report(s)).collect();
+                }
+                Ok(Some(playlist::media(own, &view)))
+            }
+            Wanted::Iframes { stream } => {
+                Ok(self.streams.get(stream).and_then(|s| playlist::iframes(s, &self.view(false))))
+            }
+            Wanted::Manifest => {
+                let tree = dash::live::manifest(&self.settings, &self.streams, self.published)?;
+                let text = tree.document();
+                self.patches.keep(tree);
+                Ok(Some(text))
+            }
+        }
+    }
+
+    /// What changes the manifest of `publish_time` (its `publishTime`) into the present one
+    /// (ISO/IEC 23009-1:2022, 5.15), or nothing where that one is forgotten.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] before there is a manifest.
+    pub fn patch(&mut self, publish_time: &str) -> Result<Option<String>, Error> {
+        let tree = dash::live::manifest(&self.settings, &self.streams, self.published)?;
+        let patch = self.patches.since(publish_time, &tree);
+        self.patches.keep(tree);
+        Ok(patch)
+    }
+
+    fn view(&self, skip: bool) -> View<'_> {
+        let stated = u64::try_from(self.settings.segment.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
+        let longest = self.streams.iter().map(Stream::longest).max().unwrap_or(0);
+        let part_target = self.settings.part.map(|part| {
+            let of = |s: &Stream| {
+                let base = s.newest().map(|r| r.info.time_base()).unwrap_or(sv_core::TimeBase::MILLIS);
+                sv_core::Duration::new(s.longest_part()).to_std(base)
+            };
+            let longest = self.streams.iter().map(of).max().unwrap_or_default().max(part);
+            // Never below what a part has, in the milliseconds that are written.
+            Duration::from_millis(u64::try_from(longest.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
+        });
+        View { settings: &self.settings, target: stated.max(longest).max(1), part_target, skip, reports: Vec::new() }
+    }
+}
+
+/// The newest epoch that has a segment.
+fn shown(stream: &Stream) -> Option<&Rendition> {
+    stream.epochs().rev().find(|e| !e.segments.is_empty())
+}
+
+fn report(stream: &Stream) -> Option<Report<'_>> {
+    let (segment, part) = match stream.open().len().checked_sub(1) {
+        Some(last) => (stream.next(), Some(last)),
+        None => {
+            let segment = stream.next().checked_sub(1)?;
+            let whole = stream.parted.iter().find(|p| p.number == segment);
+            (segment, whole.and_then(|p| p.parts.len().checked_sub(1)))
+        }
+    };
+    Some(Report { name: stream.name(), segment, part })
+}

@@ -1,0 +1,324 @@
+//! One rendition of a presentation that goes on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use sv_container::mp4;
+use sv_core::{Duration, Item, Object, Part, Segment, Track, TrackKind};
+
+use crate::{Error, Form, Info, Layout, Rendition, Role, SegmentRecord};
+
+/// What a playlist tells of a part. Times are in the rendition's timescale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartRecord {
+    /// How long it is shown.
+    pub duration: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether decoding can start with it.
+    pub key: bool,
+}
+
+/// The parts of one segment.
+#[derive(Debug)]
+pub(crate) struct Parted {
+    pub(crate) number: u64,
+    pub(crate) start: u64,
+    pub(crate) parts: Vec<PartRecord>,
+}
+
+/// What is to be had of one rendition: whole segments, and parts of the newest.
+///
+/// A break of the source (its track is described anew) begins an epoch: a [`Rendition`] with an
+/// initialisation segment of its own. Segment numbers go on.
+#[derive(Debug)]
+pub struct Stream {
+    name: String,
+    form: Form,
+    roles: Vec<Role>,
+    epochs: VecDeque<Rendition>,
+    /// Of the newest segments; the last may still be open.
+    pub(crate) parted: VecDeque<Parted>,
+    next: u64,
+    ended: bool,
+    /// In whole seconds, of every segment that there ever was.
+    longest: u64,
+}
+
+impl Stream {
+    /// A rendition that begins.
+    #[must_use]
+    pub fn new(name: impl Into<String>, form: Form) -> Self {
+        Self {
+            name: name.into(),
+            form,
+            roles: Vec::new(),
+            epochs: VecDeque::new(),
+            parted: VecDeque::new(),
+            next: 0,
+            ended: false,
+            longest: 0,
+        }
+    }
+
+    /// Says what the rendition is for.
+    #[must_use]
+    pub fn roles(mut self, roles: impl IntoIterator<Item = Role>) -> Self {
+        self.roles = roles.into_iter().collect();
+        self
+    }
+
+    /// Goes on behind what an earlier run stored, oldest epoch first.
+    #[must_use]
+    pub fn resume(mut self, epochs: Vec<Rendition>) -> Self {
+        self.next = epochs.iter().flat_map(|e| &e.segments).map(|s| s.number.saturating_add(1)).max().unwrap_or(0);
+        self.longest = epochs.iter().map(Rendition::target_duration).max().unwrap_or(0);
+        self.epochs = epochs.into();
+        // Nothing was stored of an epoch that has no segment: it begins again.
+        self.epochs.retain(|e| !e.segments.is_empty());
+        self
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is to be had, oldest first: a rendition for each epoch.
+    pub fn epochs(&self) -> impl DoubleEndedIterator<Item = &Rendition> {
+        self.epochs.iter()
+    }
+
+    /// The newest epoch.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Rendition> {
+        self.epochs.back()
+    }
+
+    /// The number of the segment that is being made.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Parts of the segment that is being made.
+    #[must_use]
+    pub fn open(&self) -> &[PartRecord] {
+        self.parted.back().filter(|p| p.number == self.next).map_or(&[], |p| &p.parts)
+    }
+
+    /// When an epoch began, on the presentation's timeline.
+    pub(crate) fn began(&self, epoch: u32) -> Option<std::time::Duration> {
+        let rendition = self.epochs.iter().find(|e| e.epoch == epoch)?;
+        Some(Duration::new(rendition.began?).to_std(rendition.info.time_base()))
+    }
+
+    /// Whether no more segments come.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The longest segment that there ever was, in whole seconds.
+    #[must_use]
+    pub fn longest(&self) -> u64 {
+        self.longest
+    }
+
+    /// The longest part that there is now, in ticks.
+    #[must_use]
+    pub fn longest_part(&self) -> u64 {
+        self.parted.iter().flat_map(|p| &p.parts).map(|p| p.duration).max().unwrap_or(0)
+    }
+
+    /// Takes what a [`Segmenter`](crate::Segmenter) gives, and gives the object to store: the
+    /// initialisation, a part, a whole segment. A `seamless` track goes on with the epoch that is there.
+    ///
+    /// # Errors
+    /// As [`Packager::push`](crate::Packager::push).
+    pub fn push(&mut self, item: Item, seamless: bool) -> Result<Option<Object>, Error> {
+        match item {
+            Item::Track(track) => self.track(&track, seamless),
+            Item::Part(part) => self.part(part).map(Some),
+            Item::Segment(segment) => self.segment(segment).map(Some),
+            Item::End(_) => {
+                self.end();
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// No more segments come.
+    pub fn end(&mut self) {
+        self.ended = true;
+        self.parted.clear();
+    }
+
+    /// What [`push`](Self::push) will store a segment as, and what it will note: for whoever stores before
+    /// anybody hears of it. Nothing before the track has come.
+    #[must_use]
+    pub fn describe(&self, segment: &Segment) -> Option<(String, &'static str, SegmentRecord)> {
+        let rendition = self.epochs.back()?;
+        let content_type = match self.form {
+            Form::Cmaf => content_type(rendition.info.kind),
+            Form::Ts => rendition.packed_type(),
+        };
+        Some((rendition.path(segment.number), content_type, SegmentRecord::of(segment, 0)))
+    }
+
+    fn track(&mut self, track: &Arc<Track>, seamless: bool) -> Result<Option<Object>, Error> {
+        if seamless && !self.epochs.is_empty() {
+            return Ok(None);
+        }
+        let init = match self.form {
+            Form::Cmaf => Some(
+                mp4::init_segment(&[track.as_ref()])
+                    .map_err(|source| Error::Container { track: track.id, source })?,
+            ),
+            Form::Ts => None,
+        };
+        // An epoch without a segment never was.
+        self.epochs.retain(|e| !e.segments.is_empty());
+        let epoch = self.epochs.back().map_or(0, |e| e.epoch.saturating_add(1));
+        let info = Info { roles: self.roles.clone(), ..Info::of(track)? };
+        let kind = info.kind;
+        let rendition = Rendition {
+            name: self.name.clone(),
+            info,
+            layout: Layout::Files,
+            form: self.form,
+            init_bytes: init.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(u64::MAX)),
+            index: None,
+            segments: Vec::new(),
+            trick_play_of: None,
+            epoch,
+            began: None,
+        };
+        let path = rendition.init_path();
+        self.epochs.push_back(rendition);
+        Ok(init.map(|init| Object::whole(path, content_type(kind), init)))
+    }
+
+    fn part(&mut self, part: Part) -> Result<Object, Error> {
+        let Some(rendition) = self.epochs.back() else {
+            return Err(Error::Order { track: part.track, what: "a part came before the track" });
+        };
+        let record = PartRecord { duration: part.duration.ticks(), bytes: part.len(), key: part.key };
+        let path = part_path(&self.name, part.segment, part.number);
+        let content_type = content_type(rendition.info.kind);
+        if self.parted.back().is_none_or(|p| p.number != part.segment) {
+            let start = part.start.ticks().max(0).unsigned_abs();
+            if let Some(epoch) = self.epochs.back_mut() {
+                epoch.began.get_or_insert(start);
+            }
+            self.parted.push_back(Parted { number: part.segment, start, parts: Vec::new() });
+        }
+        if let Some(open) = self.parted.back_mut() {
+            open.parts.push(record);
+        }
+        Ok(Object { path, content_type, data: part.data, write: sv_core::Write::Whole })
+    }
+
+    fn segment(&mut self, segment: Segment) -> Result<Object, Error> {
+        let Some(rendition) = self.epochs.back_mut() else {
+            return Err(Error::Order { track: segment.track, what: "a segment came before the track" });
+        };
+        rendition.record(&segment, 0);
+        let scale = u64::from(rendition.info.timescale.max(1));
+        let rounded = rendition.segments.last().map_or(0, |s| {
+            s.duration.saturating_add(scale.checked_div(2).unwrap_or(0)).checked_div(scale).unwrap_or(0)
+        });
+        self.longest = self.longest.max(rounded);
+        self.next = segment.number.saturating_add(1);
+        let named = self.describe(&segment);
+        self.forget_parts();
+        let (path, content_type, _) = named.ok_or(Error::Empty)?;
+        Ok(Object { path, content_type, data: segment.data, write: sv_core::Write::Whole })
+    }
+
+    /// Parts are listed for three target durations
+    /// ([rfc8216bis, 4.4.4.9](https://datatracker.ietf.org/doc/html/draft-pantos-hls-rfc8216bis#section-4.4.4.9)).
+    fn forget_parts(&mut self) {
+        let Some(rendition) = self.epochs.back() else { return };
+        let end = rendition.segments.last().map_or(0, |s| s.start.saturating_add(s.duration));
+        let most = self.longest.saturating_mul(3).saturating_mul(u64::from(rendition.info.timescale));
+        let first = end.saturating_sub(most);
+        // A break of the source changes the timescale at most; numbers tell what is old then.
+        let number = self.next.saturating_sub(16);
+        self.parted.retain(|p| p.start >= first || p.number >= self.next);
+        self.parted.retain(|p| p.number >= number);
+    }
+
+    /// Forgets segments that ended more than `window` before the newest one's end, and gives the paths of
+    /// the files that nobody names any more. One segment stays.
+    pub fn trim(&mut self, window: std::time::Duration) -> Vec<String> {
+        let Some(end) = self.epochs.back().map(Rendition::duration) else { return Vec::new() };
+        let first = end.saturating_sub(window);
+        let mut gone = Vec::new();
+        while let Some(rendition) = self.epochs.front_mut() {
+            let base = rendition.info.time_base();
+            let ended = |s: &SegmentRecord| Duration::new(s.start.saturating_add(s.duration)).to_std(base) <= first;
+            let old = rendition.segments.iter().take_while(|s| ended(s)).count();
+            let paths: Vec<String> =
+                rendition.segments.iter().take(old).map(|s| rendition.path(s.number)).collect();
+            rendition.segments.drain(..old);
+            gone.extend(paths);
+            if !rendition.segments.is_empty() || self.epochs.len() == 1 {
+                break;
+            }
+            if let Some(rendition) = self.epochs.pop_front()
+                && rendition.form == Form::Cmaf
+            {
+                gone.push(rendition.init_path());
+            }
+        }
+        gone
+    }
+
+    /// When the newest epoch's timeline has come to, parts included.
+    #[must_use]
+    pub fn reached(&self) -> std::time::Duration {
+        let Some(rendition) = self.epochs.back() else { return std::time::Duration::ZERO };
+        let open = self.parted.back().filter(|p| p.number == self.next);
+        let open = open.map_or(0, |p| {
+            p.parts.iter().map(|p| p.duration).fold(p.start, u64::saturating_add)
+        });
+        rendition.duration().max(Duration::new(open).to_std(rendition.info.time_base()))
+    }
+
+    /// The newest segment that has begun, as if it were as long as it will probably be.
+    pub(crate) fn expected(&self, target: std::time::Duration) -> Option<SegmentRecord> {
+        let rendition = self.epochs.back()?;
+        let open = self.parted.back().filter(|p| p.number == self.next)?;
+        let base = rendition.info.time_base();
+        let cell = Duration::from_std(target, base).ticks().max(1);
+        let end = open.start.checked_div(cell)?.saturating_add(1).saturating_mul(cell);
+        let duration = end.saturating_sub(open.start);
+        // A segment that starts right before the grid's next line goes on to the one behind it.
+        let duration = if duration.saturating_mul(4) < cell { duration.saturating_add(cell) } else { duration };
+        Some(SegmentRecord {
+            number: open.number,
+            start: open.start,
+            duration,
+            bytes: 0,
+            key_bytes: 0,
+            offset: 0,
+            packets: 0,
+        })
+    }
+}
+
+/// The path of a part.
+pub(crate) fn part_path(name: &str, segment: u64, part: u32) -> String {
+    format!("{name}/{segment}.{part}.m4s")
+}
+
+fn content_type(kind: TrackKind) -> &'static str {
+    match kind {
+        TrackKind::Audio => "audio/mp4",
+        TrackKind::Video => "video/mp4",
+        TrackKind::Text => "application/mp4",
+    }
+}
