@@ -41,6 +41,9 @@ function built(name) {
 
 const program = process.env.STREAMVERSE_SERVICE ?? built('reference-service');
 
+/** The command, if it is built. */
+export const SV = process.env.STREAMVERSE_SV ?? built('sv');
+
 /** A folder for media made here; gone when the tests are. */
 export const MEDIA = mkdtempSync(join(tmpdir(), 'streamverse-media-'));
 process.on('exit', () => rmSync(MEDIA, { recursive: true, force: true }));

@@ -13,6 +13,9 @@ use tokio::sync::watch;
 use super::source::Clock;
 use crate::Result;
 
+/// The manifests that clients may have, beside the journal.
+pub(super) const MANIFESTS: &str = ".manifests";
+
 /// Segments whose parts stay in memory, the open one included.
 const RECENT: usize = 6;
 
@@ -21,6 +24,32 @@ const RECENT: usize = 6;
 #[derive(Clone)]
 pub struct Origin {
     pub(super) desk: Arc<Desk>,
+}
+
+impl Origin {
+    /// For a presentation that somebody else makes: items come by [`push`](Self::push), and whole segments and
+    /// initialisations lie in `folder`. (A [`Driver`](super::Driver) does both for its own.)
+    #[must_use]
+    pub fn new(presentation: Presentation, folder: &Path) -> Self {
+        let clock = Clock::new(presentation.settings().began);
+        let packets = vec![0; presentation.streams().len()];
+        Self { desk: Arc::new(Desk::new(presentation, packets, folder, clock)) }
+    }
+
+    /// Gives a stream what its segmenter has given, and gives the object to store, which must be in its place
+    /// before a segment is pushed. Whoever waits for it is answered.
+    ///
+    /// # Errors
+    /// As [`Presentation::push`].
+    pub fn push(&self, stream: usize, item: Item) -> Result<Option<Object>> {
+        match item {
+            Item::Part(part) => self.desk.part(stream, part).map(|()| None),
+            Item::Track(track) => Ok(self.desk.track(stream, track, false)?.and_then(|(init, _)| init)),
+            Item::Segment(segment) => self.desk.segment(stream, segment).map(|_| None),
+            Item::End(_) => self.desk.end(stream).map(|()| None),
+            _ => Ok(None),
+        }
+    }
 }
 
 impl std::fmt::Debug for Origin {
@@ -33,6 +62,8 @@ pub(crate) struct Desk {
     state: Mutex<State>,
     /// Rings for each stream when something came of it.
     bells: Vec<watch::Sender<u64>>,
+    /// Rings when the manifest changed.
+    manifest: watch::Sender<u64>,
     pub(super) root: PathBuf,
     pub(super) clock: Clock,
 }
@@ -83,6 +114,7 @@ impl Desk {
                 packets,
             }),
             bells: (0..count).map(|_| watch::Sender::new(0)).collect(),
+            manifest: watch::Sender::new(0),
             root: root.to_owned(),
             clock,
         }
@@ -108,14 +140,13 @@ impl Desk {
         state.segments += u64::from(!part);
         let out = inside(&mut state, object);
         drop(state);
-        self.ring(place);
-        Ok(out)
-    }
-
-    fn ring(&self, place: usize) {
         if let Some(bell) = self.bells.get(place) {
             bell.send_modify(|n| *n += 1);
         }
+        if !part {
+            self.manifest.send_modify(|n| *n += 1);
+        }
+        Ok(out)
     }
 
     /// A track begins: its initialisation and the epoch, or nothing where an epoch goes on.
@@ -241,11 +272,36 @@ impl Desk {
         let Some(text) = state.presentation.text(wanted)? else { return Ok(None) };
         let text = Bytes::from(text);
         state.texts.insert(wanted, (version, text.clone()));
+        if wanted == Wanted::Manifest {
+            self.remember(&state);
+        }
         Ok(Some(text))
     }
 
+    /// Rings when the manifest changed.
+    pub(super) fn manifest_bell(&self) -> watch::Receiver<u64> {
+        self.manifest.subscribe()
+    }
+
+    /// Whether the manifest is still that of `since`.
+    pub(super) fn is_newest(&self, since: &str) -> bool {
+        let state = self.state();
+        state.presentation.published() == since && !state.presentation.is_ended()
+    }
+
     pub(super) fn patch(&self, since: &str) -> Result<Option<String>> {
-        Ok(self.state().presentation.patch(since)?)
+        let mut state = self.state();
+        let patch = state.presentation.patch(since)?;
+        self.remember(&state);
+        Ok(patch)
+    }
+
+    /// Stores what clients may have, for a run that comes after this one. Clients that have something else
+    /// fetch the whole manifest, so a failure harms nobody.
+    fn remember(&self, state: &State) {
+        let aside = self.root.join(".manifests.part");
+        let text = state.presentation.remember();
+        let _ = std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, self.root.join(MANIFESTS)));
     }
 
     /// Part `part` of a segment that is in memory.

@@ -65,7 +65,12 @@ async fn answer(desk: &Arc<Desk>, request: Request) -> Result<Response, Error> {
         }
         "manifest.mpp" => {
             let since = asked("publishTime").map(|t| t.replace("%3A", ":").replace("%3a", ":"));
-            let patch = desk.patch(&since.unwrap_or_default())?;
+            let since = since.unwrap_or_default();
+            // An answer that nothing has changed is one that players take in different ways: it waits instead.
+            let deadline = Instant::now() + desk.patience();
+            let mut bell = desk.manifest_bell();
+            while desk.is_newest(&since) && matches!(timeout_at(deadline, bell.changed()).await, Ok(Ok(()))) {}
+            let patch = desk.patch(&since)?;
             let patch = patch.ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, "that manifest is too old to be patched; ask for manifest.mpd")
             })?;

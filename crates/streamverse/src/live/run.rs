@@ -10,7 +10,7 @@ use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 use sv_pipeline::share::{Class, Share, Shares};
 
-use super::desk::{Desk, Origin};
+use super::desk::{Desk, MANIFESTS, Origin};
 use super::lane::{Lane, reached};
 use super::source::{Clock, Paced, Pipe};
 use super::store::Store;
@@ -82,7 +82,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     let store = Store::open(&request.output, &fingerprint(&request), now)?;
     let (looping, length, ended) = (request.looping, store.length, store.ended);
     let clock = Clock::new(store.began);
-    let resumed = store.resumed;
+    let (resumed, began) = (store.resumed, store.began);
     let store = Arc::new(Mutex::new(store));
     let locked = || store.lock().unwrap_or_else(PoisonError::into_inner);
 
@@ -117,7 +117,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
                 }),
                 _ => None,
             };
-            let mut segmenter = Segmenter::new(request.segment).clock(clock_of(&locked()));
+            let mut segmenter = Segmenter::new(request.segment).clock(began);
             if let Some(part) = request.part {
                 segmenter = segmenter.parts(part);
             }
@@ -133,12 +133,13 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
         parts.push((opened, lanes));
     }
 
-    let mut settings = Settings::new(locked().began);
+    let mut settings = Settings::new(began);
     settings.segment = request.segment;
     settings.part = request.part;
     settings.window = request.window;
     settings.dash.license_url.clone_from(&request.license_url);
-    let presentation = Presentation::new(settings, streams);
+    let handed_out = std::fs::read_to_string(request.output.join(MANIFESTS)).unwrap_or_default();
+    let presentation = Presentation::new(settings, streams).recall(&handed_out);
     let desk = Arc::new(Desk::new(presentation, packets, &request.output, clock));
 
     let mut feeds = Vec::new();
@@ -179,10 +180,6 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     let origin = Origin { desk };
     let driver = Driver { feeds, origin: origin.clone(), store, meter, cancel: cancel.clone(), ended };
     Ok((Handle::new(events, cancel), origin, driver))
-}
-
-fn clock_of(store: &Store) -> Duration {
-    store.began
 }
 
 fn open(path: &std::path::Path, from: Duration, cancel: &Cancel) -> Result<(Opened, Vec<Arc<Track>>)> {

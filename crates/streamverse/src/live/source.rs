@@ -200,7 +200,7 @@ impl Pipe {
         });
         Self {
             pieces,
-            parser: ts::Parser::new(Limits::default()),
+            parser: ts::Parser::new(Limits::default()).follow_jumps(),
             continuity: Continuity::new(start),
             finished: false,
             cancel: cancel.clone(),

@@ -24,6 +24,8 @@ mod golden;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod grain;
 mod kit;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod live;
 #[cfg(feature = "ffmpeg")]
 mod manifests;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]

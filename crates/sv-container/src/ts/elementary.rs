@@ -19,6 +19,10 @@ pub(super) struct Elementary {
     pub(super) codec: Codec,
     pub(super) language: Option<String>,
     pub(super) counter: Option<u8>,
+    /// The payload of its last packet: one that comes twice counts once.
+    pub(super) payload: Vec<u8>,
+    /// Lets times go back where the stream's clock is set back.
+    jumps: bool,
     /// The PES packet that is being collected.
     pub(super) pes: BytesMut,
     pub(super) collecting: bool,
@@ -61,12 +65,14 @@ pub(super) fn codec_of(stream: &Stream) -> Result<Codec, String> {
 }
 
 impl Elementary {
-    pub(super) fn new(codec: Codec, language: Option<String>, limits: Limits) -> Self {
+    pub(super) fn new(codec: Codec, language: Option<String>, limits: Limits, jumps: bool) -> Self {
         Self {
             limits,
             codec,
             language,
             counter: None,
+            payload: Vec::new(),
+            jumps,
             pes: BytesMut::new(),
             collecting: false,
             clock: None,
@@ -142,7 +148,7 @@ impl Elementary {
             };
             let mut dts = Timestamp::new(dts);
             if let Some(pending) = self.pending.take() {
-                dts = dts.max(pending.dts);
+                dts = self.onwards(dts, pending.dts);
                 self.emit(pending, Some(dts), out);
             }
             if let Some(config) = unit.config {
@@ -158,6 +164,13 @@ impl Elementary {
                 protection: None,
             });
         }
+    }
+
+    /// A time that is not before `last`: a little back is a fault of the stream, far back is another clock.
+    fn onwards(&self, at: Timestamp, last: Timestamp) -> Timestamp {
+        const FAR: Duration = Duration::new(90_000);
+        let set_back = self.jumps && last.since(at).is_some_and(|back| back > FAR) && last.ticks() > i64::MIN;
+        if set_back { at } else { at.max(last) }
     }
 
     /// Gives a picture, which lasts until `next` is decoded.
@@ -202,7 +215,7 @@ impl Elementary {
             self.configure(pid, frame.config, &payload, out);
             if let (Some(since), Some(_)) = (self.since, &self.track) {
                 let (begin, end) = (ticks(self.samples), ticks(end));
-                let at = Timestamp::new(since.saturating_add(begin)).max(self.last);
+                let at = self.onwards(Timestamp::new(since.saturating_add(begin)), self.last);
                 self.last = at;
                 out.push_back(Item::Packet(Packet {
                     track: TrackId(u32::from(pid)),

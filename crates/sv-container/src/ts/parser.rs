@@ -35,6 +35,7 @@ pub struct Parser {
     ready: VecDeque<Item>,
     warnings: Vec<String>,
     discontinuities: u64,
+    jumps: bool,
 }
 
 impl Parser {
@@ -56,7 +57,17 @@ impl Parser {
             ready: VecDeque::new(),
             warnings: Vec::new(),
             discontinuities: 0,
+            jumps: false,
         }
+    }
+
+    /// Lets times go back where a stream's clock is set back by more than a second, as when a sender starts
+    /// anew: for whoever puts them in order (such as a live source). Otherwise they stand still until the
+    /// clock has come to where it was.
+    #[must_use]
+    pub fn follow_jumps(mut self) -> Self {
+        self.jumps = true;
+        self
     }
 
     /// Takes bytes in.
@@ -183,9 +194,12 @@ impl Parser {
         let Some(stream) = self.streams.get_mut(&packet.pid) else {
             return Ok(());
         };
+        let twice = stream.payload == payload;
+        stream.payload.clear();
+        stream.payload.extend_from_slice(payload);
         match stream.counter.replace(packet.counter) {
-            // A packet may be sent twice.
-            Some(last) if last == packet.counter && !packet.discontinuity => return Ok(()),
+            // A packet may be sent twice. (Another one with that number follows a break.)
+            Some(last) if last == packet.counter && !packet.discontinuity && twice => return Ok(()),
             Some(last) if last.wrapping_add(1) & 15 != packet.counter && !packet.discontinuity => {
                 self.discontinuities = self.discontinuities.saturating_add(1);
             }
@@ -245,9 +259,9 @@ impl Parser {
                     }
                     let limits = self.limits;
                     let language = stream.language.as_deref().and_then(language::tag);
-                    self.streams
-                        .entry(stream.pid)
-                        .or_insert_with(|| Elementary::new(codec, language, limits));
+                    let jumps = self.jumps;
+                    let begin = || Elementary::new(codec, language, limits, jumps);
+                    self.streams.entry(stream.pid).or_insert_with(begin);
                 }
                 Err(what) => self.warnings.push(format!("stream {:#x} is left out: {what}", stream.pid)),
             }

@@ -30,10 +30,10 @@ pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -
     if ended {
         out = out.attr("type", "static").attr("mediaPresentationDuration", iso_duration(reached));
     } else {
-        // With parts, the manifest tells of a segment that has just begun: clients must hear of it soon.
-        let update = if ahead.is_some() { settings.segment.div_f32(2.0) } else { settings.segment };
+        let update = update_period(settings);
+        // Enough for whoever takes whole segments; the others are told by the service description.
         let behind = match settings.part {
-            Some(part) => part.saturating_mul(3).max(Duration::from_millis(1500)),
+            Some(part) => longest.saturating_add(update).saturating_add(part),
             None => longest.saturating_mul(3),
         };
         out = out
@@ -56,7 +56,7 @@ pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -
                 .text(format!("manifest.mpp?publishTime={}", clock::date_time(now))),
         );
         if let Some(part) = settings.part {
-            out = out.child(service(part));
+            out = out.child(service(part, update_period(settings)));
         }
     }
     for (i, (epoch, renditions)) in epochs.iter().enumerate() {
@@ -101,9 +101,16 @@ fn starts(streams: &[Stream], epoch: u32) -> Option<Duration> {
     streams.iter().filter_map(|s| s.began(epoch)).min()
 }
 
-/// What viewers are to aim at.
-fn service(part: Duration) -> Element {
-    let target = part.saturating_mul(3).max(Duration::from_millis(1500)).as_millis();
+/// How often clients ask for what is new. With parts, the manifest tells of a segment that has just begun, so
+/// they must hear of it soon.
+fn update_period(settings: &Settings) -> Duration {
+    settings.part.map_or(settings.segment, |part| part.saturating_mul(2).min(settings.segment))
+}
+
+/// What viewers are to aim at: a client hears of a segment when it asks for the manifest, and then takes a
+/// part, while it has another to play.
+fn service(part: Duration, update: Duration) -> Element {
+    let target = part.saturating_mul(3).saturating_add(update).as_millis();
     let latency = Element::new("Latency")
         .attr("target", target)
         .attr("min", part.as_millis().saturating_mul(2))

@@ -7,6 +7,8 @@ use super::xml::Element;
 
 /// Manifests that clients may still have.
 const KEPT: usize = 32;
+/// Those that are worth storing: clients ask every few seconds.
+const STORED: usize = 4;
 
 /// The manifests that were published last.
 #[derive(Debug, Default)]
@@ -25,6 +27,19 @@ impl Patches {
             self.kept.pop_front();
         }
         self.kept.push_back(tree);
+    }
+
+    /// The newest of them as text, for [`recall`](Self::recall).
+    pub(crate) fn remember(&self) -> String {
+        let first = self.kept.len().saturating_sub(STORED);
+        let newest: Vec<&Element> = self.kept.iter().skip(first).collect();
+        serde_json::to_string(&newest).unwrap_or_default()
+    }
+
+    /// What an earlier run remembered; anything else is nothing.
+    pub(crate) fn recall(&mut self, text: &str) {
+        let trees: Vec<Element> = serde_json::from_str(text).unwrap_or_default();
+        self.kept.extend(trees.into_iter().take(KEPT));
     }
 
     /// The patch from the manifest of that time to `to`.
@@ -107,7 +122,8 @@ fn selector(all: &[Element], at: usize, path: &str) -> String {
     let kin = all.iter().filter(|e| e.name() == one.name()).count();
     match one.value("id") {
         Some(id) => format!("{path}/{}[@id='{id}']", one.name()),
-        None if kin == 1 => format!("{path}/{}", one.name()),
+        // Shaka Player puts what replaces the only one of its kind beside it, unless its place is said.
+        None if kin == 1 && one.words().is_none() => format!("{path}/{}", one.name()),
         None => {
             let place = all.iter().take(at).filter(|e| e.name() == one.name()).count().saturating_add(1);
             format!("{path}/{}[{place}]", one.name())
@@ -145,8 +161,10 @@ fn timeline(from: &[Element], to: &[Element], path: &str) -> Vec<Element> {
         out.push(Element::new("remove").attr("sel", format!("{path}/S[1]")));
     }
     let kept = from.get(gone..).unwrap_or_default();
-    for (i, (old, new)) in kept.iter().zip(to).enumerate() {
-        out.extend(difference(old, new, &format!("{path}/S[{}]", i.saturating_add(1))));
+    for (i, (_, new)) in kept.iter().zip(to).enumerate().filter(|(_, (old, new))| old != new) {
+        // As a whole: not every player can add an attribute.
+        let here = format!("{path}/S[{}]", i.saturating_add(1));
+        out.push(Element::new("replace").attr("sel", here).child(new.clone()));
     }
     for _ in to.len()..kept.len() {
         out.push(Element::new("remove").attr("sel", format!("{path}/S[{}]", to.len().saturating_add(1))));

@@ -1,22 +1,25 @@
 //! Just enough XML to write a manifest: elements, attributes, text, all escaped.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Element {
-    name: &'static str,
-    attributes: Vec<(&'static str, String)>,
+    name: Cow<'static, str>,
+    attributes: Vec<(Cow<'static, str>, String)>,
     children: Vec<Element>,
     text: Option<String>,
 }
 
 impl Element {
     pub(super) fn new(name: &'static str) -> Self {
-        Self { name, attributes: Vec::new(), children: Vec::new(), text: None }
+        Self { name: Cow::Borrowed(name), attributes: Vec::new(), children: Vec::new(), text: None }
     }
 
     pub(super) fn attr(mut self, name: &'static str, value: impl Display) -> Self {
-        self.attributes.push((name, value.to_string()));
+        self.attributes.push((Cow::Borrowed(name), value.to_string()));
         self
     }
 
@@ -30,11 +33,11 @@ impl Element {
         self
     }
 
-    pub(super) fn name(&self) -> &'static str {
-        self.name
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
-    pub(super) fn attributes(&self) -> &[(&'static str, String)] {
+    pub(super) fn attributes(&self) -> &[(Cow<'static, str>, String)] {
         &self.attributes
     }
 

@@ -7,7 +7,7 @@ use sv_core::{Item, Object};
 use super::{Settings, Stream, Window};
 use crate::dash::Patches;
 use crate::hls::live::{self as playlist, Report, View};
-use crate::{Error, Rendition, dash, hls};
+use crate::{Error, Rendition, clock, dash, hls};
 
 /// What a client may ask for, besides segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -175,6 +175,25 @@ impl Presentation {
         let patch = self.patches.since(publish_time, &tree);
         self.patches.keep(tree);
         Ok(patch)
+    }
+
+    /// When the manifest changed last, as its `publishTime` says it.
+    #[must_use]
+    pub fn published(&self) -> String {
+        clock::date_time(self.published)
+    }
+
+    /// The manifests that clients may have, as text to be stored: what [`recall`](Self::recall) takes.
+    #[must_use]
+    pub fn remember(&self) -> String {
+        self.patches.remember()
+    }
+
+    /// Knows the manifests of an earlier run, so that clients that have them go on with patches.
+    #[must_use]
+    pub fn recall(mut self, text: &str) -> Self {
+        self.patches.recall(text);
+        self
     }
 
     fn view(&self, skip: bool) -> View<'_> {

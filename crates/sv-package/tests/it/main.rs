@@ -1,3 +1,5 @@
 //! Cutting, naming and counting, without any other program.
 
+mod live;
+
 mod segmenter;

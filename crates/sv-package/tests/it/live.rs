@@ -1,0 +1,302 @@
+//! Parts, windows and breaks: what playlists tell must hold whatever comes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration as Length;
+
+use proptest::prelude::*;
+use sv_core::{
+    AudioInfo, Bytes, Codec, Duration, Item, Media, Packet, Part, Segment, Stage as _, TimeBase, Timestamp,
+    Track, TrackId,
+};
+use sv_package::live::{Answer, Continuity, Presentation, Settings, Stream, Wanted, Window};
+use sv_package::{Form, Segmenter};
+
+const RATE: i64 = 48_000;
+const BLOCK: i64 = 1024;
+
+fn sound(id: u32, config: &'static [u8]) -> Arc<Track> {
+    Arc::new(Track {
+        id: TrackId(id),
+        codec: Codec::Aac,
+        time_base: TimeBase::new(1, 48_000).unwrap(),
+        config: Bytes::from_static(config),
+        media: Media::Audio(AudioInfo { sample_rate: 48_000, channels: 2, delay: 0, bit_depth: 0 }),
+        language: None,
+        label: None,
+        default: true,
+        duration: None,
+        bitrate: None,
+        protection: None,
+    })
+}
+
+fn block(id: u32, at: i64) -> Packet {
+    Packet {
+        track: TrackId(id),
+        pts: Timestamp::new(at),
+        dts: Timestamp::new(at),
+        duration: Duration::new(BLOCK as u64),
+        key: true,
+        data: Bytes::from(vec![at as u8; 20]),
+        protection: None,
+    }
+}
+
+fn drain(segmenter: &mut Segmenter) -> Vec<Item> {
+    std::iter::from_fn(|| segmenter.pull().unwrap()).collect()
+}
+
+fn cut(count: i64, segment: Length, part: Length) -> Vec<Item> {
+    let mut segmenter = Segmenter::new(segment).parts(part);
+    let mut out = Vec::new();
+    segmenter.push(Item::Track(sound(1, &[0x11, 0x90]))).unwrap();
+    for n in 0..count {
+        segmenter.push(Item::Packet(block(1, n * BLOCK))).unwrap();
+        out.extend(drain(&mut segmenter));
+    }
+    segmenter.finish().unwrap();
+    out.extend(drain(&mut segmenter));
+    out
+}
+
+fn bytes(data: &[Bytes]) -> Vec<u8> {
+    data.concat()
+}
+
+proptest! {
+    #[test]
+    fn a_segment_is_its_parts(count in 1i64..700, segment in 300u64..3000, part in 50u64..700) {
+        let (segment, part) = (Length::from_millis(segment), Length::from_millis(part));
+        let most = RATE as u128 * part.as_nanos() / 1_000_000_000;
+        let (mut open, mut ticks, mut shown): (Vec<Part>, u64, u64) = (Vec::new(), 0, 0);
+        for item in cut(count, segment, part) {
+            match item {
+                Item::Part(part) => {
+                    prop_assert_eq!(part.number as usize, open.len());
+                    // A part is never longer than it may be, but for a packet that is.
+                    prop_assert!(u128::from(part.duration.ticks()) <= most.max(BLOCK as u128) + 1);
+                    open.push(part);
+                }
+                Item::Segment(whole) => {
+                    let parts: Vec<u8> = open.iter().flat_map(|p| bytes(&p.data)).collect();
+                    prop_assert_eq!(parts, bytes(&whole.data));
+                    prop_assert!(open.iter().all(|p| p.segment == whole.number && p.start == whole.start));
+                    let sum: u64 = open.iter().map(|p| p.duration.ticks()).sum();
+                    prop_assert_eq!(sum, whole.duration.ticks());
+                    ticks += sum;
+                    shown += u64::from(whole.packets);
+                    open.clear();
+                }
+                _ => {}
+            }
+        }
+        prop_assert!(open.is_empty());
+        prop_assert_eq!((ticks, shown), ((count * BLOCK) as u64, count as u64));
+    }
+
+    #[test]
+    fn a_part_leaves_with_its_last_packet(count in 60i64..200) {
+        // 23 blocks of 21.3 ms fill half a second, and nobody waits for a 24th.
+        let mut segmenter = Segmenter::new(Length::from_secs(600)).parts(Length::from_millis(500));
+        segmenter.push(Item::Track(sound(1, &[0x11, 0x90]))).unwrap();
+        let mut at = Vec::new();
+        for n in 0..count {
+            segmenter.push(Item::Packet(block(1, n * BLOCK))).unwrap();
+            at.extend(drain(&mut segmenter).iter().filter(|i| matches!(i, Item::Part(_))).map(|_| n + 1));
+        }
+        prop_assert!(at.iter().all(|n| n % 23 == 0), "{:?}", at);
+        prop_assert_eq!(at.len() as i64, count / 23);
+    }
+
+    #[test]
+    fn a_delta_update_is_what_has_changed(count in 200i64..1500, skip_at in 0usize..40) {
+        let mut presentation = presentation(Window::Sliding(Length::from_secs(20)));
+        let (mut known, mut pushed) = (None::<String>, 0);
+        for item in cut(count, Length::from_secs(1), Length::from_millis(300)) {
+            let boundary = matches!(item, Item::Segment(_));
+            presentation.push(0, item, false, Length::ZERO).unwrap();
+            presentation.trim();
+            pushed += usize::from(boundary);
+            if !boundary || pushed <= skip_at { continue }
+            let whole = presentation.text(Wanted::Media { stream: 0, skip: false }).unwrap().unwrap();
+            let delta = presentation.text(Wanted::Media { stream: 0, skip: true }).unwrap().unwrap();
+            if let Some(known) = known {
+                prop_assert_eq!(segments(&merge(&known, &delta)), segments(&whole));
+            }
+            known = Some(whole);
+        }
+    }
+
+    #[test]
+    fn a_timeline_never_goes_back(jumps in prop::collection::vec((1i64..200, -400_000_000i64..400_000_000), 1..6)) {
+        // Two tracks side by side; the clock of both jumps again and again.
+        let mut continuity = Continuity::new(Length::from_secs(5));
+        for id in [1, 2] {
+            continuity.push(Item::Track(sound(id, &[0x11, 0x90]))).unwrap();
+        }
+        let mut at = 7 * RATE;
+        let mut breaks = 0;
+        for (blocks, jump) in jumps {
+            for _ in 0..blocks {
+                for id in [1, 2] {
+                    continuity.push(Item::Packet(block(id, at))).unwrap();
+                }
+                at += BLOCK;
+            }
+            at += jump;
+            breaks += usize::from(jump.abs() > RATE);
+        }
+        for id in [1, 2] {
+            continuity.push(Item::Packet(block(id, at))).unwrap();
+        }
+        continuity.finish().unwrap();
+        let mut told = BTreeMap::<TrackId, usize>::new();
+        let mut shown = BTreeMap::<TrackId, i64>::new();
+        while let Some(item) = continuity.pull().unwrap() {
+            match item {
+                Item::Track(track) => *told.entry(track.id).or_default() += 1,
+                Item::Packet(packet) => {
+                    let last = shown.insert(packet.track, packet.pts.ticks());
+                    prop_assert!(last.is_none_or(|last| packet.pts.ticks() > last - RATE));
+                    prop_assert!(packet.pts.ticks() >= 5 * RATE);
+                }
+                _ => {}
+            }
+        }
+        // Each break is told of both tracks, so that their playlists count the same discontinuities.
+        prop_assert_eq!(continuity.breaks(), breaks);
+        prop_assert_eq!(told, BTreeMap::from([(TrackId(1), breaks + 1), (TrackId(2), breaks + 1)]));
+    }
+}
+
+fn presentation(window: Window) -> Presentation {
+    let mut settings = Settings::new(Length::from_secs(1_795_930_782));
+    settings.segment = Length::from_secs(1);
+    settings.part = Some(Length::from_millis(300));
+    settings.window = window;
+    Presentation::new(settings, vec![Stream::new("sound", Form::Cmaf)])
+}
+
+/// The segments of a playlist by their numbers, as a client has them.
+fn segments(text: &str) -> BTreeMap<u64, String> {
+    let first: u64 = text.split("MEDIA-SEQUENCE:").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+    let names = text.lines().filter(|l| !l.starts_with('#') && !l.is_empty());
+    (first..).zip(names.map(str::to_owned)).collect()
+}
+
+/// What a client makes of a delta update (rfc8216bis, 6.3.7): the segments that it names as skipped are those
+/// that the client has.
+fn merge(known: &str, delta: &str) -> String {
+    let Some((head, rest)) = delta.split_once("#EXT-X-SKIP:SKIPPED-SEGMENTS=") else { return delta.to_owned() };
+    let (count, rest) = rest.split_once('\n').unwrap();
+    let first: u64 = delta.split("MEDIA-SEQUENCE:").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+    let known = segments(known);
+    let skipped: Vec<_> = (first..first + count.parse::<u64>().unwrap()).map(|n| known[&n].clone()).collect();
+    format!("{head}{}\n{rest}", skipped.join("\n"))
+}
+
+#[test]
+fn requests_wait_for_what_comes_and_for_nothing_else() {
+    let mut presentation = presentation(Window::Event);
+    assert_eq!(presentation.answer(0, 0, None), Answer::Later);
+    assert!(presentation.text(Wanted::Multivariant).is_err());
+    let mut whole = 0;
+    for item in cut(400, Length::from_secs(1), Length::from_millis(300)) {
+        let part = match &item {
+            Item::Part(part) => Some((part.segment, part.number)),
+            _ => None,
+        };
+        if let Some((segment, number)) = part {
+            assert_eq!(presentation.answer(0, segment, Some(number)), Answer::Later);
+        }
+        whole += u64::from(matches!(item, Item::Segment(_)));
+        presentation.push(0, item, false, Length::ZERO).unwrap();
+        if let Some((segment, number)) = part {
+            assert_eq!(presentation.answer(0, segment, Some(number)), Answer::Now);
+            assert_eq!(presentation.answer(0, segment, Some(number + 1)), Answer::Later);
+            assert_eq!(presentation.answer(0, segment, None), Answer::Later);
+        }
+        // rfc8216bis, 6.2.5.2: what is far ahead is refused, not waited for.
+        assert_eq!(presentation.answer(0, whole + 1, None), Answer::Later);
+        assert_eq!(presentation.answer(0, whole + 2, None), Answer::Refused);
+        if whole > 0 {
+            assert_eq!(presentation.answer(0, whole - 1, None), Answer::Now);
+        }
+    }
+    presentation.end(Length::from_secs(1));
+    assert_eq!(presentation.answer(0, whole + 9, None), Answer::Now);
+    let text = presentation.text(Wanted::Media { stream: 0, skip: false }).unwrap().unwrap();
+    assert!(text.ends_with("#EXT-X-ENDLIST\n") && !text.contains("EXT-X-PART"));
+}
+
+#[test]
+fn a_break_is_a_discontinuity_and_a_period() {
+    let mut presentation = presentation(Window::Event);
+    let push = |presentation: &mut Presentation, track: Arc<Track>, from: i64, segmenter: &mut Segmenter| {
+        segmenter.push(Item::Track(track)).unwrap();
+        for n in 0..150 {
+            segmenter.push(Item::Packet(block(1, from + n * BLOCK))).unwrap();
+        }
+        for item in drain(segmenter) {
+            presentation.push(0, item, false, Length::ZERO).unwrap();
+        }
+    };
+    let mut segmenter = Segmenter::new(Length::from_secs(1)).parts(Length::from_millis(300));
+    push(&mut presentation, sound(1, &[0x11, 0x90]), 0, &mut segmenter);
+    // Mono from here on, ten seconds later.
+    push(&mut presentation, sound(1, &[0x11, 0x88]), 10 * RATE, &mut segmenter);
+    let text = presentation.text(Wanted::Media { stream: 0, skip: false }).unwrap().unwrap();
+    let (before, after) = text.split_once("#EXT-X-DISCONTINUITY\n").unwrap();
+    assert!(before.contains("URI=\"sound/init.mp4\"") && after.contains("URI=\"sound/init-1.mp4\""));
+    assert!(after.contains("PROGRAM-DATE-TIME:2026-11-29T05:39:52.000Z"), "{after}");
+    assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
+    let mpd = presentation.text(Wanted::Manifest).unwrap().unwrap();
+    assert!(mpd.contains("<Period id=\"0\" start=\"PT0.000S\">") && mpd.contains("<Period id=\"1\" start=\"PT10.000S\">"));
+    assert!(mpd.contains("presentationTimeOffset=\"480000\""));
+}
+
+#[test]
+fn a_playlist_of_hours_is_asked_for_in_a_kilobyte() {
+    let mut settings = Settings::new(Length::from_secs(1_795_930_782));
+    settings.part = Some(Length::from_millis(500));
+    settings.window = Window::Sliding(Length::from_secs(4 * 3600));
+    let names = ["1080p-h264", "720p-h264", "audio-aac-2ch"];
+    let streams = names.iter().map(|name| Stream::new(*name, Form::Cmaf)).collect();
+    let mut presentation = Presentation::new(settings, streams);
+    let segment = |number: u64| Segment {
+        track: TrackId(1),
+        number,
+        start: Timestamp::new(number as i64 * 2 * RATE),
+        duration: Duration::new(2 * RATE as u64),
+        key: true,
+        key_bytes: 0,
+        packets: 1,
+        data: vec![Bytes::from_static(b"x")],
+    };
+    for place in 0..names.len() {
+        presentation.push(place, Item::Track(sound(1, &[0x11, 0x90])), false, Length::ZERO).unwrap();
+        for number in 0..8000 {
+            for part in 0..4 {
+                let whole = segment(number);
+                let part = Part {
+                    track: whole.track,
+                    segment: number,
+                    number: part,
+                    start: whole.start,
+                    duration: Duration::new(RATE as u64 / 2),
+                    key: part == 0,
+                    data: whole.data,
+                };
+                presentation.push(place, Item::Part(part), false, Length::ZERO).unwrap();
+            }
+            presentation.push(place, Item::Segment(segment(number)), false, Length::ZERO).unwrap();
+            presentation.trim();
+        }
+    }
+    let whole = presentation.text(Wanted::Media { stream: 0, skip: false }).unwrap().unwrap();
+    let delta = presentation.text(Wanted::Media { stream: 0, skip: true }).unwrap().unwrap();
+    assert_eq!(segments(&whole).len(), 7200);
+    assert!(delta.len() <= 1536, "{} bytes:\n{delta}", delta.len());
+    assert_eq!(segments(&merge(&whole, &delta)), segments(&whole));
+}

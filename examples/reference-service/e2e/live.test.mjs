@@ -1,0 +1,177 @@
+// `sv live` in the players that browsers use: they go on, near the edge, without a stall or an error, also when
+// the origin is killed and started again. SECONDS says for how long each watches.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, describe, test } from 'node:test';
+import { SKIP, SV, launch, picture, synthesise, until } from './harness.mjs';
+import { look, serve } from './players.mjs';
+
+const SECONDS = Number(process.env.SECONDS ?? 10);
+const GOP = ['-c:v', 'libx264', '-preset', 'veryfast', '-g', '50', '-sc_threshold', '0', '-bf', '2', '-pix_fmt', 'yuv420p', '-c:a', 'aac'];
+const clip = SKIP ? undefined : synthesise('live.mp4', GOP);
+const skip = SKIP || (!SV && 'skipped: sv is not built') || (!clip && 'skipped: there is no ffmpeg to make a clip');
+if (skip) console.log(skip);
+
+/** `sv live` as a process that can be killed and started again on the same folder and port. */
+class Live {
+  out = mkdtempSync(join(tmpdir(), 'streamverse-live-'));
+  port = 0;
+  constructor(...more) {
+    this.more = more;
+  }
+  async start() {
+    const args = ['live', clip, '--out', join(this.out, 'live'), '--loop', '--listen', `127.0.0.1:${this.port}`, ...this.more];
+    this.child = spawn(SV, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.port = await new Promise((done, fail) => {
+      this.child.once('exit', (code) => fail(new Error(`sv live ended with ${code}`)));
+      createInterface(this.child.stdout).on('line', (line) => {
+        const port = /http:\/\/[^:]*:(\d+)/.exec(line);
+        if (port) done(Number(port[1]));
+      });
+    });
+    return this;
+  }
+  get url() {
+    return `http://127.0.0.1:${this.port}/`;
+  }
+  async kill() {
+    this.child.removeAllListeners('exit');
+    const gone = new Promise((done) => this.child.once('exit', done));
+    this.child.kill('SIGKILL');
+    await gone;
+  }
+  async stop() {
+    await this.kill();
+    rmSync(this.out, { recursive: true, force: true });
+  }
+}
+
+describe('live', { skip, timeout: 600_000 }, () => {
+  let browser;
+  let players;
+
+  before(async () => {
+    browser = await launch();
+    players = await serve();
+  });
+
+  after(async () => {
+    await browser?.close();
+    players?.close();
+  });
+
+  /** Opens a player; it has begun when this returns. */
+  async function watch(live, player, low, keys = {}) {
+    const page = await browser.newPage();
+    page.requests = [];
+    page.on('response', (response) => page.requests.push(`${response.status()} ${response.url()}`));
+    const manifest = player === 'hls' ? 'master.m3u8' : 'manifest.mpd';
+    await page.goto(`${players.address}?player=${player}&low=${low ? 1 : 0}&keys=${encodeURIComponent(JSON.stringify(keys))}&url=${encodeURIComponent(live.url + manifest)}`);
+    const begun = async () => {
+      const seen = await look(page);
+      return seen.errors.length || (seen.started && seen.frames > 10) ? seen : undefined;
+    };
+    page.begun = await until(begun, `${player} to begin`, 60_000);
+    return page;
+  }
+
+  function well(name, before, now, seconds) {
+    assert.deepEqual(now.errors, [], name);
+    assert.deepEqual(now.waits, [], `${name} stalled`);
+    assert.ok(now.time > before.time + seconds * 0.9, `${name} went from ${before.time} to ${now.time}`);
+    assert.ok(now.frames > before.frames + seconds * 20, `${name} showed ${now.frames - before.frames} pictures`);
+  }
+
+  const wait = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
+
+  test('low latency and ordinary players side by side', async () => {
+    const live = await new Live().start();
+    try {
+      await until(async () => (await (await fetch(`${live.url}360p-h264.m3u8`)).text()).includes('360p-h264/4.m4s'), 'segments');
+      for (const [player, low, most] of [['hls', true, 4], ['dash', true, 4], ['shaka', true, 6], ['hls', false, 12], ['dash', false, 12], ['shaka', false, 12]]) {
+        const name = `${player}${low ? ', low latency' : ''}`;
+        const page = await watch(live, player, low);
+        await wait(SECONDS);
+        const now = await look(page);
+        well(name, page.begun, now, SECONDS);
+        assert.ok(now.latency > 0 && now.latency < most, `${name} is ${now.latency} s behind`);
+        // What is new comes as a patch, and the whole manifest once.
+        if (player !== 'hls') {
+          const asked = (what) => page.requests.filter((r) => r.startsWith(`200 ${live.url}${what}`));
+          assert.ok(asked('manifest.mpp').length > 0, `${name} asked for no patch`);
+          assert.equal(asked('manifest.mpd').length, 1, `${name} could not use a patch`);
+        }
+        console.log(`${name}: ${now.latency.toFixed(2)} s behind, ${now.frames} pictures`);
+        await page.close();
+      }
+    } finally {
+      await live.stop();
+    }
+  });
+
+  test('encrypted, by Shaka Player', async () => {
+    const [kid, key] = ['31323334353637383930313233343536', '32333435363738393021323334353637'];
+    process.env.SV_KEYS = `${kid}:${key}`;
+    const live = await new Live('--encrypt', 'cbcs').start();
+    try {
+      await until(async () => (await (await fetch(`${live.url}360p-h264.m3u8`)).text()).includes('360p-h264/2.m4s'), 'segments');
+      const page = await watch(live, 'shaka', true, { [kid]: key });
+      await wait(5);
+      well('shaka, cbcs', page.begun, await look(page), 5);
+      await page.close();
+    } finally {
+      await live.stop();
+    }
+  });
+
+  test('an origin that is killed and started again', async () => {
+    const live = await new Live().start();
+    try {
+      await until(async () => (await (await fetch(`${live.url}360p-h264.m3u8`)).text()).includes('360p-h264/6.m4s'), 'segments');
+      const pages = [];
+      for (const player of ['hls', 'dash', 'shaka']) pages.push([player, await watch(live, player, false)]);
+      await wait(2);
+      const before = await Promise.all(pages.map(([, page]) => look(page)));
+      const kills = Number(process.env.KILLS ?? 2);
+      for (let kill = 0; kill < kills; kill++) {
+        await live.kill();
+        await live.start();
+        await wait(1 + ((kill * 37) % 23) / 7);
+      }
+      await wait(4);
+      for (const [i, [player, page]] of pages.entries()) {
+        const now = await look(page);
+        assert.deepEqual(now.errors, [], player);
+        assert.deepEqual(now.waits, [], `${player} stalled`);
+        assert.ok(now.time > before[i].time + 4 + kills, `${player} went from ${before[i].time} to ${now.time}`);
+        await page.close();
+      }
+    } finally {
+      await live.stop();
+    }
+  });
+
+  test('the page of the command', async () => {
+    const live = await new Live('--window', '30s').start();
+    try {
+      const page = await browser.newPage();
+      await page.goto(live.url);
+      await page.evaluate(() => {
+        const video = document.querySelector('video');
+        video.muted = true;
+        void video.play();
+      });
+      await page.waitForFunction(() => document.querySelector('video').currentTime > 3, null, { timeout: 60_000 });
+      assert.equal(await page.locator('#error').textContent(), '');
+      await picture(page, 'live');
+      await page.close();
+    } finally {
+      await live.stop();
+    }
+  });
+});

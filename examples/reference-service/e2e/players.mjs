@@ -1,0 +1,99 @@
+// The three players that browsers use, against any address: what they report, nothing else.
+
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const web = fileURLToPath(new URL('../web/', import.meta.url));
+const require = createRequire(join(web, 'package.json'));
+const root = (name) => join(web, 'node_modules', name);
+
+const SCRIPTS = {
+  '/hls.js': () => join(root('hls.js'), 'dist/hls.min.js'),
+  '/dash.js': () => join(root('dashjs'), 'dist/modern/umd/dash.all.min.js'),
+  '/shaka.js': () => join(root('shaka-player'), 'dist/shaka-player.compiled.js'),
+};
+
+const PAGE = `<!doctype html><meta charset="utf-8"><title>players</title>
+<video id="v" muted width="640"></video>
+<script>
+const video = document.getElementById('v');
+const seen = { errors: [], waits: [], started: null, latency: null };
+window.seen = seen;
+const q = new URLSearchParams(location.search);
+const url = q.get('url'), low = q.get('low') === '1';
+const keys = JSON.parse(q.get('keys') || '{}');
+const fail = (what) => seen.errors.push(String(what).slice(0, 300));
+const script = (src) => new Promise((ok, no) => {
+  const s = document.createElement('script');
+  s.src = src; s.onload = ok; s.onerror = () => no(new Error(src));
+  document.head.append(s);
+});
+video.addEventListener('playing', () => { seen.started ??= performance.now(); });
+video.addEventListener('waiting', () => {
+  if (seen.started === null || video.seeking) return;
+  const from = performance.now();
+  seen.waits.push({ at: video.currentTime, ms: null });
+  video.addEventListener('playing', () => { seen.waits.at(-1).ms = performance.now() - from; }, { once: true });
+});
+video.addEventListener('error', () => fail('media ' + video.error?.message));
+(async () => {
+  const player = q.get('player');
+  await script('/' + player + '.js');
+  if (player === 'hls') {
+    const hls = new Hls({ lowLatencyMode: low, enableWorker: false });
+    hls.on(Hls.Events.ERROR, (_, d) => {
+      const text = [d.type, d.details, d.reason, d.error?.message, d.response?.code, d.url ?? d.frag?.url].join(' ');
+      (d.fatal ? fail : (t) => (seen.notes ??= []).push(t))(text);
+    });
+    hls.loadSource(url); hls.attachMedia(video);
+    window.latency = () => hls.latency;
+    window.player = hls;
+  } else if (player === 'dash') {
+    const dash = dashjs.MediaPlayer().create();
+    dash.updateSettings({ debug: { logLevel: Number(q.get("log") || 0) }, streaming: { delay: low ? {} : { liveDelayFragmentCount: 3 } } });
+    dash.on('error', (e) => fail(e.error?.code + ' ' + e.error?.message));
+    dash.initialize(video, url, true);
+    window.latency = () => dash.getCurrentLiveLatency();
+    window.player = dash;
+  } else {
+    shaka.polyfill.installAll();
+    const s = new shaka.Player();
+    await s.attach(video);
+    if (Object.keys(keys).length) s.configure({ drm: { clearKeys: keys } });
+    s.configure({ streaming: { lowLatencyMode: low } });
+    s.addEventListener('error', (e) => fail(e.detail.code + ' ' + JSON.stringify(e.detail.data).slice(0, 200)));
+    await s.load(url);
+    window.latency = () => (Date.now() - s.getPlayheadTimeAsDate()) / 1000;
+    window.player = s;
+  }
+  // dash.js must hear that it begins, or never asks for the manifest again.
+  if (player !== 'dash') await video.play();
+})().catch((e) => fail(e.code ? e.code + ' ' + JSON.stringify(e.data) : e.message));
+</script>`;
+
+/** Serves the page; give its address `?player=hls|dash|shaka&url=…&low=0|1`. */
+export async function serve() {
+  const server = createServer((request, response) => {
+    const path = new URL(request.url, 'http://x').pathname;
+    if (path === '/') return response.setHeader('content-type', 'text/html').end(PAGE);
+    const file = SCRIPTS[path];
+    if (!file) return response.writeHead(404).end();
+    response.setHeader('content-type', 'text/javascript').end(readFileSync(file()));
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  return { address: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
+}
+
+/** What the page has seen so far. */
+export const look = (page) =>
+  page.evaluate(() => ({
+    ...seen,
+    time: video.currentTime,
+    buffered: video.buffered.length ? video.buffered.end(video.buffered.length - 1) : 0,
+    size: `${video.videoWidth}x${video.videoHeight}`,
+    latency: window.latency?.() ?? null,
+    frames: video.getVideoPlaybackQuality().totalVideoFrames,
+  }));
