@@ -11,8 +11,8 @@ use std::time::{Duration as Length, Instant};
 use axum::body::Body;
 use axum::http::Request;
 use streamverse::core::{
-    AudioInfo, Bytes, Codec, Duration, Item, Media, Packet, Part, Segment, Stage as _, TimeBase, Timestamp, Track,
-    TrackId,
+    AudioInfo, Bytes, Codec, Duration, Item, Media, Packet, Part, Segment, Stage as _, TimeBase, Timestamp,
+    Track, TrackId,
 };
 use streamverse::live::Origin;
 use streamverse::package::live::{Presentation, Settings, Stream, Window};
@@ -90,7 +90,9 @@ fn main() {
                 let item = part(number, n);
                 // History has no bytes that anybody could still ask for.
                 let item = match item {
-                    Item::Part(p) if number + 8 < HISTORY => Item::Part(Part { data: vec![Bytes::from_static(b"x")], ..p }),
+                    Item::Part(p) if number + 8 < HISTORY => {
+                        Item::Part(Part { data: vec![Bytes::from_static(b"x")], ..p })
+                    }
                     other => other,
                 };
                 origin.push(place, item).unwrap();
@@ -173,7 +175,8 @@ fn main() {
             let mut waiting = Vec::new();
             for mut connection in connections.drain(..) {
                 waiting.push(tokio::spawn(async move {
-                    let path = format!("/1080p-h264.m3u8?_HLS_msn={}&_HLS_part={n}&_HLS_skip=YES", HISTORY + 1);
+                    let path =
+                        format!("/1080p-h264.m3u8?_HLS_msn={}&_HLS_part={n}&_HLS_skip=YES", HISTORY + 1);
                     let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
                     connection.write_all(request.as_bytes()).await.unwrap();
                     let mut buffer = vec![0; 8192];

@@ -59,10 +59,8 @@ impl Parts {
 
     /// Takes a packet, whose times are those of the presentation; gives a part that is full by it.
     pub(crate) fn push(&mut self, mut packet: Packet, context: &Context<'_>) -> Result<Vec<Part>, Error> {
-        let target = Duration::from_std(
-            std::time::Duration::from_nanos(self.target_ns),
-            context.track.time_base,
-        );
+        let target =
+            Duration::from_std(std::time::Duration::from_nanos(self.target_ns), context.track.time_base);
         let open = self.open.get_or_insert_with(|| Open {
             start: packet.pts,
             shift: packet.pts.ticks().saturating_sub(packet.dts.ticks()),
@@ -83,7 +81,9 @@ impl Parts {
         if let Some(last) = self.packets.last_mut() {
             last.duration = at.since(last.dts).unwrap_or_default();
         }
-        let span = |packets: &[Packet]| packets.iter().map(|p| p.duration).fold(Duration::ZERO, Duration::saturating_add);
+        let span = |packets: &[Packet]| {
+            packets.iter().map(|p| p.duration).fold(Duration::ZERO, Duration::saturating_add)
+        };
         if !self.packets.is_empty() && span(&self.packets).saturating_add(packet.duration) > target {
             out.extend(self.close(context)?);
         }
@@ -123,7 +123,8 @@ impl Parts {
             key: first.key,
             data: data.clone(),
         };
-        open.reached = packets.last().map_or(open.reached, |p| p.dts.saturating_add(p.duration)).max(open.reached);
+        open.reached =
+            packets.last().map_or(open.reached, |p| p.dts.saturating_add(p.duration)).max(open.reached);
         open.parts = open.parts.saturating_add(1);
         open.packets = open.packets.saturating_add(u32::try_from(packets.len()).unwrap_or(u32::MAX));
         open.data.extend(data);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sv_core::{Bytes, Item, Object, Part, Segment, Track};
@@ -60,8 +60,8 @@ impl std::fmt::Debug for Origin {
 
 pub(crate) struct Desk {
     state: Mutex<State>,
-    /// Rings for each stream when something came of it.
-    bells: Vec<watch::Sender<u64>>,
+    /// Rings for each stream when something came of it, and says how far it is.
+    bells: Vec<watch::Sender<Arc<Told>>>,
     /// Rings when the manifest changed.
     manifest: watch::Sender<u64>,
     pub(super) root: PathBuf,
@@ -80,6 +80,25 @@ struct State {
     segments: u64,
     /// Packets of each stream.
     packets: Vec<u64>,
+}
+
+/// What those hear who wait for a stream: enough to answer without asking again.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The segment that is being made, and how many parts it has.
+    next: u64,
+    open: usize,
+    ended: bool,
+    /// The playlist as a delta update, made by the first who needs it.
+    delta: OnceLock<Bytes>,
+}
+
+impl Told {
+    /// Whether the playlist tells of that segment or part.
+    pub(super) fn has(&self, segment: u64, part: Option<u32>) -> bool {
+        let there = part.and_then(|p| usize::try_from(p).ok()).is_some_and(|p| p < self.open);
+        self.ended || segment < self.next || (segment == self.next && there)
+    }
 }
 
 struct Recent {
@@ -113,7 +132,7 @@ impl Desk {
                 segments: 0,
                 packets,
             }),
-            bells: (0..count).map(|_| watch::Sender::new(0)).collect(),
+            bells: (0..count).map(|_| watch::Sender::new(Arc::default())).collect(),
             manifest: watch::Sender::new(0),
             root: root.to_owned(),
             clock,
@@ -139,9 +158,15 @@ impl Desk {
         state.version += 1;
         state.segments += u64::from(!part);
         let out = inside(&mut state, object);
+        let told = state.presentation.streams().get(place).map(|stream| Told {
+            next: stream.next(),
+            open: stream.open().len(),
+            ended: stream.is_ended(),
+            delta: OnceLock::new(),
+        });
         drop(state);
-        if let Some(bell) = self.bells.get(place) {
-            bell.send_modify(|n| *n += 1);
+        if let Some((bell, told)) = self.bells.get(place).zip(told) {
+            bell.send_replace(Arc::new(told));
         }
         if !part {
             self.manifest.send_modify(|n| *n += 1);
@@ -237,7 +262,7 @@ impl Desk {
     }
 
     /// Rings when something comes of a stream.
-    pub(super) fn bell(&self, place: usize) -> Option<watch::Receiver<u64>> {
+    pub(super) fn bell(&self, place: usize) -> Option<watch::Receiver<Arc<Told>>> {
         self.bells.get(place).map(watch::Sender::subscribe)
     }
 
@@ -255,6 +280,15 @@ impl Desk {
         let state = self.state();
         let longest = state.presentation.streams().iter().map(|s| s.longest()).max().unwrap_or(0);
         Duration::from_secs(longest).max(state.presentation.settings().segment) * 3
+    }
+
+    /// The delta update of a stream that is as far as `told`, or a little further.
+    pub(super) fn delta(&self, stream: usize, told: &Told) -> Result<Option<Bytes>> {
+        if let Some(text) = told.delta.get() {
+            return Ok(Some(text.clone()));
+        }
+        let text = self.text(Wanted::Media { stream, skip: true })?;
+        Ok(text.map(|text| told.delta.get_or_init(|| text).clone()))
     }
 
     /// A playlist or manifest, made once for all who ask.
@@ -301,7 +335,8 @@ impl Desk {
     fn remember(&self, state: &State) {
         let aside = self.root.join(".manifests.part");
         let text = state.presentation.remember();
-        let _ = std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, self.root.join(MANIFESTS)));
+        let _ =
+            std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, self.root.join(MANIFESTS)));
     }
 
     /// Part `part` of a segment that is in memory.

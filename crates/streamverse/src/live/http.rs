@@ -14,7 +14,7 @@ use sv_package::{dash, hls};
 use tokio::time::{Instant, timeout_at};
 use tower_http::services::ServeDir;
 
-use super::desk::{Desk, Origin, Progress};
+use super::desk::{Desk, Origin, Progress, Told};
 use crate::Error;
 
 impl Origin {
@@ -69,10 +69,14 @@ async fn answer(desk: &Arc<Desk>, request: Request) -> Result<Response, Error> {
             // An answer that nothing has changed is one that players take in different ways: it waits instead.
             let deadline = Instant::now() + desk.patience();
             let mut bell = desk.manifest_bell();
-            while desk.is_newest(&since) && matches!(timeout_at(deadline, bell.changed()).await, Ok(Ok(()))) {}
+            while desk.is_newest(&since) && matches!(timeout_at(deadline, bell.changed()).await, Ok(Ok(()))) {
+            }
             let patch = desk.patch(&since)?;
             let patch = patch.ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, "that manifest is too old to be patched; ask for manifest.mpd")
+                Error::new(
+                    ErrorKind::NotFound,
+                    "that manifest is too old to be patched; ask for manifest.mpd",
+                )
             })?;
             return Ok(text(Bytes::from(patch), "application/dash-patch+xml"));
         }
@@ -91,7 +95,12 @@ async fn answer(desk: &Arc<Desk>, request: Request) -> Result<Response, Error> {
                 return Err(Error::new(ErrorKind::InvalidInput, "_HLS_part needs _HLS_msn"));
             }
             if let Some(segment) = segment {
-                until(desk, stream, segment, part.map(|p| u32::try_from(p).unwrap_or(u32::MAX))).await?;
+                let part = part.map(|p| u32::try_from(p).unwrap_or(u32::MAX));
+                let told = until(desk, stream, segment, part).await?;
+                if let (true, Some(told)) = (skip, told) {
+                    let body = desk.delta(stream, &told)?.ok_or_else(|| nothing("this playlist"))?;
+                    return Ok(text(body, hls::CONTENT_TYPE));
+                }
             }
             return found(desk, Wanted::Media { stream, skip }, hls::CONTENT_TYPE);
         }
@@ -132,7 +141,8 @@ fn text(body: Bytes, kind: &'static str) -> Response {
 }
 
 fn media(body: Body) -> Response {
-    ([(CONTENT_TYPE, "video/mp4"), (CACHE_CONTROL, "public, max-age=31536000, immutable")], body).into_response()
+    ([(CONTENT_TYPE, "video/mp4"), (CACHE_CONTROL, "public, max-age=31536000, immutable")], body)
+        .into_response()
 }
 
 /// Waits until every stream has something to show.
@@ -141,7 +151,8 @@ async fn ready(desk: &Desk) -> Result<(), Error> {
     let mut place = 0;
     while let Some(mut bell) = desk.bell(place) {
         while !desk.is_ready() {
-            let late = || Error::new(ErrorKind::Unavailable, "nothing has come from the source yet; ask again");
+            let late =
+                || Error::new(ErrorKind::Unavailable, "nothing has come from the source yet; ask again");
             timeout_at(deadline, bell.changed()).await.map_err(|_| late())?.map_err(|_| late())?;
         }
         place += 1;
@@ -149,22 +160,27 @@ async fn ready(desk: &Desk) -> Result<(), Error> {
     Ok(())
 }
 
-/// Waits until the playlist of a stream tells of that segment or part.
-async fn until(desk: &Desk, stream: usize, segment: u64, part: Option<u32>) -> Result<(), Error> {
-    let deadline = Instant::now() + desk.patience();
-    let Some(mut bell) = desk.bell(stream) else { return Ok(()) };
-    loop {
-        match desk.answer(stream, segment, part) {
-            Answer::Now => return Ok(()),
-            Answer::Refused => {
-                let message = format!("segment {segment} is too far ahead to be waited for");
-                return Err(Error::new(ErrorKind::InvalidInput, message));
-            }
-            Answer::Later => {}
+/// Waits until the playlist of a stream tells of that segment or part, and says how far it is then.
+async fn until(
+    desk: &Desk,
+    stream: usize,
+    segment: u64,
+    part: Option<u32>,
+) -> Result<Option<Arc<Told>>, Error> {
+    let Some(mut bell) = desk.bell(stream) else { return Ok(None) };
+    match desk.answer(stream, segment, part) {
+        Answer::Now => return Ok(None),
+        Answer::Refused => {
+            let message = format!("segment {segment} is too far ahead to be waited for");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        let late = || Error::new(ErrorKind::Unavailable, "it did not come in time; ask again");
-        timeout_at(deadline, bell.changed()).await.map_err(|_| late())?.map_err(|_| late())?;
+        Answer::Later => {}
     }
+    let deadline = Instant::now() + desk.patience();
+    let late = || Error::new(ErrorKind::Unavailable, "it did not come in time; ask again");
+    let there = timeout_at(deadline, bell.wait_for(|told| told.has(segment, part))).await;
+    let told = there.map_err(|_| late())?.map_err(|_| late())?;
+    Ok(Some(Arc::clone(&told)))
 }
 
 /// A part, when it is there.

@@ -9,9 +9,9 @@ use sv_package::Segmenter;
 
 use super::desk::Desk;
 use super::store::Store;
+use crate::Result;
 use crate::finish::{Begin, resume_point};
 use crate::meter::Meter;
-use crate::Result;
 
 /// One rendition.
 pub(crate) struct Lane {
@@ -95,7 +95,9 @@ impl Lane {
     /// On the disk first, then in the journal, then in the playlists: nobody hears of what a crash could undo.
     fn segment(&mut self, segment: sv_core::Segment) -> Result<()> {
         let (number, bytes) = (segment.number, segment.len());
-        let Some((path, content_type, record)) = self.desk.describe(self.place, &segment) else { return Ok(()) };
+        let Some((path, content_type, record)) = self.desk.describe(self.place, &segment) else {
+            return Ok(());
+        };
         let object = Object { path, content_type, data: segment.data.clone(), write: Write::Whole };
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         store.put(object)?;

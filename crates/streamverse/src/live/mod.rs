@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use sv_package::live::Window;
 
-pub use crate::vod::{Encryption, Handle};
 use crate::Pick;
+pub use crate::vod::{Encryption, Handle};
 
 /// What to stream.
 #[derive(Clone, Debug)]

@@ -10,11 +10,11 @@ use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 use sv_pipeline::share::{Class, Share, Shares};
 
+use super::Request;
 use super::desk::{Desk, MANIFESTS, Origin};
 use super::lane::{Lane, reached};
 use super::source::{Clock, Paced, Pipe};
 use super::store::Store;
-use super::Request;
 use crate::finish::{Begin, check_codec};
 use crate::input::{Input, Prefer};
 use crate::meter::Meter;
@@ -208,13 +208,7 @@ fn check(track: &Track, request: &Request) -> Result<()> {
 fn fingerprint(request: &Request) -> String {
     let inputs: Vec<String> = request.inputs.iter().map(|pick| format!("{pick:?}")).collect();
     let scheme = request.encryption.as_ref().map(|e| e.scheme.as_str());
-    format!(
-        "{};{:?};{:?};{};{scheme:?}",
-        inputs.join(";"),
-        request.segment,
-        request.part,
-        request.looping
-    )
+    format!("{};{:?};{:?};{};{scheme:?}", inputs.join(";"), request.segment, request.part, request.looping)
 }
 
 impl Driver {

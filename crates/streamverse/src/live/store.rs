@@ -83,7 +83,8 @@ impl Store {
         let journal = output.join(JOURNAL);
         let empty = fs::read_dir(output).map_or(true, |mut entries| entries.next().is_none());
         if !empty && !journal.exists() {
-            let message = format!("{} is there already; remove it or choose another output", output.display());
+            let message =
+                format!("{} is there already; remove it or choose another output", output.display());
             return Err(taken(message));
         }
         let folder = Folder::create(output, true)?;
@@ -263,7 +264,8 @@ impl Store {
         file.write_all(&all)?;
         file.sync_all()?;
         // Whoever finds the new one must find it locked.
-        file.try_lock().map_err(|e| Error::new(ErrorKind::Internal, format!("the journal can't be locked: {e}")))?;
+        file.try_lock()
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("the journal can't be locked: {e}")))?;
         fs::rename(&aside, self.path.join(JOURNAL))?;
         File::open(&self.path)?.sync_all()?;
         self.journal = file;

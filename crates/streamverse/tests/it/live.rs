@@ -86,7 +86,10 @@ fn parts_come_as_they_are_made_and_add_up() {
     let hint = playlist.split("PRELOAD-HINT:TYPE=PART,URI=\"").nth(1).unwrap().split('"').next().unwrap();
     assert!(!live.bytes(hint).unwrap().is_empty());
     assert!(playlist.contains(&format!("RENDITION-REPORT:URI=\"{SOUND}.m3u8\"")), "{playlist}");
-    assert!(playlist.contains("CAN-BLOCK-RELOAD=YES") && playlist.contains("PART-HOLD-BACK=1.5"), "{playlist}");
+    assert!(
+        playlist.contains("CAN-BLOCK-RELOAD=YES") && playlist.contains("PART-HOLD-BACK=1.5"),
+        "{playlist}"
+    );
     assert_eq!(status(live.bytes(&format!("{PICTURES}.m3u8?_HLS_msn=99"))), 400);
     assert_eq!(status(live.bytes(&format!("{PICTURES}/99.m4s"))), 404);
     assert_eq!(status(live.bytes(&format!("{PICTURES}.m3u8?_HLS_part=1"))), 400);
@@ -103,7 +106,8 @@ fn parts_come_as_they_are_made_and_add_up() {
 
     // A manifest's patch is what the manifest became.
     let manifest = live.text("manifest.mpd");
-    let published = |text: &str| text.split("publishTime=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let published =
+        |text: &str| text.split("publishTime=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     live.text(&format!("{PICTURES}.m3u8?_HLS_msn=3&_HLS_part=0"));
     let patch = live.text(&format!("manifest.mpp?publishTime={}", published(&manifest)));
     assert!(patch.contains(&format!("originalPublishTime=\"{}\"", published(&manifest))), "{patch}");
@@ -154,7 +158,11 @@ fn a_killed_run_goes_on_in_the_same_presentation() {
         let file = fs::read(out.join(PICTURES).join(format!("{segment}.m4s"))).unwrap();
         assert!(file.windows(part.len()).any(|w| w == part), "a part of segment {segment} is not in it");
     }
-    kit::same(&kit::picture_hashes(&kit::joined(&out, PICTURES), None), &kit::picture_hashes(&source, None), "pictures");
+    kit::same(
+        &kit::picture_hashes(&kit::joined(&out, PICTURES), None),
+        &kit::picture_hashes(&source, None),
+        "pictures",
+    );
 }
 
 /// (Without parts: FFmpeg 5.1 loses count of encrypted fragments that follow each other.)
@@ -222,7 +230,8 @@ fn a_pipe_whose_clock_jumps_becomes_three_stretches() {
 /// Every picture as it is decoded: FFmpeg else makes a second one, or leaves one out, where its clock rounds.
 fn pictures(path: &Path) -> Vec<String> {
     let path = path.to_str().unwrap();
-    let args = ["-v", "error", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5", "-"];
+    let args =
+        ["-v", "error", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framemd5", "-"];
     kit::hashes(&kit::run(&tool("ffmpeg").unwrap(), &args))
 }
 

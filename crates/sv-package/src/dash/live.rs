@@ -21,7 +21,8 @@ pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -
     };
     let reached = epochs.values().flatten().map(Rendition::duration).max().ok_or(Error::Empty)?;
     let began = clock::date_time(settings.began);
-    let longest = Duration::from_secs(streams.iter().map(Stream::longest).max().unwrap_or(0)).max(settings.segment);
+    let longest =
+        Duration::from_secs(streams.iter().map(Stream::longest).max().unwrap_or(0)).max(settings.segment);
     let ahead = settings.part.map(|part| settings.segment.saturating_sub(part));
 
     let mut out = root()

@@ -57,7 +57,8 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
     };
 
     let period = Element::new("Period").attr("id", "0").attr("start", "PT0S");
-    let period = adaptation_sets(&all, &Scene { options, timing: None }).into_iter().fold(period, Element::child);
+    let period =
+        adaptation_sets(&all, &Scene { options, timing: None }).into_iter().fold(period, Element::child);
     let mpd = root()
         .attr("profiles", profile)
         .attr("type", "static")
@@ -322,8 +323,7 @@ fn template(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     if let Some(timing) = &scene.timing {
         out = live::timed(out, timing, rendition.info.time_base());
     }
-    out
-        .attr("initialization", rendition.init_path())
+    out.attr("initialization", rendition.init_path())
         .attr("media", format!("{}/$Number$.m4s", rendition.name))
         .attr("startNumber", first)
         .child(timeline(rendition))

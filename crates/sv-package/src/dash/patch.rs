@@ -97,7 +97,9 @@ fn difference(from: &Element, to: &Element, path: &str) -> Vec<Element> {
             // Behind its kind, which is where the schema wants it.
             let kin = from.children().iter().rposition(|old| old.name() == new.name());
             let add = match kin {
-                Some(i) => Element::new("add").attr("sel", selector(from.children(), i, path)).attr("pos", "after"),
+                Some(i) => {
+                    Element::new("add").attr("sel", selector(from.children(), i, path)).attr("pos", "after")
+                }
                 None => Element::new("add").attr("sel", path),
             };
             out.push(add.child(new.clone()));

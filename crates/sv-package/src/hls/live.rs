@@ -61,7 +61,12 @@ pub(crate) fn media(stream: &Stream, view: &View<'_>) -> String {
             }
             listed = listed.saturating_add(1);
             parts(&mut out, stream, segment.number, rendition);
-            let _ = writeln!(out, "#EXTINF:{},\n{}", seconds(rendition, segment.duration), rendition.path(segment.number));
+            let _ = writeln!(
+                out,
+                "#EXTINF:{},\n{}",
+                seconds(rendition, segment.duration),
+                rendition.path(segment.number)
+            );
         }
     }
     if stream.is_ended() {
@@ -86,7 +91,12 @@ pub(crate) fn media(stream: &Stream, view: &View<'_>) -> String {
         stream.open().len()
     );
     for report in &view.reports {
-        let _ = write!(out, "#EXT-X-RENDITION-REPORT:URI=\"{}\",LAST-MSN={}", media_path(report.name), report.segment);
+        let _ = write!(
+            out,
+            "#EXT-X-RENDITION-REPORT:URI=\"{}\",LAST-MSN={}",
+            media_path(report.name),
+            report.segment
+        );
         if let Some(part) = report.part {
             let _ = write!(out, ",LAST-PART={part}");
         }
@@ -135,7 +145,11 @@ fn head(stream: &Stream, view: &View<'_>, kind: &str) -> String {
     let event = view.settings.window == Window::Event;
     let hold = view.target.saturating_mul(3);
     if kind.is_empty() && !stream.is_ended() {
-        let _ = write!(out, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={}.0", view.skip_until().as_secs());
+        let _ = write!(
+            out,
+            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={}.0",
+            view.skip_until().as_secs()
+        );
         if let Some(part) = view.part_target {
             let _ = write!(out, ",PART-HOLD-BACK={}", decimal(part.saturating_mul(3)));
         }
@@ -169,7 +183,11 @@ fn begin(out: &mut String, rendition: &Rendition, start: u64, view: &View<'_>) {
         let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}\"", rendition.init_path());
     }
     let at = sv_core::Duration::new(start).to_std(rendition.info.time_base());
-    let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", crate::clock::date_time(view.settings.began.saturating_add(at)));
+    let _ = writeln!(
+        out,
+        "#EXT-X-PROGRAM-DATE-TIME:{}",
+        crate::clock::date_time(view.settings.began.saturating_add(at))
+    );
 }
 
 fn parts(out: &mut String, stream: &Stream, segment: u64, rendition: &Rendition) {

@@ -148,7 +148,8 @@ impl Presentation {
                 let Some(own) = self.streams.get(stream) else { return Ok(None) };
                 let mut view = self.view(skip);
                 if view.part_target.is_some() {
-                    let others = self.streams.iter().enumerate().filter(|(i, s)| *i != stream && !s.is_ended());
+                    let others =
+                        self.streams.iter().enumerate().filter(|(i, s)| *i != stream && !s.is_ended());
                     view.reports = others.filter_map(|(_, s)| report(s)).collect();
                 }
                 Ok(Some(playlist::media(own, &view)))
@@ -197,7 +198,8 @@ impl Presentation {
     }
 
     fn view(&self, skip: bool) -> View<'_> {
-        let stated = u64::try_from(self.settings.segment.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
+        let stated =
+            u64::try_from(self.settings.segment.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
         let longest = self.streams.iter().map(Stream::longest).max().unwrap_or(0);
         let part_target = self.settings.part.map(|part| {
             let of = |s: &Stream| {
@@ -208,7 +210,13 @@ impl Presentation {
             // Never below what a part has, in the milliseconds that are written.
             Duration::from_millis(u64::try_from(longest.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
         });
-        View { settings: &self.settings, target: stated.max(longest).max(1), part_target, skip, reports: Vec::new() }
+        View {
+            settings: &self.settings,
+            target: stated.max(longest).max(1),
+            part_target,
+            skip,
+            reports: Vec::new(),
+        }
     }
 }
 

@@ -71,7 +71,8 @@ impl Stream {
     /// Goes on behind what an earlier run stored, oldest epoch first.
     #[must_use]
     pub fn resume(mut self, epochs: Vec<Rendition>) -> Self {
-        self.next = epochs.iter().flat_map(|e| &e.segments).map(|s| s.number.saturating_add(1)).max().unwrap_or(0);
+        self.next =
+            epochs.iter().flat_map(|e| &e.segments).map(|s| s.number.saturating_add(1)).max().unwrap_or(0);
         self.longest = epochs.iter().map(Rendition::target_duration).max().unwrap_or(0);
         self.epochs = epochs.into();
         // Nothing was stored of an epoch that has no segment: it begins again.
@@ -259,7 +260,8 @@ impl Stream {
         let mut gone = Vec::new();
         while let Some(rendition) = self.epochs.front_mut() {
             let base = rendition.info.time_base();
-            let ended = |s: &SegmentRecord| Duration::new(s.start.saturating_add(s.duration)).to_std(base) <= first;
+            let ended =
+                |s: &SegmentRecord| Duration::new(s.start.saturating_add(s.duration)).to_std(base) <= first;
             let old = rendition.segments.iter().take_while(|s| ended(s)).count();
             let paths: Vec<String> =
                 rendition.segments.iter().take(old).map(|s| rendition.path(s.number)).collect();
@@ -282,9 +284,7 @@ impl Stream {
     pub fn reached(&self) -> std::time::Duration {
         let Some(rendition) = self.epochs.back() else { return std::time::Duration::ZERO };
         let open = self.parted.back().filter(|p| p.number == self.next);
-        let open = open.map_or(0, |p| {
-            p.parts.iter().map(|p| p.duration).fold(p.start, u64::saturating_add)
-        });
+        let open = open.map_or(0, |p| p.parts.iter().map(|p| p.duration).fold(p.start, u64::saturating_add));
         rendition.duration().max(Duration::new(open).to_std(rendition.info.time_base()))
     }
 
@@ -297,7 +297,8 @@ impl Stream {
         let end = open.start.checked_div(cell)?.saturating_add(1).saturating_mul(cell);
         let duration = end.saturating_sub(open.start);
         // A segment that starts right before the grid's next line goes on to the one behind it.
-        let duration = if duration.saturating_mul(4) < cell { duration.saturating_add(cell) } else { duration };
+        let duration =
+            if duration.saturating_mul(4) < cell { duration.saturating_add(cell) } else { duration };
         Some(SegmentRecord {
             number: open.number,
             start: open.start,

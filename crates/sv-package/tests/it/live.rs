@@ -188,7 +188,9 @@ fn segments(text: &str) -> BTreeMap<u64, String> {
 /// What a client makes of a delta update (rfc8216bis, 6.3.7): the segments that it names as skipped are those
 /// that the client has.
 fn merge(known: &str, delta: &str) -> String {
-    let Some((head, rest)) = delta.split_once("#EXT-X-SKIP:SKIPPED-SEGMENTS=") else { return delta.to_owned() };
+    let Some((head, rest)) = delta.split_once("#EXT-X-SKIP:SKIPPED-SEGMENTS=") else {
+        return delta.to_owned();
+    };
     let (count, rest) = rest.split_once('\n').unwrap();
     let first: u64 = delta.split("MEDIA-SEQUENCE:").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
     let known = segments(known);
@@ -252,7 +254,10 @@ fn a_break_is_a_discontinuity_and_a_period() {
     assert!(after.contains("PROGRAM-DATE-TIME:2026-11-29T05:39:52.000Z"), "{after}");
     assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
     let mpd = presentation.text(Wanted::Manifest).unwrap().unwrap();
-    assert!(mpd.contains("<Period id=\"0\" start=\"PT0.000S\">") && mpd.contains("<Period id=\"1\" start=\"PT10.000S\">"));
+    assert!(
+        mpd.contains("<Period id=\"0\" start=\"PT0.000S\">")
+            && mpd.contains("<Period id=\"1\" start=\"PT10.000S\">")
+    );
     assert!(mpd.contains("presentationTimeOffset=\"480000\""));
 }
 
