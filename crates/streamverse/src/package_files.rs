@@ -44,6 +44,19 @@ pub struct Request {
     pub form: Form,
     /// Where a ClearKey licence is to be had; written into the DASH manifest.
     pub license_url: Option<String>,
+    /// How text is stored. `None`: WebVTT as a file, and TTML so that every manifest can name it.
+    pub text: Option<TextAs>,
+}
+
+/// How text is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextAs {
+    /// One file, `NAME.vtt` or `NAME.ttml`.
+    File,
+    /// Files cut on the grid of all segments, `NAME/NUMBER.vtt` or `NAME/NUMBER.ttml`.
+    Segments,
+    /// Segments of MP4, with text as `wvtt` or `stpp` (ISO/IEC 14496-30).
+    Mp4,
 }
 
 impl Request {
@@ -60,6 +73,7 @@ impl Request {
             single_file: false,
             form: Form::Cmaf,
             license_url: None,
+            text: None,
         }
     }
 }
@@ -79,9 +93,10 @@ struct Taken {
 /// Subtitles from a file of their own.
 struct Words {
     name: String,
-    text: String,
+    text: text::Text,
     track: Track,
     roles: Vec<Role>,
+    how: TextAs,
 }
 
 /// Does the work of one request.
@@ -107,14 +122,20 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
         let path = &pick.path;
         if is_text(path) {
             let (name, language) = text_name(path);
-            let track = pick.told(&Arc::new(text::track(language)));
+            let read = text::read(path)?;
+            let language = language.or_else(|| read.language());
+            let mut track = text::track(language);
+            text::set_codec(&mut track, pick.format.unwrap_or(read.codec()));
+            let how = text::how(request.text, track.codec, request.form, request.hls)?;
+            let track = pick.told(&Arc::new(track));
             let name = pick.language.as_ref().map_or(name, |language| format!("text-{language}"));
             let roles = pick.roles.clone();
             texts.push(Words {
                 name: names.unique(&name),
-                text: text::read(path)?,
+                text: read,
                 track: Track::clone(&track),
                 roles,
+                how,
             });
             continue;
         }
@@ -237,8 +258,15 @@ impl Driver {
         let mut renditions = work.take(&order);
         let length = renditions.iter().map(Rendition::duration).max().unwrap_or_default();
         for words in texts {
-            let text = text::on_clock(words.text, request.form);
-            renditions.push(text::store(&mut work, &words.name, &words.track, words.roles, text, length)?);
+            let Words { name, text, track, roles, how } = words;
+            renditions.push(match how {
+                TextAs::File => {
+                    let length = if length.is_zero() { text.end() } else { length };
+                    let text = text::on_clock(text.whole(&track), request.form);
+                    text::store(&mut work, &name, &track, roles, text, length)?
+                }
+                _ => text::cut(&mut work, &name, &track, roles, &text, length, how, &common)?,
+            });
         }
         let wanted = Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url };
         let manifests = manifests::write(&mut work, &renditions, &wanted)?;
@@ -262,7 +290,8 @@ pub(crate) fn failure(failure: Failure<Error>) -> Error {
 }
 
 fn is_text(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("vtt") || e.eq_ignore_ascii_case("srt"))
+    let known = ["vtt", "srt", "ttml", "dfxp"];
+    path.extension().is_some_and(|e| known.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
 /// `film.en.vtt` is English: a name, and the language.

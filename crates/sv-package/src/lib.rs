@@ -35,6 +35,7 @@ mod packager;
 mod rendition;
 mod role;
 mod segmenter;
+mod text;
 mod trick;
 
 pub use error::Error;
@@ -42,4 +43,5 @@ pub use packager::{Form, Layout, Packager};
 pub use rendition::{Bandwidth, Info, Key, Rendition, SegmentRecord, VideoRange};
 pub use role::Role;
 pub use segmenter::Segmenter;
+pub use text::TextSegmenter;
 pub use trick::TrickPlay;

@@ -98,6 +98,8 @@ struct SetKey {
     /// A set is protected as a whole, so each key has its own: players may switch between them where they
     /// have both.
     kid: Option<KeyId>,
+    /// Whether its segments are MP4.
+    mp4: bool,
 }
 
 impl SetKey {
@@ -127,6 +129,7 @@ impl SetKey {
             role: (info.forced, info.captions),
             roles: info.roles.clone(),
             kid: info.key.as_ref().map(|key| key.kid),
+            mp4: rendition.is_mp4(),
         }
     }
 }
@@ -147,13 +150,14 @@ fn adaptation_set(
         TrackKind::Text => "text",
     };
     let mut out = Element::new("AdaptationSet").attr("id", id).attr("contentType", kind);
-    if info.kind == TrackKind::Text {
-        out = out.attr("mimeType", "text/vtt");
-    } else {
-        out = out
-            .attr("mimeType", format!("{kind}/mp4"))
-            .attr("segmentAlignment", "true")
-            .attr("startWithSAP", "1");
+    out = match (info.kind, first.is_mp4()) {
+        (TrackKind::Text, false) => out.attr("mimeType", first.packed_type()),
+        // Text in MP4 is an application's (ISO/IEC 14496-30, annex A; RFC 4337).
+        (TrackKind::Text, true) => out.attr("mimeType", "application/mp4"),
+        _ => out.attr("mimeType", format!("{kind}/mp4")),
+    };
+    if first.layout != Layout::Sidecar {
+        out = out.attr("segmentAlignment", "true").attr("startWithSAP", "1");
     }
     if let Some(language) = &info.language {
         out = out.attr("lang", language);
@@ -227,7 +231,7 @@ fn representation(rendition: &Rendition) -> Element {
     let info = &rendition.info;
     let mut out = Element::new("Representation").attr("id", &rendition.name);
     // Text outside of ISO files has no codecs parameter.
-    if rendition.layout != Layout::Sidecar {
+    if rendition.is_mp4() {
         out = out.attr("codecs", &info.codec);
     }
     // What HLS says in one string, SCTE 214-1 (2022, 10.2.2) says in two attributes.
@@ -267,7 +271,7 @@ fn representation(rendition: &Rendition) -> Element {
     }
     match rendition.layout {
         Layout::Files => out.child(template(rendition)),
-        Layout::Sidecar => out.child(Element::new("BaseURL").text(format!("{}.vtt", rendition.name))),
+        Layout::Sidecar => out.child(Element::new("BaseURL").text(rendition.path(0))),
         Layout::SingleFile => {
             let out = out.child(Element::new("BaseURL").text(format!("{}.mp4", rendition.name)));
             match rendition.index {
@@ -280,10 +284,14 @@ fn representation(rendition: &Rendition) -> Element {
 
 fn template(rendition: &Rendition) -> Element {
     let first = rendition.segments.first().map_or(0, |s| s.number);
-    Element::new("SegmentTemplate")
-        .attr("timescale", rendition.info.timescale)
-        .attr("initialization", format!("{}/init.mp4", rendition.name))
-        .attr("media", format!("{}/$Number$.m4s", rendition.name))
+    let mut out = Element::new("SegmentTemplate").attr("timescale", rendition.info.timescale);
+    let mut extension = "m4s";
+    if rendition.is_mp4() {
+        out = out.attr("initialization", format!("{}/init.mp4", rendition.name));
+    } else {
+        extension = rendition.packed_extension();
+    }
+    out.attr("media", format!("{}/$Number$.{extension}", rendition.name))
         .attr("startNumber", first)
         .child(timeline(rendition))
 }

@@ -35,7 +35,7 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     };
     let mut videos: Vec<_> = of(TrackKind::Video).map(|r| (r, r.bandwidth())).collect();
     let audio = groups(of(TrackKind::Audio));
-    let subtitles: Vec<_> = of(TrackKind::Text).collect();
+    let subtitles: Vec<_> = of(TrackKind::Text).filter(|r| r.in_hls()).collect();
     if videos.is_empty() && audio.is_empty() {
         return Err(Error::Empty);
     }
@@ -58,10 +58,15 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     videos.sort_by_key(|(_, b)| b.peak);
     let middle = videos.len().checked_div(2).unwrap_or(0);
     videos.rotate_left(middle);
+    // Every format that a variant needs is named (rfc8216bis, 4.4.6.2), but that of plain text files.
+    let mut texts: Vec<_> = subtitles.iter().filter(|r| r.is_mp4()).map(|r| r.info.codec.as_str()).collect();
+    texts.sort_unstable();
+    texts.dedup();
     let tail = if subtitles.is_empty() { "" } else { ",SUBTITLES=\"subtitles\"" };
     for (video, rate) in &videos {
         if audio.is_empty() {
-            variant(&mut out, video, *rate, &[&video.info.codec], &format!("{tail},CLOSED-CAPTIONS=NONE"));
+            let codecs: Vec<_> = std::iter::once(video.info.codec.as_str()).chain(texts.clone()).collect();
+            variant(&mut out, video, *rate, &codecs, &format!("{tail},CLOSED-CAPTIONS=NONE"));
         }
         for group in &audio {
             let sound = group.bandwidth();
@@ -71,6 +76,7 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
             };
             let mut codecs = vec![video.info.codec.as_str()];
             codecs.extend(group.members.first().map(|r| r.info.codec.as_str()));
+            codecs.extend(&texts);
             let rest = format!(",AUDIO={}{tail},CLOSED-CAPTIONS=NONE", quoted(&group.id));
             variant(&mut out, video, rate, &codecs, &rest);
         }
@@ -79,7 +85,9 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
         for group in &audio {
             if let Some(sound) = group.members.first() {
                 let rest = format!(",AUDIO={}{tail}", quoted(&group.id));
-                variant(&mut out, sound, group.bandwidth(), &[&sound.info.codec], &rest);
+                let codecs: Vec<_> =
+                    std::iter::once(sound.info.codec.as_str()).chain(texts.clone()).collect();
+                variant(&mut out, sound, group.bandwidth(), &codecs, &rest);
             }
         }
     }

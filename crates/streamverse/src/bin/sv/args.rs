@@ -363,15 +363,39 @@ pub(crate) struct Ladder {
 
 #[derive(ClapArgs)]
 pub(crate) struct Package {
-    /// The files: MP4 and whatever else the enabled backends read; WebVTT for subtitles. Or descriptors:
-    /// in=FILE,stream=audio,language=de,label=Deutsch,roles=dub,default=yes
+    /// The files: MP4 and whatever else the enabled backends read; WebVTT, SubRip or TTML for subtitles.
+    /// Or descriptors: in=FILE,stream=audio,language=de,label=Deutsch,roles=dub,default=yes,format=vtt
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) input: Vec<streamverse::Pick>,
     /// The folder to make
     #[arg(long)]
     pub(crate) out: PathBuf,
+    /// How text is stored; WebVTT is a file and TTML what the manifests can name, if left out
+    #[arg(long, value_enum)]
+    pub(crate) text: Option<TextAs>,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// How text is stored.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextAs {
+    /// One file
+    File,
+    /// A file for each segment
+    Segments,
+    /// Segments of MP4
+    Mp4,
+}
+
+impl From<TextAs> for streamverse::package_files::TextAs {
+    fn from(text: TextAs) -> Self {
+        match text {
+            TextAs::File => Self::File,
+            TextAs::Segments => Self::Segments,
+            TextAs::Mp4 => Self::Mp4,
+        }
+    }
 }
 
 #[derive(ClapArgs)]
