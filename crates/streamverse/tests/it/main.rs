@@ -22,6 +22,8 @@ mod far;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod golden;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod golden_text;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod grain;
 mod kit;
 #[cfg(feature = "ffmpeg")]

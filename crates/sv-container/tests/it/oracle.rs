@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sv_codec::{aac, ac3, av1, flac, h264, hevc, mpa, nal, opus, rfc6381, vp9};
-use sv_container::{mp4, ts, webvtt};
+use sv_container::{mp4, ts, ttml, webvtt};
 use sv_core::{
     Codec, Duration, Item, Limits, Media, Packet, Source, TimeBase, Timestamp, Track, TrackId, VideoInfo,
 };
@@ -111,6 +111,19 @@ pub(crate) fn webvtt(data: &[u8]) {
     if !cues.is_empty() {
         assert_eq!(webvtt::sample::parse(&webvtt::sample::build(&cues)), cues);
     }
+}
+
+/// Reads the bytes as TTML: what was read can be written and read again, whole and in part, and says the same.
+pub(crate) fn ttml(data: &[u8]) {
+    let Ok(document) = ttml::Document::parse(data, &limits()) else { return };
+    let text = document.to_string();
+    let again = ttml::Document::parse(text.as_bytes(), &limits()).expect("what we write, we read");
+    let (cues, same) = (document.to_webvtt(), again.to_webvtt());
+    assert_eq!(cues.cues().count(), same.cues().count(), "no cue is lost: {text}");
+    let part = document.segment(Timestamp::new(500), Timestamp::new(5000));
+    ttml::Document::parse(part.as_bytes(), &limits()).expect("what we write, we read");
+    let written = ttml::Document::from_webvtt(&cues, None).to_string();
+    ttml::Document::parse(written.as_bytes(), &limits()).expect("what we write, we read");
 }
 
 /// Reads the bytes as every codec header there is; configurations survive being written.
