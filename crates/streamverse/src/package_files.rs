@@ -1,5 +1,6 @@
 //! Packages files as they are: HLS and DASH without encoding anything anew.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::names::Names;
 use crate::pick::Pick;
 use crate::vod::{Encryption, Handle};
 use crate::work::Work;
-use crate::{Error, Result, text};
+use crate::{Error, Result, captions, text};
 
 /// Packets that wait between reader and writer, in bytes, for each track.
 const QUEUE: usize = 2 << 20;
@@ -46,6 +47,8 @@ pub struct Request {
     pub license_url: Option<String>,
     /// How text is stored. `None`: WebVTT as a file, and TTML so that every manifest can name it.
     pub text: Option<TextAs>,
+    /// Make text of the CEA-608 captions that pictures carry, besides saying that they carry them.
+    pub extract_captions: bool,
 }
 
 /// How text is stored.
@@ -74,6 +77,7 @@ impl Request {
             form: Form::Cmaf,
             license_url: None,
             text: None,
+            extract_captions: false,
         }
     }
 }
@@ -104,6 +108,8 @@ pub struct Driver {
     request: Request,
     sources: Vec<Opened>,
     texts: Vec<Words>,
+    /// Captions that pictures carry, by the names of their renditions.
+    carried: BTreeMap<String, Vec<String>>,
     meter: Meter,
     cancel: Cancel,
 }
@@ -118,6 +124,7 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
     let mut names = Names::default();
     let mut sources = Vec::new();
     let mut texts = Vec::new();
+    let mut carried = BTreeMap::new();
     for pick in &request.inputs {
         let path = &pick.path;
         if is_text(path) {
@@ -168,12 +175,28 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
         input.select(&ids);
         let mut scout = input.again()?;
         scout.select(&ids);
-        input.rebase(scout.find_start()?);
+        let start = scout.find_start()?;
+        for taken in tracks.iter().filter(|t| captions::may_carry(&t.track)) {
+            let mut scan = input.again()?;
+            scan.select(&[taken.track.id]);
+            scan.rebase(start);
+            let found = captions::scan(scan, &taken.track, request.extract_captions)?;
+            for (name, document) in found.texts {
+                let mut track = text::track(taken.told.language.clone());
+                track.label = Some(name.clone());
+                let how = text::how(request.text, track.codec, request.form, request.hls)?;
+                let (name, roles) =
+                    (names.unique(&format!("text-{}", name.to_lowercase())), vec![Role::Caption]);
+                texts.push(Words { name, text: text::Text::WebVtt(document), track, roles, how });
+            }
+            carried.insert(taken.name.clone(), found.names);
+        }
+        input.rebase(start);
         sources.push((input, tracks));
     }
     let (meter, events) = Meter::new();
     let cancel = Cancel::default();
-    let driver = Driver { request, sources, texts, meter, cancel: cancel.clone() };
+    let driver = Driver { request, sources, texts, carried, meter, cancel: cancel.clone() };
     Ok((Handle::new(events, cancel), driver))
 }
 
@@ -192,7 +215,7 @@ impl Driver {
     }
 
     fn package(self) -> Result<Vec<Rendition>> {
-        let Self { request, sources, texts, meter, cancel } = self;
+        let Self { request, sources, texts, mut carried, meter, cancel } = self;
         let duration = sources.iter().filter_map(|(i, _)| i.duration).max();
         let common = Common {
             segment: request.segment,
@@ -256,6 +279,9 @@ impl Driver {
             .and_then(|w| w.into_inner().ok())
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer is still at work"))?;
         let mut renditions = work.take(&order);
+        for rendition in &mut renditions {
+            rendition.info.carried = carried.remove(&rendition.name).unwrap_or_default();
+        }
         let length = renditions.iter().map(Rendition::duration).max().unwrap_or_default();
         for words in texts {
             let Words { name, text, track, roles, how } = words;

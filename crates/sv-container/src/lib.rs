@@ -28,6 +28,7 @@
     )
 )]
 
+pub mod cea608;
 mod detect;
 pub mod error;
 pub mod language;

@@ -91,6 +91,9 @@ pub struct Info {
     /// What it is for; empty where what it is says enough.
     #[serde(default)]
     pub roles: Vec<Role>,
+    /// Captions that its pictures carry, by their names in HLS (`INSTREAM-ID`): `CC1` to `CC4`, `SERVICE1`.
+    #[serde(default)]
+    pub carried: Vec<String>,
     /// How it is encrypted.
     pub key: Option<Key>,
 }
@@ -160,6 +163,7 @@ impl Info {
             forced: text.forced,
             captions: text.captions,
             roles: Vec::new(),
+            carried: Vec::new(),
             key: track.protection.as_ref().map(|p| Key {
                 scheme: p.scheme,
                 kid: p.default_kid,

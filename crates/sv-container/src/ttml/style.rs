@@ -72,9 +72,8 @@ impl<'a> Sheet<'a> {
                 out.push(format!("size:{}%", shown(width)));
             }
         }
-        match align {
-            Some(align @ ("left" | "right" | "start" | "end")) => out.push(format!("align:{align}")),
-            _ => {}
+        if let Some(align @ ("left" | "right" | "start" | "end")) = align {
+            out.push(format!("align:{align}"));
         }
         out.join(" ")
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sv_codec::{aac, ac3, av1, flac, h264, hevc, mpa, nal, opus, rfc6381, vp9};
-use sv_container::{mp4, ts, ttml, webvtt};
+use sv_container::{cea608, mp4, ts, ttml, webvtt};
 use sv_core::{
     Codec, Duration, Item, Limits, Media, Packet, Source, TimeBase, Timestamp, Track, TrackId, VideoInfo,
 };
@@ -188,6 +188,15 @@ pub(crate) fn codec_headers(data: &[u8]) {
     if let Ok(bare) = av1::without_delimiters(&bytes) {
         assert_eq!(av1::without_delimiters(&bare), Ok(bare.clone()));
     }
+    for codec in [Codec::H264, Codec::Hevc] {
+        let _ = sv_codec::captions::of_packet(codec, data, 4);
+    }
+    let mut captions = cea608::Decoder::new(data.first().map_or(1, |byte| byte % 4 + 1));
+    for (n, pair) in data.chunks_exact(2).enumerate() {
+        captions.push(Timestamp::new(n as i64), pair[0] & 0x80 != 0, [pair[0], pair[1]]);
+    }
+    captions.finish(Timestamp::new(1 << 40));
+    assert!(captions.take().iter().all(|cue| cue.start < cue.end), "every cue is shown for a while");
     let total: usize = vp9::frames(data).iter().map(|frame| frame.len()).sum();
     assert!(total <= data.len(), "frames lie within their packet");
     let _ = (vp9::Config::from_packet(data, 30), ac3::Header::parse(data), ac3::build_dec3(data));

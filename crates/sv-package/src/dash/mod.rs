@@ -195,6 +195,20 @@ fn adaptation_set(
                 .attr("value", "caption"),
         );
     }
+    for (prefix, scheme) in
+        [("CC", "urn:scte:dash:cc:cea-608:2015"), ("SERVICE", "urn:scte:dash:cc:cea-708:2015")]
+    {
+        // SCTE 214-1, 7.2: a channel and its language, which is not known.
+        let channel = |name: &String| {
+            let number = name.strip_prefix(prefix)?;
+            Some(if prefix == "CC" { format!("{name}=und") } else { format!("{number}=lang:und") })
+        };
+        let channels: Vec<_> = info.carried.iter().filter_map(channel).collect();
+        if !channels.is_empty() {
+            let value = channels.join(";");
+            out = out.child(Element::new("Accessibility").attr("schemeIdUri", scheme).attr("value", value));
+        }
+    }
     if info.roles.contains(&Role::Description) {
         // For the visually impaired (DVB's AudioPurposeCS).
         out = out.child(

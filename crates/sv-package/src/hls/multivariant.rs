@@ -54,6 +54,17 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
         media_tag(&mut out, "SUBTITLES", "subtitles", rendition, rendition.info.default);
     }
 
+    // Every variant has them or none (RFC 8216, 4.3.4.2).
+    let carried: std::collections::BTreeSet<_> = videos.iter().flat_map(|(r, _)| &r.info.carried).collect();
+    for name in &carried {
+        let _ = writeln!(
+            out,
+            "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME={0},DEFAULT=NO,AUTOSELECT=NO,INSTREAM-ID={0}",
+            quoted(name)
+        );
+    }
+    let closed = if carried.is_empty() { ",CLOSED-CAPTIONS=NONE" } else { ",CLOSED-CAPTIONS=\"cc\"" };
+
     // Players try the first variant first: a middling one starts soon and looks decent.
     videos.sort_by_key(|(_, b)| b.peak);
     let middle = videos.len().checked_div(2).unwrap_or(0);
@@ -66,7 +77,7 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     for (video, rate) in &videos {
         if audio.is_empty() {
             let codecs: Vec<_> = std::iter::once(video.info.codec.as_str()).chain(texts.clone()).collect();
-            variant(&mut out, video, *rate, &codecs, &format!("{tail},CLOSED-CAPTIONS=NONE"));
+            variant(&mut out, video, *rate, &codecs, &format!("{tail}{closed}"));
         }
         for group in &audio {
             let sound = group.bandwidth();
@@ -77,7 +88,7 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
             let mut codecs = vec![video.info.codec.as_str()];
             codecs.extend(group.members.first().map(|r| r.info.codec.as_str()));
             codecs.extend(&texts);
-            let rest = format!(",AUDIO={}{tail},CLOSED-CAPTIONS=NONE", quoted(&group.id));
+            let rest = format!(",AUDIO={}{tail}{closed}", quoted(&group.id));
             variant(&mut out, video, rate, &codecs, &rest);
         }
     }

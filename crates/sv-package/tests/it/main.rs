@@ -1,3 +1,4 @@
 //! Cutting, naming and counting, without any other program.
 
 mod segmenter;
+mod text;

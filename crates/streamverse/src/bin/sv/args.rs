@@ -373,8 +373,18 @@ pub(crate) struct Package {
     /// How text is stored; WebVTT is a file and TTML what the manifests can name, if left out
     #[arg(long, value_enum)]
     pub(crate) text: Option<TextAs>,
+    /// Captions that pictures carry (CEA-608): only said to be there, or made into text too
+    #[arg(long, value_enum, default_value = "keep")]
+    pub(crate) captions: Captions,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// What is done with captions in pictures.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Captions {
+    Keep,
+    Extract,
 }
 
 /// How text is stored.
