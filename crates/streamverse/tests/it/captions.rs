@@ -10,7 +10,7 @@ use crate::kit;
 
 /// A byte with the odd parity of line 21.
 fn odd(byte: u8) -> u8 {
-    if byte.count_ones() % 2 == 0 { byte | 0x80 } else { byte }
+    if byte.count_ones().is_multiple_of(2) { byte | 0x80 } else { byte }
 }
 
 fn text(text: &str) -> Vec<[u8; 2]> {
