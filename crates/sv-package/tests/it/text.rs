@@ -84,7 +84,8 @@ proptest! {
             let mut said: Vec<_> = said.cues().map(|c| c.text.clone()).collect();
             let mut wanted: Vec<_> =
                 document.cues().filter(|c| c.start < to && c.end > at).map(|c| c.text.clone()).collect();
-            (said.sort(), wanted.sort());
+            said.sort();
+            wanted.sort();
             prop_assert_eq!(said, wanted);
             at = to;
         }
