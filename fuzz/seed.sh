@@ -20,6 +20,7 @@ seed() { # target, largest size, folders...
 seed mp4 100000 exoplayer/mp4 exoplayer/drm
 seed ts 20000 exoplayer/ts
 seed webvtt 4000 exoplayer/webvtt exoplayer/subrip
+seed ttml 4000 exoplayer/ttml
 seed codec_headers 4000 exoplayer/mp4 exoplayer/ts
 for file in "$STREAMVERSE_CORPUS"/shaka/inputs/*.mp4; do
     head -c 60000 "$file" >"corpus/mp4/shaka_$(basename "$file")"

@@ -19,6 +19,7 @@
 
 #[cfg(feature = "s3")]
 mod bucket;
+mod captions;
 pub mod chunks;
 pub mod compare;
 pub mod cost;

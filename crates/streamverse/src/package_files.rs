@@ -1,5 +1,6 @@
 //! Packages files as they are: HLS and DASH without encoding anything anew.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::names::Names;
 use crate::pick::Pick;
 use crate::vod::{Encryption, Handle};
 use crate::work::Work;
-use crate::{Error, Result, text};
+use crate::{Error, Result, captions, text};
 
 /// Packets that wait between reader and writer, in bytes, for each track.
 const QUEUE: usize = 2 << 20;
@@ -44,6 +45,21 @@ pub struct Request {
     pub form: Form,
     /// Where a ClearKey licence is to be had; written into the DASH manifest.
     pub license_url: Option<String>,
+    /// How text is stored. `None`: WebVTT as a file, and TTML so that every manifest can name it.
+    pub text: Option<TextAs>,
+    /// Make text of the CEA-608 captions that pictures carry, besides saying that they carry them.
+    pub extract_captions: bool,
+}
+
+/// How text is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextAs {
+    /// One file, `NAME.vtt` or `NAME.ttml`.
+    File,
+    /// Files cut on the grid of all segments, `NAME/NUMBER.vtt` or `NAME/NUMBER.ttml`.
+    Segments,
+    /// Segments of MP4, with text as `wvtt` or `stpp` (ISO/IEC 14496-30).
+    Mp4,
 }
 
 impl Request {
@@ -60,6 +76,8 @@ impl Request {
             single_file: false,
             form: Form::Cmaf,
             license_url: None,
+            text: None,
+            extract_captions: false,
         }
     }
 }
@@ -79,9 +97,10 @@ struct Taken {
 /// Subtitles from a file of their own.
 struct Words {
     name: String,
-    text: String,
+    text: text::Text,
     track: Track,
     roles: Vec<Role>,
+    how: TextAs,
 }
 
 /// Does the work of one request.
@@ -89,6 +108,8 @@ pub struct Driver {
     request: Request,
     sources: Vec<Opened>,
     texts: Vec<Words>,
+    /// Captions that pictures carry, by the names of their renditions.
+    carried: BTreeMap<String, Vec<String>>,
     meter: Meter,
     cancel: Cancel,
 }
@@ -103,18 +124,25 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
     let mut names = Names::default();
     let mut sources = Vec::new();
     let mut texts = Vec::new();
+    let mut carried = BTreeMap::new();
     for pick in &request.inputs {
         let path = &pick.path;
         if is_text(path) {
             let (name, language) = text_name(path);
-            let track = pick.told(&Arc::new(text::track(language)));
+            let read = text::read(path)?;
+            let language = language.or_else(|| read.language());
+            let mut track = text::track(language);
+            text::set_codec(&mut track, pick.format.unwrap_or(read.codec()));
+            let how = text::how(request.text, track.codec, request.form, request.hls)?;
+            let track = pick.told(&Arc::new(track));
             let name = pick.language.as_ref().map_or(name, |language| format!("text-{language}"));
             let roles = pick.roles.clone();
             texts.push(Words {
                 name: names.unique(&name),
-                text: text::read(path)?,
+                text: read,
                 track: Track::clone(&track),
                 roles,
+                how,
             });
             continue;
         }
@@ -147,12 +175,28 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
         input.select(&ids);
         let mut scout = input.again()?;
         scout.select(&ids);
-        input.rebase(scout.find_start()?);
+        let start = scout.find_start()?;
+        for taken in tracks.iter().filter(|t| captions::may_carry(&t.track)) {
+            let mut scan = input.again()?;
+            scan.select(&[taken.track.id]);
+            scan.rebase(start);
+            let found = captions::scan(scan, &taken.track, request.extract_captions)?;
+            for (name, document) in found.texts {
+                let mut track = text::track(taken.told.language.clone());
+                track.label = Some(name.clone());
+                let how = text::how(request.text, track.codec, request.form, request.hls)?;
+                let (name, roles) =
+                    (names.unique(&format!("text-{}", name.to_lowercase())), vec![Role::Caption]);
+                texts.push(Words { name, text: text::Text::WebVtt(document), track, roles, how });
+            }
+            carried.insert(taken.name.clone(), found.names);
+        }
+        input.rebase(start);
         sources.push((input, tracks));
     }
     let (meter, events) = Meter::new();
     let cancel = Cancel::default();
-    let driver = Driver { request, sources, texts, meter, cancel: cancel.clone() };
+    let driver = Driver { request, sources, texts, carried, meter, cancel: cancel.clone() };
     Ok((Handle::new(events, cancel), driver))
 }
 
@@ -171,7 +215,7 @@ impl Driver {
     }
 
     fn package(self) -> Result<Vec<Rendition>> {
-        let Self { request, sources, texts, meter, cancel } = self;
+        let Self { request, sources, texts, mut carried, meter, cancel } = self;
         let duration = sources.iter().filter_map(|(i, _)| i.duration).max();
         let common = Common {
             segment: request.segment,
@@ -235,10 +279,20 @@ impl Driver {
             .and_then(|w| w.into_inner().ok())
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer is still at work"))?;
         let mut renditions = work.take(&order);
+        for rendition in &mut renditions {
+            rendition.info.carried = carried.remove(&rendition.name).unwrap_or_default();
+        }
         let length = renditions.iter().map(Rendition::duration).max().unwrap_or_default();
         for words in texts {
-            let text = text::on_clock(words.text, request.form);
-            renditions.push(text::store(&mut work, &words.name, &words.track, words.roles, text, length)?);
+            let Words { name, text, track, roles, how } = words;
+            renditions.push(match how {
+                TextAs::File => {
+                    let length = if length.is_zero() { text.end() } else { length };
+                    let text = text::on_clock(text.whole(&track), request.form);
+                    text::store(&mut work, &name, &track, roles, text, length)?
+                }
+                _ => text::cut(&mut work, &name, &track, roles, &text, length, how, &common)?,
+            });
         }
         let wanted = Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url };
         let manifests = manifests::write(&mut work, &renditions, &wanted)?;
@@ -262,7 +316,8 @@ pub(crate) fn failure(failure: Failure<Error>) -> Error {
 }
 
 fn is_text(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("vtt") || e.eq_ignore_ascii_case("srt"))
+    let known = ["vtt", "srt", "ttml", "dfxp"];
+    path.extension().is_some_and(|e| known.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }
 
 /// `film.en.vtt` is English: a name, and the language.

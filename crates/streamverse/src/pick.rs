@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use sv_core::{ErrorKind, Track, TrackKind};
+use sv_core::{Codec, ErrorKind, Track, TrackKind};
 use sv_package::Role;
 
 use crate::{Error, Result};
@@ -30,6 +30,8 @@ pub struct Pick {
     pub roles: Vec<Role>,
     /// Whether players choose it when nobody has said otherwise.
     pub default: Option<bool>,
+    /// What text is written as, [`Codec::WebVtt`] or [`Codec::Ttml`], if not what it comes as.
+    pub format: Option<Codec>,
 }
 
 impl From<PathBuf> for Pick {
@@ -82,8 +84,11 @@ impl FromStr for Pick {
                 ("default", "yes") => pick.default = Some(true),
                 ("default", "no") => pick.default = Some(false),
                 ("default", _) => return Err(wrong("default is yes or no".into())),
+                ("format", "vtt" | "webvtt") => pick.format = Some(Codec::WebVtt),
+                ("format", "ttml") => pick.format = Some(Codec::Ttml),
+                ("format", _) => return Err(wrong("format is vtt or ttml".into())),
                 (name, _) => {
-                    let known = "in, stream, language, label, roles, default";
+                    let known = "in, stream, language, label, roles, default, format";
                     return Err(wrong(format!(
                         "nothing is called {name:?} in an input's descriptor; there are {known}"
                     )));

@@ -31,7 +31,7 @@ pub fn describe(codec: Codec, config: &[u8], first_packet: Option<&[u8]>) -> Opt
             let header = mpa::Header::parse(first_packet?).ok()?;
             Some(sound(header.sample_rate, header.channels, 0))
         }
-        Codec::WebVtt => Some(Media::Text(TextInfo::default())),
+        Codec::WebVtt | Codec::Ttml => Some(Media::Text(TextInfo::default())),
         _ => None,
     }
 }

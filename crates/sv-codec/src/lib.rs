@@ -34,6 +34,7 @@ pub mod aac;
 pub mod ac3;
 pub mod av1;
 pub mod bits;
+pub mod captions;
 mod describe;
 pub mod error;
 pub mod flac;

@@ -24,6 +24,8 @@ pub fn string(track: &Track) -> Option<String> {
         Codec::Flac => Some("fLaC".into()),
         Codec::Mp3 => Some("mp4a.6B".into()),
         Codec::WebVtt => Some("wvtt".into()),
+        // The text profile of IMSC 1 (https://www.w3.org/TR/ttml-profile-registry/).
+        Codec::Ttml => Some("stpp.ttml.im1t".into()),
         _ => None,
     }
 }

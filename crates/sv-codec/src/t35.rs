@@ -7,3 +7,14 @@
 pub fn is_hdr10_plus(message: &[u8]) -> bool {
     message.starts_with(&[0xB5, 0x00, 0x3C, 0x00, 0x01])
 }
+
+/// The caption bytes of a message of ATSC's ([A/53 part 4](https://www.atsc.org/atsc-documents/a53-atsc-digital-television-standard/),
+/// 6.2.3; [CTA-708](https://shop.cta.tech/products/digital-television-dtv-closed-captioning), 4.3): triplets of a byte
+/// that says what the two others are. `None` of any other message.
+#[must_use]
+pub fn captions(message: &[u8]) -> Option<&[u8]> {
+    let [flags, _, rest @ ..] = message.strip_prefix(b"\xB5\x00\x31GA94\x03")? else { return None };
+    // process_cc_data_flag, and cc_count
+    let count = if flags & 0x40 == 0 { 0 } else { usize::from(flags & 0x1F).saturating_mul(3) };
+    rest.get(..count.min(rest.len()))
+}

@@ -10,7 +10,9 @@ use crate::{Duration, SampleProtection, Timestamp, TrackId};
 ///
 /// The payload is in the form that MP4 stores: NAL units with length prefixes and parameter sets
 /// in the track's configuration, raw AAC frames without ADTS, OBUs without temporal delimiters,
-/// plain WebVTT cue text (without its timing line).
+/// WebVTT cues as plain text without the timing line (or as their `vttc` box, where they have settings
+/// or an identifier), whole documents of TTML. A packet of text without data says only that time has
+/// gone so far.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Packet {
     /// The track that it belongs to; times are in that track's time base.

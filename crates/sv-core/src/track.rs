@@ -49,6 +49,8 @@ pub enum Codec {
     Mp3,
     /// WebVTT cues.
     WebVtt,
+    /// TTML and its profiles, IMSC among them: documents.
+    Ttml,
     /// Something that only a backend knows, by the backend's own name for it.
     Other(&'static str),
 }
@@ -69,6 +71,7 @@ impl Codec {
             Self::Flac => "flac",
             Self::Mp3 => "mp3",
             Self::WebVtt => "webvtt",
+            Self::Ttml => "ttml",
             Self::Other(name) => name,
         }
     }
@@ -91,7 +94,7 @@ pub struct Track {
     pub time_base: TimeBase,
     /// The decoder's configuration, in the form that MP4 stores: the body of `avcC`, `hvcC`,
     /// `av1C`, `vpcC`, `dOps`, `dac3`, `dec3`; the AudioSpecificConfig of AAC; the metadata blocks
-    /// of FLAC's `dfLa`; the header of WebVTT.
+    /// of FLAC's `dfLa`; the header of WebVTT; the namespaces of TTML, separated by spaces.
     pub config: Bytes,
     /// What is particular to pictures, sound or text.
     pub media: Media,

@@ -41,6 +41,7 @@ mod parts;
 mod rendition;
 mod role;
 mod segmenter;
+mod text;
 mod trick;
 
 pub use error::Error;
@@ -48,4 +49,5 @@ pub use packager::{Form, Layout, Packager};
 pub use rendition::{Bandwidth, Info, Key, Rendition, SegmentRecord, VideoRange};
 pub use role::Role;
 pub use segmenter::Segmenter;
+pub use text::TextSegmenter;
 pub use trick::TrickPlay;

@@ -31,6 +31,8 @@ pub enum Form {
     /// MPEG-2 transport streams for pictures and packed audio for sound, which HLS names for players from
     /// before 2016 ([RFC 8216, 3.2 and 3.4](https://www.rfc-editor.org/rfc/rfc8216#section-3.2)).
     Ts,
+    /// Files of text as text is written where there is no container: WebVTT or TTML.
+    Text,
 }
 
 /// Turns one rendition's track and segments into objects.
@@ -71,12 +73,12 @@ impl Packager {
         self
     }
 
-    /// For segments of another form than [`Form::Cmaf`]. Transport streams have neither initialisation nor
+    /// For segments of another form than [`Form::Cmaf`]. What is no MP4 has neither initialisation nor
     /// index.
     #[must_use]
     pub fn form(mut self, form: Form) -> Self {
         self.form = form;
-        if form == Form::Ts {
+        if form != Form::Cmaf {
             self.reserve = 0;
         }
         self
@@ -91,7 +93,7 @@ impl Packager {
             form: rendition.form,
             trick_play_of: rendition.trick_play_of.clone(),
             roles: rendition.info.roles.clone(),
-            reserve: if rendition.form == Form::Ts { 0 } else { index_bytes(segments) },
+            reserve: if rendition.form == Form::Cmaf { index_bytes(segments) } else { 0 },
             rendition: Some(rendition),
             track: None,
         }
@@ -129,7 +131,7 @@ impl Packager {
         let init = match self.form {
             Form::Cmaf => mp4::init_segment(&[track.as_ref()])
                 .map_err(|source| Error::Container { track: track.id, source })?,
-            Form::Ts => Bytes::new(),
+            Form::Ts | Form::Text => Bytes::new(),
         };
         let init_bytes = u64::try_from(init.len()).unwrap_or(u64::MAX);
         // A run that goes on says the same again, and its record keeps the segments that it has.
@@ -148,7 +150,7 @@ impl Packager {
             });
         }
         Ok(match self.layout {
-            _ if self.form == Form::Ts => None,
+            _ if self.form != Form::Cmaf => None,
             Layout::SingleFile => {
                 let free = free_box(self.reserve);
                 Some(Object {
@@ -168,7 +170,7 @@ impl Packager {
         };
         let content_type = match self.form {
             Form::Cmaf => content_type(rendition.info.kind),
-            Form::Ts => rendition.packed_type(),
+            Form::Ts | Form::Text => rendition.packed_type(),
         };
         let path = rendition.path(segment.number);
         let (write, offset) = match self.layout {
@@ -189,7 +191,7 @@ impl Packager {
     /// [`Error::Empty`] when no track came.
     pub fn finish(self) -> Result<(Rendition, Option<Object>), Error> {
         let mut rendition = self.rendition.ok_or(Error::Empty)?;
-        if self.layout != Layout::SingleFile || self.form == Form::Ts {
+        if self.layout != Layout::SingleFile || self.form != Form::Cmaf {
             return Ok((rendition, None));
         }
         let Some(track) = &self.track else { return Ok((rendition, None)) };
@@ -225,7 +227,7 @@ impl Packager {
         Ok((rendition, Some(object)))
     }
 
-    /// A rendition of one whole WebVTT file, and the object to store.
+    /// A rendition of one whole file of text, WebVTT or TTML, and the object to store.
     #[must_use]
     pub fn sidecar(
         name: impl Into<String>,
@@ -236,9 +238,9 @@ impl Packager {
         let name = name.into();
         let base = info.time_base();
         let rendition = Rendition {
-            name: name.clone(),
+            name,
             layout: Layout::Sidecar,
-            form: Form::Cmaf,
+            form: Form::Text,
             init_bytes: 0,
             index: None,
             segments: vec![crate::SegmentRecord {
@@ -255,7 +257,8 @@ impl Packager {
             began: Some(0),
             info,
         };
-        (rendition, Object::whole(format!("{name}.vtt"), "text/vtt", text))
+        let object = Object::whole(rendition.path(0), rendition.packed_type(), text);
+        (rendition, object)
     }
 }
 

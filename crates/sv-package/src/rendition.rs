@@ -98,6 +98,9 @@ pub struct Info {
     /// What it is for; empty where what it is says enough.
     #[serde(default)]
     pub roles: Vec<Role>,
+    /// Captions that its pictures carry, by their names in HLS (`INSTREAM-ID`): `CC1` to `CC4`, `SERVICE1`.
+    #[serde(default)]
+    pub carried: Vec<String>,
     /// How it is encrypted.
     pub key: Option<Key>,
 }
@@ -167,6 +170,7 @@ impl Info {
             forced: text.forced,
             captions: text.captions,
             roles: Vec::new(),
+            carried: Vec::new(),
             key: track.protection.as_ref().map(|p| Key {
                 scheme: p.scheme,
                 kid: p.default_kid,
@@ -198,11 +202,11 @@ impl Rendition {
     pub fn path(&self, number: u64) -> String {
         let name = &self.name;
         match (self.layout, self.form) {
-            (Layout::Sidecar, _) => format!("{name}.vtt"),
+            (Layout::Sidecar, _) => format!("{name}.{}", self.packed().0),
             (Layout::Files, Form::Cmaf) => format!("{name}/{number}.m4s"),
             (Layout::SingleFile, Form::Cmaf) => format!("{name}.mp4"),
-            (Layout::Files, Form::Ts) => format!("{name}/{number}.{}", self.packed().0),
-            (Layout::SingleFile, Form::Ts) => format!("{name}.{}", self.packed().0),
+            (Layout::Files, Form::Ts | Form::Text) => format!("{name}/{number}.{}", self.packed().0),
+            (Layout::SingleFile, Form::Ts | Form::Text) => format!("{name}.{}", self.packed().0),
         }
     }
 
@@ -220,11 +224,27 @@ impl Rendition {
     fn packed(&self) -> (&'static str, &'static str) {
         match self.info.codec.split('.').next() {
             _ if self.info.kind == TrackKind::Video => ("ts", "video/mp2t"),
+            Some("wvtt") => ("vtt", "text/vtt"),
+            Some("stpp") => ("ttml", "application/ttml+xml"),
             Some("ac-3") => ("ac3", "audio/ac3"),
             Some("ec-3") => ("ec3", "audio/eac3"),
             _ if matches!(self.info.codec.as_str(), "mp4a.6B" | "mp4a.69" | "mp3") => ("mp3", "audio/mpeg"),
             _ => ("aac", "audio/aac"),
         }
+    }
+
+    /// Whether its segments are MP4.
+    pub(crate) fn is_mp4(&self) -> bool {
+        self.layout != Layout::Sidecar && self.form == Form::Cmaf
+    }
+
+    /// Whether HLS can name it: of TTML, only what is in MP4 (rfc8216bis, 3.1.4 and 3.1.5).
+    pub(crate) fn in_hls(&self) -> bool {
+        self.is_mp4() || !self.info.codec.starts_with("stpp")
+    }
+
+    pub(crate) fn packed_extension(&self) -> &'static str {
+        self.packed().0
     }
 
     pub(crate) fn packed_type(&self) -> &'static str {

@@ -302,7 +302,7 @@ impl Segmenter {
                 let (data, first) = muxer.piece(&packets).map_err(failed)?;
                 (vec![data], long(first))
             }
-            (Form::Ts, None) => (vec![ts::packed_audio(track, &packets).map_err(failed)?], 0),
+            (Form::Ts | Form::Text, _) => (vec![ts::packed_audio(track, &packets).map_err(failed)?], 0),
         };
         let key_bytes = if key && track.kind() == TrackKind::Video { first } else { 0 };
         self.ready.push_back(Item::Segment(Segment {

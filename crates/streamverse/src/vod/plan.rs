@@ -389,12 +389,13 @@ impl Subtitles {
             if start < Timestamp::ZERO {
                 continue;
             }
+            let cue = webvtt::sample::cue(&packet.data);
             document.blocks.push(webvtt::Block::Cue(webvtt::Cue {
                 start,
                 end: start.saturating_add(length),
                 // Matroska keeps the line ends that the subtitles came with.
-                text: String::from_utf8_lossy(&packet.data).replace('\r', ""),
-                ..webvtt::Cue::default()
+                text: cue.text.replace('\r', ""),
+                ..cue
             }));
         }
         Ok(document.to_string())

@@ -5,6 +5,8 @@ mod absent;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod bad_input;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod captions;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod chunks;
 mod compare;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
@@ -21,6 +23,8 @@ mod encryption;
 mod far;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod golden;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod golden_text;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod grain;
 mod kit;

@@ -13,6 +13,7 @@ use sv_core::{Bytes, Codec, Duration, Media, Packet, TextInfo, TimeBase, Timesta
 pub use parse::parse;
 pub use srt::parse_srt;
 pub use write::TimestampMap;
+pub(crate) use write::clock;
 
 /// A file of cues. Times are in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,8 +88,7 @@ impl Document {
         }
     }
 
-    /// Its cues as packets of that track, in order of their start. Identifiers and settings have
-    /// no place in a packet: who needs them asks for [`cues`](Self::cues).
+    /// Its cues as packets of that track, in order of their start, as [`sample::payload`] has them.
     #[must_use]
     pub fn packets(&self, track: TrackId) -> Vec<Packet> {
         let mut packets: Vec<Packet> = self
@@ -99,7 +99,7 @@ impl Document {
                 dts: cue.start,
                 duration: cue.end.since(cue.start).unwrap_or(Duration::ZERO),
                 key: true,
-                data: Bytes::from(cue.text.clone()),
+                data: sample::payload(cue),
                 protection: None,
             })
             .collect();

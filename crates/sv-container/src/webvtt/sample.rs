@@ -17,11 +17,33 @@ pub fn build<'a>(cues: impl IntoIterator<Item = &'a Cue>) -> Bytes {
     finish(out)
 }
 
-/// As [`build`], of texts alone.
-pub(crate) fn of_texts<'a>(texts: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
+/// A cue as a packet carries it: its text, or its `vttc` box where it has more than that. The two can't
+/// be taken for each other, since text holds no zero bytes.
+#[must_use]
+pub fn payload(cue: &Cue) -> Bytes {
+    if cue.id.is_none() && cue.settings.is_empty() { Bytes::from(cue.text.clone()) } else { build([cue]) }
+}
+
+/// The cue that a packet carries, without its times.
+#[must_use]
+pub fn cue(payload: &[u8]) -> Cue {
+    let boxed = if is_boxed(payload) { parse(payload).pop() } else { None };
+    boxed.unwrap_or_else(|| Cue { text: String::from_utf8_lossy(payload).into_owned(), ..Cue::default() })
+}
+
+fn is_boxed(payload: &[u8]) -> bool {
+    matches!(payload, [0, _, _, _, b'v', b't', b't', b'c', ..])
+}
+
+/// As [`build`], of what packets carry.
+pub(crate) fn of_payloads<'a>(payloads: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
     let mut out = BytesMut::new();
-    for text in texts {
-        write(&mut out, "", "", text);
+    for payload in payloads {
+        if is_boxed(payload) {
+            out.put_slice(payload);
+        } else {
+            write(&mut out, "", "", payload);
+        }
     }
     finish(out)
 }

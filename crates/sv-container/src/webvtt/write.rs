@@ -81,6 +81,11 @@ impl fmt::Display for Cue {
     }
 }
 
+/// A time as `hh:mm:ss.mmm`.
+pub(crate) fn clock(at: Timestamp) -> String {
+    Clock(at).to_string()
+}
+
 /// `hh:mm:ss.mmm`; what lies before zero is shown as zero.
 struct Clock(Timestamp);
 

@@ -12,4 +12,5 @@ mod progressive;
 mod protected;
 mod synthetic;
 mod ts_written;
+mod ttml;
 mod webvtt;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sv_codec::{aac, ac3, av1, flac, h264, hevc, mpa, nal, opus, rfc6381, vp9};
-use sv_container::{mp4, ts, webvtt};
+use sv_container::{cea608, mp4, ts, ttml, webvtt};
 use sv_core::{
     Codec, Duration, Item, Limits, Media, Packet, Source, TimeBase, Timestamp, Track, TrackId, VideoInfo,
 };
@@ -113,6 +113,19 @@ pub(crate) fn webvtt(data: &[u8]) {
     }
 }
 
+/// Reads the bytes as TTML: what was read can be written and read again, whole and in part, and says the same.
+pub(crate) fn ttml(data: &[u8]) {
+    let Ok(document) = ttml::Document::parse(data, &limits()) else { return };
+    let text = document.to_string();
+    let again = ttml::Document::parse(text.as_bytes(), &limits()).expect("what we write, we read");
+    let (cues, same) = (document.to_webvtt(), again.to_webvtt());
+    assert_eq!(cues.cues().count(), same.cues().count(), "no cue is lost: {text}");
+    let part = document.segment(Timestamp::new(500), Timestamp::new(5000));
+    ttml::Document::parse(part.as_bytes(), &limits()).expect("what we write, we read");
+    let written = ttml::Document::from_webvtt(&cues, None).to_string();
+    ttml::Document::parse(written.as_bytes(), &limits()).expect("what we write, we read");
+}
+
 /// Reads the bytes as every codec header there is; configurations survive being written.
 pub(crate) fn codec_headers(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
@@ -175,6 +188,15 @@ pub(crate) fn codec_headers(data: &[u8]) {
     if let Ok(bare) = av1::without_delimiters(&bytes) {
         assert_eq!(av1::without_delimiters(&bare), Ok(bare.clone()));
     }
+    for codec in [Codec::H264, Codec::Hevc] {
+        let _ = sv_codec::captions::of_packet(codec, data, 4);
+    }
+    let mut captions = cea608::Decoder::new(data.first().map_or(1, |byte| byte % 4 + 1));
+    for (n, pair) in data.chunks_exact(2).enumerate() {
+        captions.push(Timestamp::new(n as i64), pair[0] & 0x80 != 0, [pair[0], pair[1]]);
+    }
+    captions.finish(Timestamp::new(1 << 40));
+    assert!(captions.take().iter().all(|cue| cue.start < cue.end), "every cue is shown for a while");
     let total: usize = vp9::frames(data).iter().map(|frame| frame.len()).sum();
     assert!(total <= data.len(), "frames lie within their packet");
     let _ = (vp9::Config::from_packet(data, 30), ac3::Header::parse(data), ac3::build_dec3(data));

@@ -134,6 +134,8 @@ struct SetKey {
     /// A set is protected as a whole, so each key has its own: players may switch between them where they
     /// have both.
     kid: Option<KeyId>,
+    /// Whether its segments are MP4.
+    mp4: bool,
 }
 
 impl SetKey {
@@ -163,6 +165,7 @@ impl SetKey {
             role: (info.forced, info.captions),
             roles: info.roles.clone(),
             kid: info.key.as_ref().map(|key| key.kid),
+            mp4: rendition.is_mp4(),
         }
     }
 }
@@ -183,13 +186,14 @@ fn adaptation_set(
         TrackKind::Text => "text",
     };
     let mut out = Element::new("AdaptationSet").attr("id", id).attr("contentType", kind);
-    if info.kind == TrackKind::Text {
-        out = out.attr("mimeType", "text/vtt");
-    } else {
-        out = out
-            .attr("mimeType", format!("{kind}/mp4"))
-            .attr("segmentAlignment", "true")
-            .attr("startWithSAP", "1");
+    out = match (info.kind, first.is_mp4()) {
+        (TrackKind::Text, false) => out.attr("mimeType", first.packed_type()),
+        // Text in MP4 is an application's (ISO/IEC 14496-30, annex A; RFC 4337).
+        (TrackKind::Text, true) => out.attr("mimeType", "application/mp4"),
+        _ => out.attr("mimeType", format!("{kind}/mp4")),
+    };
+    if first.layout != Layout::Sidecar {
+        out = out.attr("segmentAlignment", "true").attr("startWithSAP", "1");
     }
     if let Some(language) = &info.language {
         out = out.attr("lang", language);
@@ -230,6 +234,20 @@ fn adaptation_set(
                 .attr("value", "caption"),
         );
     }
+    for (prefix, scheme) in
+        [("CC", "urn:scte:dash:cc:cea-608:2015"), ("SERVICE", "urn:scte:dash:cc:cea-708:2015")]
+    {
+        // SCTE 214-1, 7.2: a channel and its language, which is not known.
+        let channel = |name: &String| {
+            let number = name.strip_prefix(prefix)?;
+            Some(if prefix == "CC" { format!("{name}=und") } else { format!("{number}=lang:und") })
+        };
+        let channels: Vec<_> = info.carried.iter().filter_map(channel).collect();
+        if !channels.is_empty() {
+            let value = channels.join(";");
+            out = out.child(Element::new("Accessibility").attr("schemeIdUri", scheme).attr("value", value));
+        }
+    }
     if info.roles.contains(&Role::Description) {
         // For the visually impaired (DVB's AudioPurposeCS).
         out = out.child(
@@ -266,7 +284,7 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     let info = &rendition.info;
     let mut out = Element::new("Representation").attr("id", &rendition.name);
     // Text outside of ISO files has no codecs parameter.
-    if rendition.layout != Layout::Sidecar {
+    if rendition.is_mp4() {
         out = out.attr("codecs", &info.codec);
     }
     // What HLS says in one string, SCTE 214-1 (2022, 10.2.2) says in two attributes.
@@ -306,7 +324,7 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     }
     match rendition.layout {
         Layout::Files => out.child(template(rendition, scene)),
-        Layout::Sidecar => out.child(Element::new("BaseURL").text(format!("{}.vtt", rendition.name))),
+        Layout::Sidecar => out.child(Element::new("BaseURL").text(rendition.path(0))),
         Layout::SingleFile => {
             let out = out.child(Element::new("BaseURL").text(format!("{}.mp4", rendition.name)));
             match rendition.index {
@@ -323,8 +341,13 @@ fn template(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     if let Some(timing) = &scene.timing {
         out = live::timed(out, timing, rendition.info.time_base());
     }
-    out.attr("initialization", rendition.init_path())
-        .attr("media", format!("{}/$Number$.m4s", rendition.name))
+    let mut extension = "m4s";
+    if rendition.is_mp4() {
+        out = out.attr("initialization", rendition.init_path());
+    } else {
+        extension = rendition.packed_extension();
+    }
+    out.attr("media", format!("{}/$Number$.{extension}", rendition.name))
         .attr("startNumber", first)
         .child(timeline(rendition))
 }

@@ -55,7 +55,7 @@ fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
         }
     }
     match rendition.layout {
-        _ if rendition.form == Form::Ts => {}
+        _ if rendition.form != Form::Cmaf => {}
         Layout::Files => {
             let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}\"", rendition.init_path());
         }

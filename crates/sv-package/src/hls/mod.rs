@@ -41,7 +41,7 @@ pub struct KeyUri {
 /// [`Error::Empty`] without a rendition that has segments.
 pub fn playlists(renditions: &[Rendition], options: &Options) -> Result<Vec<Object>, Error> {
     let mut out = Vec::new();
-    for rendition in renditions.iter().filter(|r| r.trick_play_of.is_none()) {
+    for rendition in renditions.iter().filter(|r| r.trick_play_of.is_none() && r.in_hls()) {
         out.push(Object::whole(media_path(&rendition.name), CONTENT_TYPE, media(rendition, options)));
         if let Some(text) = iframes(rendition, options) {
             out.push(Object::whole(iframes_path(&rendition.name), CONTENT_TYPE, text));

@@ -35,7 +35,7 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     };
     let mut videos: Vec<_> = of(TrackKind::Video).map(|r| (r, r.bandwidth())).collect();
     let audio = groups(of(TrackKind::Audio));
-    let subtitles: Vec<_> = of(TrackKind::Text).collect();
+    let subtitles: Vec<_> = of(TrackKind::Text).filter(|r| r.in_hls()).collect();
     if videos.is_empty() && audio.is_empty() {
         return Err(Error::Empty);
     }
@@ -54,14 +54,30 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
         media_tag(&mut out, "SUBTITLES", "subtitles", rendition, rendition.info.default);
     }
 
+    // Every variant has them or none (RFC 8216, 4.3.4.2).
+    let carried: std::collections::BTreeSet<_> = videos.iter().flat_map(|(r, _)| &r.info.carried).collect();
+    for name in &carried {
+        let _ = writeln!(
+            out,
+            "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME={0},DEFAULT=NO,AUTOSELECT=NO,INSTREAM-ID={0}",
+            quoted(name)
+        );
+    }
+    let closed = if carried.is_empty() { ",CLOSED-CAPTIONS=NONE" } else { ",CLOSED-CAPTIONS=\"cc\"" };
+
     // Players try the first variant first: a middling one starts soon and looks decent.
     videos.sort_by_key(|(_, b)| b.peak);
     let middle = videos.len().checked_div(2).unwrap_or(0);
     videos.rotate_left(middle);
+    // Every format that a variant needs is named (rfc8216bis, 4.4.6.2), but that of plain text files.
+    let mut texts: Vec<_> = subtitles.iter().filter(|r| r.is_mp4()).map(|r| r.info.codec.as_str()).collect();
+    texts.sort_unstable();
+    texts.dedup();
     let tail = if subtitles.is_empty() { "" } else { ",SUBTITLES=\"subtitles\"" };
     for (video, rate) in &videos {
         if audio.is_empty() {
-            variant(&mut out, video, *rate, &[&video.info.codec], &format!("{tail},CLOSED-CAPTIONS=NONE"));
+            let codecs: Vec<_> = std::iter::once(video.info.codec.as_str()).chain(texts.clone()).collect();
+            variant(&mut out, video, *rate, &codecs, &format!("{tail}{closed}"));
         }
         for group in &audio {
             let sound = group.bandwidth();
@@ -71,7 +87,8 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
             };
             let mut codecs = vec![video.info.codec.as_str()];
             codecs.extend(group.members.first().map(|r| r.info.codec.as_str()));
-            let rest = format!(",AUDIO={}{tail},CLOSED-CAPTIONS=NONE", quoted(&group.id));
+            codecs.extend(&texts);
+            let rest = format!(",AUDIO={}{tail}{closed}", quoted(&group.id));
             variant(&mut out, video, rate, &codecs, &rest);
         }
     }
@@ -79,7 +96,9 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
         for group in &audio {
             if let Some(sound) = group.members.first() {
                 let rest = format!(",AUDIO={}{tail}", quoted(&group.id));
-                variant(&mut out, sound, group.bandwidth(), &[&sound.info.codec], &rest);
+                let codecs: Vec<_> =
+                    std::iter::once(sound.info.codec.as_str()).chain(texts.clone()).collect();
+                variant(&mut out, sound, group.bandwidth(), &codecs, &rest);
             }
         }
     }

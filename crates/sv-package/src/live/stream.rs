@@ -164,7 +164,7 @@ impl Stream {
         let rendition = self.epochs.back()?;
         let content_type = match self.form {
             Form::Cmaf => content_type(rendition.info.kind),
-            Form::Ts => rendition.packed_type(),
+            Form::Ts | Form::Text => rendition.packed_type(),
         };
         Some((rendition.path(segment.number), content_type, SegmentRecord::of(segment, 0)))
     }
@@ -178,7 +178,7 @@ impl Stream {
                 mp4::init_segment(&[track.as_ref()])
                     .map_err(|source| Error::Container { track: track.id, source })?,
             ),
-            Form::Ts => None,
+            Form::Ts | Form::Text => None,
         };
         // An epoch without a segment never was.
         self.epochs.retain(|e| !e.segments.is_empty());

@@ -365,15 +365,49 @@ pub(crate) struct Ladder {
 
 #[derive(ClapArgs)]
 pub(crate) struct Package {
-    /// The files: MP4 and whatever else the enabled backends read; WebVTT for subtitles. Or descriptors:
-    /// in=FILE,stream=audio,language=de,label=Deutsch,roles=dub,default=yes
+    /// The files: MP4 and whatever else the enabled backends read; WebVTT, SubRip or TTML for subtitles.
+    /// Or descriptors: in=FILE,stream=audio,language=de,label=Deutsch,roles=dub,default=yes,format=vtt
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) input: Vec<streamverse::Pick>,
     /// The folder to make
     #[arg(long)]
     pub(crate) out: PathBuf,
+    /// How text is stored; WebVTT is a file and TTML what the manifests can name, if left out
+    #[arg(long, value_enum)]
+    pub(crate) text: Option<TextAs>,
+    /// Captions that pictures carry (CEA-608): only said to be there, or made into text too
+    #[arg(long, value_enum, default_value = "keep")]
+    pub(crate) captions: Captions,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// What is done with captions in pictures.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Captions {
+    Keep,
+    Extract,
+}
+
+/// How text is stored.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextAs {
+    /// One file
+    File,
+    /// A file for each segment
+    Segments,
+    /// Segments of MP4
+    Mp4,
+}
+
+impl From<TextAs> for streamverse::package_files::TextAs {
+    fn from(text: TextAs) -> Self {
+        match text {
+            TextAs::File => Self::File,
+            TextAs::Segments => Self::Segments,
+            TextAs::Mp4 => Self::Mp4,
+        }
+    }
 }
 
 #[derive(ClapArgs)]

@@ -12,6 +12,8 @@ pub(crate) fn run(args: &Package) -> Result<(), Failure> {
     (request.hls, request.dash) = args.output.manifests();
     request.single_file = args.output.single_file;
     request.form = args.output.format.into();
+    request.extract_captions = args.captions == crate::args::Captions::Extract;
+    request.text = args.text.map(Into::into);
     request.license_url = args.output.license_url.clone();
     let (handle, driver) = package_files::start(request)?;
     vod::drive(handle, args.output.json, || driver.run())?;

@@ -581,7 +581,8 @@ fn emit(
     };
     if track.codec == Codec::WebVtt {
         let cues = webvtt::sample::parse(&packet.data).into_iter();
-        ready.extend(cues.map(|cue| Item::Packet(Packet { data: Bytes::from(cue.text), ..packet.clone() })));
+        let data = cues.map(|cue| webvtt::sample::payload(&cue));
+        ready.extend(data.map(|data| Item::Packet(Packet { data, ..packet.clone() })));
     } else {
         ready.push_back(Item::Packet(packet));
     }

@@ -31,6 +31,7 @@ pub(super) fn parse(
         b"vide" => visual(atom)?,
         b"soun" => sound(atom, quicktime)?,
         b"text" | b"subt" | b"sbtl" if &atom.kind == b"wvtt" => text(atom)?,
+        b"subt" | b"text" | b"sbtl" if &atom.kind == b"stpp" => Some(documents(atom)),
         _ => None,
     };
     Ok(parsed.ok_or_else(|| atom.kind.escape_ascii().to_string()))
@@ -268,4 +269,17 @@ fn text(atom: &Atom) -> Result<Option<Entry>> {
         bitrate: None,
         protection: None,
     }))
+}
+
+/// `XMLSubtitleSampleEntry` (ISO/IEC 14496-12, 12.6.3), of which TTML is one (14496-30, 5.3).
+fn documents(atom: &Atom) -> Entry {
+    let body = atom.body.get(8..).unwrap_or_default();
+    let length = body.iter().position(|byte| *byte == 0).unwrap_or(body.len());
+    Entry {
+        codec: Codec::Ttml,
+        config: atom.slice(8, length),
+        media: Media::Text(TextInfo::default()),
+        bitrate: None,
+        protection: None,
+    }
 }

@@ -136,6 +136,7 @@ pub(super) fn track_box(
                 match track.kind() {
                     TrackKind::Video => w.full(b"vmhd", 0, 1, |w| w.zeros(8)),
                     TrackKind::Audio => w.full(b"smhd", 0, 0, |w| w.zeros(4)),
+                    TrackKind::Text if track.codec == Codec::Ttml => w.full(b"sthd", 0, 0, |_| {}),
                     TrackKind::Text => w.full(b"nmhd", 0, 0, |_| {}),
                 }
                 w.boxed(b"dinf", |w| {
@@ -273,6 +274,8 @@ fn media_header(w: &mut Boxes, track: &Track, duration: u64) {
     let (handler, name) = match track.kind() {
         TrackKind::Video => (b"vide", "Video"),
         TrackKind::Audio => (b"soun", "Audio"),
+        // Subtitles, as ISO/IEC 14496-12 has them (12.6); WebVTT is text.
+        TrackKind::Text if track.codec == Codec::Ttml => (b"subt", "Text"),
         TrackKind::Text => (b"text", "Text"),
     };
     w.full(b"hdlr", 0, 0, |w| {

@@ -20,6 +20,7 @@ pub(super) fn write(w: &mut Boxes, track: &Track) -> Result<()> {
         Codec::Eac3 => b"ec-3",
         Codec::Flac => b"fLaC",
         Codec::WebVtt => b"wvtt",
+        Codec::Ttml => b"stpp",
         _ => return Err(invalid(track, "its codec has no mapping to MP4 here")),
     };
     if track.config.is_empty() && !matches!(track.codec, Codec::WebVtt | Codec::Mp3) {
@@ -179,8 +180,18 @@ fn descriptor(w: &mut Boxes, tag: u8, size: usize) {
     }
 }
 
-/// `WVTTSampleEntry` (ISO/IEC 14496-30, 7.5).
+/// `WVTTSampleEntry` (ISO/IEC 14496-30, 7.5) or `XMLSubtitleSampleEntry` (ISO/IEC 14496-12, 12.6.3).
 fn text(w: &mut Boxes, track: &Track) {
+    if track.codec == Codec::Ttml {
+        return w.boxed(b"stpp", |w| {
+            w.zeros(6);
+            w.u16(1); // data_reference_index
+            w.cstr(std::str::from_utf8(&track.config).unwrap_or(crate::ttml::NAMESPACE));
+            w.cstr(""); // schema_location
+            w.cstr(""); // auxiliary_mime_types: all is in the document
+            bitrate(w, track);
+        });
+    }
     w.boxed(b"wvtt", |w| {
         w.zeros(6);
         w.u16(1); // data_reference_index

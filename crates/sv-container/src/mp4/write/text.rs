@@ -35,7 +35,7 @@ pub(crate) fn samples(from: Timestamp, packets: &[Packet]) -> Vec<Sample> {
                 showing.push(cue);
             }
         }
-        let data = sample::of_texts(showing.iter().map(|cue| &*cue.data));
+        let data = sample::of_payloads(showing.iter().map(|cue| &*cue.data));
         out.push(Sample { start, end, data });
     }
     out
