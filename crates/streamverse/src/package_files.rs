@@ -134,7 +134,7 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
             }
             let encryption = request.encryption.as_ref().filter(|_| track.protection.is_none());
             check_codec(request.form, encryption, track.codec)?;
-            encryption.map(|e| e.keys.of(track)).transpose()?;
+            encryption.map(|e| e.check(track)).transpose()?;
             let told = pick.told(track);
             let (name, roles) = (names.for_track(&told), pick.roles.clone());
             tracks.push(Taken { track: Arc::clone(track), told, name, roles });
@@ -240,7 +240,9 @@ impl Driver {
             let text = text::on_clock(words.text, request.form);
             renditions.push(text::store(&mut work, &words.name, &words.track, words.roles, text, length)?);
         }
-        let wanted = Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url };
+        let key_url = request.encryption.and_then(|e| e.key_url);
+        let wanted =
+            Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url, key_url };
         let manifests = manifests::write(&mut work, &renditions, &wanted)?;
         work.publish()?;
         meter.tell(Event::Finished { manifests, elapsed_ms: meter.elapsed().as_millis() as u64 });

@@ -59,6 +59,8 @@ pub struct Segment {
     pub key_bytes: u64,
     /// Packets in it.
     pub packets: u32,
+    /// The key that it is encrypted with; `None` when it is clear.
+    pub kid: Option<crate::KeyId>,
     /// The bytes to store, in order: headers of ours and payloads that are not copied.
     pub data: Vec<Bytes>,
 }

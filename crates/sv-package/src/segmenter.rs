@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sv_container::{mp4, ts};
 use sv_core::{
-    Duration, Item, Media, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackId, TrackKind,
+    Duration, Grid, Item, Media, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
 
 use crate::{Error, Form, Rendition};
@@ -26,7 +26,7 @@ use crate::{Error, Form, Rendition};
 /// of ISO/IEC 23000-19, section 7.5.13, that every reader agrees on.
 #[derive(Debug)]
 pub struct Segmenter {
-    target_ns: i128,
+    grid: Grid,
     track: Option<Shape>,
     number: u64,
     /// From an earlier run, in outgoing ticks.
@@ -54,10 +54,10 @@ impl Segmenter {
     /// Cuts at multiples of `target`, numbering from 0.
     #[must_use]
     pub fn new(target: std::time::Duration) -> Self {
-        let target_ns = i128::try_from(target.as_nanos().max(1)).unwrap_or(i128::MAX);
+        let grid = Grid::new(target);
         let (pending, ready) = (Vec::new(), VecDeque::new());
         let (form, earlier) = (Form::Cmaf, (0, 0));
-        Self { target_ns, track: None, number: 0, reorder: None, form, earlier, pending, ready }
+        Self { grid, track: None, number: 0, reorder: None, form, earlier, pending, ready }
     }
 
     /// Writes segments of another form than [`Form::Cmaf`].
@@ -76,7 +76,9 @@ impl Segmenter {
         self.number = u64::try_from(earlier.segments.len()).unwrap_or(u64::MAX);
         self.reorder = Some(earlier.info.reorder);
         self.form = earlier.form;
-        self.earlier = (self.number, earlier.bytes());
+        // What an encrypted segment was filled up with is less than a packet.
+        let packets = earlier.segments.iter().map(|s| s.bytes.saturating_sub(s.bytes % 188));
+        self.earlier = (self.number, packets.fold(0, u64::saturating_add));
         self
     }
 
@@ -127,20 +129,12 @@ impl Segmenter {
         let base = shape.track.time_base;
         if packet.key
             && let Some(first) = self.pending.first()
-            && self.grid(packet.pts, base) > self.grid(first.pts, base)
+            && self.grid.cell(packet.pts, base) > self.grid.cell(first.pts, base)
         {
             self.flush(Some(packet.pts))?;
         }
         self.pending.push(packet);
         Ok(())
-    }
-
-    /// Which cell of the grid a moment lies in.
-    fn grid(&self, at: Timestamp, base: TimeBase) -> i128 {
-        let ns = i128::from(at.ticks()).saturating_mul(1_000_000_000).saturating_mul(i128::from(base.num()));
-        let cell = i128::from(base.den()).saturating_mul(self.target_ns);
-        // What an encoder's delay puts before the origin belongs to the first cell.
-        ns.checked_div_euclid(cell).unwrap_or(0).max(0)
     }
 
     fn flush(&mut self, next: Option<Timestamp>) -> Result<(), Error> {
@@ -201,6 +195,7 @@ impl Segmenter {
             }
             (Form::Ts, None) => (vec![ts::packed_audio(track, &packets).map_err(failed)?], 0),
         };
+        let kid = track.protection.as_ref().and_then(|p| p.kid(packets.first()?.protection.as_ref()));
         let key_bytes = if key && track.kind() == TrackKind::Video { first } else { 0 };
         self.ready.push_back(Item::Segment(Segment {
             track: track.id,
@@ -210,6 +205,7 @@ impl Segmenter {
             key,
             key_bytes,
             packets: u32::try_from(packets.len()).unwrap_or(u32::MAX),
+            kid,
             data,
         }));
         self.number = self.number.saturating_add(1);

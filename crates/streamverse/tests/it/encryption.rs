@@ -16,10 +16,8 @@ const KEY: &str = "32333435363738393021323334353637";
 fn package(input: &Path, output: &Path, scheme: Option<Scheme>, single_file: bool) {
     let mut request = Request::new(vec![input.to_owned()], output);
     request.single_file = single_file;
-    request.encryption = scheme.map(|scheme| Encryption {
-        scheme,
-        keys: Keys::one(KeyId::from_hex(KID).unwrap(), ContentKey::from_hex(KEY).unwrap()),
-    });
+    let keys = Keys::one(KeyId::from_hex(KID).unwrap(), ContentKey::from_hex(KEY).unwrap());
+    request.encryption = scheme.map(|scheme| Encryption::new(scheme, keys));
     package_files::start(request).unwrap().1.run().unwrap();
 }
 
