@@ -258,7 +258,8 @@ pub fn sync_header(dac3: &[u8]) -> Option<Bytes> {
     };
     let head = u64::from(fscod).wrapping_shl(46) | u64::from(rate.wrapping_shl(1)).wrapping_shl(40);
     let head = head | u64::from(bsid).wrapping_shl(35) | u64::from(bsmod).wrapping_shl(32);
-    let head = head | u64::from(acmod).wrapping_shl(29) | u64::from(lfe).wrapping_shl(28u32.saturating_sub(levels));
+    let head =
+        head | u64::from(acmod).wrapping_shl(29) | u64::from(lfe).wrapping_shl(28u32.saturating_sub(levels));
     out.put_slice(head.to_be_bytes().get(2..)?);
     Some(out.freeze())
 }

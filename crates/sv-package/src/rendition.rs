@@ -169,7 +169,11 @@ impl Info {
             key: track.protection.as_ref().map(|p| Key {
                 scheme: p.scheme,
                 kid: p.default_kid,
-                iv: p.constant_iv.as_deref().and_then(|iv| iv.try_into().ok()).filter(|_| p.scheme == Scheme::SampleAes),
+                iv: p
+                    .constant_iv
+                    .as_deref()
+                    .and_then(|iv| iv.try_into().ok())
+                    .filter(|_| p.scheme == Scheme::SampleAes),
                 pssh: p.pssh.iter().map(|b| STANDARD.encode(b)).collect(),
             }),
         })

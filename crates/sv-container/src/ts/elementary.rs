@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use sv_codec::sample_aes;
 use sv_core::{
-    Codec, Duration, Item, KeyId, Limits, Packet, Protection, SampleProtection, Scheme, TimeBase, Timestamp, Track,
-    TrackId,
+    Codec, Duration, Item, KeyId, Limits, Packet, Protection, SampleProtection, Scheme, TimeBase, Timestamp,
+    Track, TrackId,
 };
 
 use super::frames;

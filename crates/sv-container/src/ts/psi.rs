@@ -159,7 +159,8 @@ fn section(table: u8, id: u16, version: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len().saturating_add(9)).unwrap_or(0xFFF);
     let [high, low] = length.to_be_bytes();
     let [id_high, id_low] = id.to_be_bytes();
-    let mut out = vec![table, 0xB0 | (high & 15), low, id_high, id_low, 0xC1 | (version & 31).wrapping_shl(1), 0, 0];
+    let mut out =
+        vec![table, 0xB0 | (high & 15), low, id_high, id_low, 0xC1 | (version & 31).wrapping_shl(1), 0, 0];
     out.extend_from_slice(body);
     let sum = crc(&out);
     out.extend_from_slice(&sum.to_be_bytes());

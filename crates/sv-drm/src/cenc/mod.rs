@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sv_core::{
-    Codec, Item, KeyId, Packet, Protection, SampleKey, SampleProtection, Scheme, Stage, TimeBase, Track, TrackId,
-    TrackKind,
+    Codec, Item, KeyId, Packet, Protection, SampleKey, SampleProtection, Scheme, Stage, TimeBase, Track,
+    TrackId, TrackKind,
 };
 
 use crate::schedule::Schedule;

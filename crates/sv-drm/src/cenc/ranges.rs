@@ -78,9 +78,11 @@ impl Ranges {
             _ if scheme == Scheme::Aes128 => Ok(Self::Nothing),
             codec if scheme == Scheme::SampleAes => {
                 let length_size = match codec {
-                    Codec::H264 => h264::Config::parse(&track.config)
-                        .map_err(|_| bad("the track's avcC is not valid"))?
-                        .length_size,
+                    Codec::H264 => {
+                        h264::Config::parse(&track.config)
+                            .map_err(|_| bad("the track's avcC is not valid"))?
+                            .length_size
+                    }
                     _ => 0,
                 };
                 Ok(Self::SampleAes(codec, length_size))

@@ -219,7 +219,8 @@ fn bitrate(w: &mut Boxes, track: &Track) {
 
 /// `sinf` (ISO/IEC 23001-7, 4.1 and 8).
 fn protection(w: &mut Boxes, track: &Track) {
-    let Some((protection, scheme)) = track.protection.as_ref().and_then(|p| Some((p, p.scheme.fourcc()?))) else {
+    let Some((protection, scheme)) = track.protection.as_ref().and_then(|p| Some((p, p.scheme.fourcc()?)))
+    else {
         return;
     };
     let original = match track.codec {
