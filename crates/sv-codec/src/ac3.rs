@@ -252,9 +252,10 @@ pub fn sync_header(dac3: &[u8]) -> Option<Bytes> {
     let mut out = BytesMut::from(&[0x0B, 0x77, 0, 0][..]);
     // Two codes of mixing levels, where there is a middle and where there are surround loudspeakers, or one of
     // surround in two channels, stand before the subwoofer (4.3.2).
-    let levels = match acmod {
-        2 => 2,
-        _ => (if acmod & 1 == 1 && acmod != 1 { 2 } else { 0 }) + (if acmod & 4 == 4 { 2 } else { 0 }),
+    let levels: u32 = match acmod {
+        2 | 3 | 4 | 6 => 2,
+        5 | 7 => 4,
+        _ => 0,
     };
     let head = u64::from(fscod).wrapping_shl(46) | u64::from(rate.wrapping_shl(1)).wrapping_shl(40);
     let head = head | u64::from(bsid).wrapping_shl(35) | u64::from(bsmod).wrapping_shl(32);
