@@ -48,6 +48,7 @@ fn part(segment: u64, number: u32) -> Item {
         start: Timestamp::new(segment as i64 * 2 * RATE),
         duration: Duration::new(RATE as u64 / 2),
         key: number == 0,
+        kid: None,
         data: vec![Bytes::from(vec![0; 150_000])],
     })
 }
@@ -61,6 +62,7 @@ fn whole(number: u64) -> Item {
         key: true,
         key_bytes: 0,
         packets: 96,
+        kid: None,
         data: Vec::new(),
     })
 }

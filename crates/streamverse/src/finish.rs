@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sv_core::{Codec, Item, Object, Stage as _, TimeBase, Timestamp, Track};
-use sv_drm::cenc;
+use sv_core::{Codec, Item, Object, Scheme, Segment, Stage as _, TimeBase, Timestamp, Track};
+use sv_drm::{aes128, cenc};
 use sv_package::{Form, Layout, Packager, Rendition, Role, Segmenter};
 
 use crate::meter::Meter;
@@ -54,21 +54,22 @@ pub(crate) struct Finish {
 /// What an encryptor needs besides its track.
 pub(crate) struct Begin {
     pub(crate) encryption: Encryption,
+    pub(crate) segment: Duration,
     pub(crate) iv: [u8; 16],
     pub(crate) first_sample: u64,
 }
 
 impl Begin {
     pub(crate) fn encryptor(&self, track: &Track) -> Result<cenc::Encryptor> {
-        let (kid, key) = self.encryption.keys.of(track)?;
-        Ok(cenc::Encryptor::new(cenc::Config {
-            scheme: self.encryption.scheme,
-            kid,
-            key: key.clone(),
-            iv: self.iv,
-            first_sample: self.first_sample,
-            pssh: vec![sv_drm::pssh::Pssh::common(&[kid]).to_bytes()],
-        }))
+        self.encryption.encryptor(track, self.segment, self.iv, self.first_sample)
+    }
+
+    /// What is encrypted as a whole, by the key that its samples were told.
+    fn whole(&self, segment: &mut Segment) {
+        let key = segment.kid.and_then(|kid| self.encryption.keys.named(kid));
+        if let Some(key) = key.filter(|_| self.encryption.scheme == Scheme::Aes128) {
+            segment.data = vec![aes128::encrypt(key, aes128::vector(segment.number), &segment.data)];
+        }
     }
 }
 
@@ -90,7 +91,8 @@ impl Finish {
         }
         let from = earlier.as_ref().and_then(resume_point);
         let begin = |encryption: &Encryption| -> Result<Begin> {
-            Ok(Begin { encryption: encryption.clone(), iv: shared.iv(name)?, first_sample: samples })
+            let (encryption, segment) = (encryption.clone(), common.segment);
+            Ok(Begin { encryption, segment, iv: shared.iv(name)?, first_sample: samples })
         };
         let encryption = common.encryption.as_ref().map(begin).transpose()?;
         drop(shared);
@@ -98,6 +100,9 @@ impl Finish {
             Some(rendition) => Packager::resume(rendition, common.segments()),
             None => Packager::new(name, common.layout, common.segments()).form(common.form),
         };
+        if common.encryption.as_ref().is_some_and(|e| !e.pssh_in_stream) {
+            packager = packager.no_pssh();
+        }
         if let Some(main) = trick_play_of {
             packager = packager.trick_play_of(main);
         }
@@ -161,7 +166,10 @@ impl Finish {
     }
 
     fn drain(&mut self) -> Result<()> {
-        while let Some(item) = self.segmenter.pull()? {
+        while let Some(mut item) = self.segmenter.pull()? {
+            if let (Item::Segment(segment), Some(begin)) = (&mut item, &self.encryption) {
+                begin.whole(segment);
+            }
             let number = match &item {
                 Item::Segment(segment) => Some(segment.number),
                 _ => None,
@@ -230,8 +238,10 @@ pub(crate) fn check_codec(form: Form, encryption: Option<&Encryption>, codec: Co
             format!("{codec} has no place in transport streams; use H.264 or HEVC and AAC, or --format cmaf");
         return Err(Error::new(sv_core::ErrorKind::Unsupported, message));
     }
-    if encryption.is_some() && !cenc::supports(codec) {
-        let message = format!("{codec} can't be encrypted yet; choose h264, or leave --encrypt out");
+    if let Some(scheme) = encryption.map(|e| e.scheme).filter(|scheme| !cenc::supports(codec, *scheme)) {
+        let scheme = scheme.as_str();
+        let message =
+            format!("{codec} can't be encrypted by {scheme}; choose h264 and aac, or leave --encrypt out");
         return Err(Error::new(sv_core::ErrorKind::Unsupported, message));
     }
     Ok(())
@@ -241,10 +251,17 @@ pub(crate) fn check_codec(form: Form, encryption: Option<&Encryption>, codec: Co
 pub(crate) fn check_form(form: Form, dash: bool, encryption: Option<&Encryption>) -> Result<()> {
     let message = match form {
         Form::Ts if dash => "DASH names no transport streams here: leave --dash or --format ts out",
-        Form::Ts if encryption.is_some() => {
-            "transport streams can't be encrypted yet: leave --encrypt or --format ts out"
-        }
-        _ => return Ok(()),
+        _ => match encryption {
+            None => return Ok(()),
+            Some(e) if (form == Form::Ts) != e.scheme.fourcc().is_none() => {
+                "transport streams are encrypted by sample-aes or aes-128, and fragments of MP4 by the other schemes: \
+                 choose another --encrypt or --format"
+            }
+            Some(e) if form == Form::Ts && e.key_url.is_none() => {
+                "players of encrypted transport streams need to know where the key is to be had: say it by --key-url"
+            }
+            Some(_) => return Ok(()),
+        },
     };
     Err(Error::new(sv_core::ErrorKind::InvalidInput, message))
 }

@@ -11,13 +11,16 @@ pub(crate) struct Wanted {
     pub(crate) hls: bool,
     pub(crate) dash: bool,
     pub(crate) license_url: Option<String>,
+    pub(crate) key_url: Option<String>,
 }
 
 /// Stores every manifest, and says what to open.
 pub(crate) fn write(work: &mut Work, renditions: &[Rendition], wanted: &Wanted) -> Result<Vec<String>> {
     let mut names = Vec::new();
     if wanted.hls {
-        for playlist in hls::playlists(renditions, &hls::Options::default())? {
+        let mut options = hls::Options::default();
+        options.key_url.clone_from(&wanted.key_url);
+        for playlist in hls::playlists(renditions, &options)? {
             work.put(playlist)?;
         }
         names.push("master.m3u8".to_owned());

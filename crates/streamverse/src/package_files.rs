@@ -162,7 +162,7 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
             }
             let encryption = request.encryption.as_ref().filter(|_| track.protection.is_none());
             check_codec(request.form, encryption, track.codec)?;
-            encryption.map(|e| e.keys.of(track)).transpose()?;
+            encryption.map(|e| e.check(track)).transpose()?;
             let told = pick.told(track);
             let (name, roles) = (names.for_track(&told), pick.roles.clone());
             tracks.push(Taken { track: Arc::clone(track), told, name, roles });
@@ -294,7 +294,9 @@ impl Driver {
                 _ => text::cut(&mut work, &name, &track, roles, &text, length, how, &common)?,
             });
         }
-        let wanted = Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url };
+        let key_url = request.encryption.and_then(|e| e.key_url);
+        let wanted =
+            Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url, key_url };
         let manifests = manifests::write(&mut work, &renditions, &wanted)?;
         work.publish()?;
         meter.tell(Event::Finished { manifests, elapsed_ms: meter.elapsed().as_millis() as u64 });

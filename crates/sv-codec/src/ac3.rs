@@ -240,6 +240,31 @@ pub fn parse_dec3(body: &[u8]) -> Result<Config> {
     Ok(Config { sample_rate, channels: channels(acmod, lfe, locations), bitrate: kbits.saturating_mul(1000) })
 }
 
+/// The first ten bytes of a frame as a `dac3` box describes it, with zeros for what the box doesn't say; `None` when it
+/// is cut short.
+#[must_use]
+pub fn sync_header(dac3: &[u8]) -> Option<Bytes> {
+    let [a, b, c, ..] = *dac3 else { return None };
+    let bits = u32::from_be_bytes([0, a, b, c]);
+    let field = |shift: u32, mask: u32| bits.wrapping_shr(shift) & mask;
+    let (fscod, bsid, bsmod, acmod) = (field(22, 3), field(17, 31), field(14, 7), field(11, 7));
+    let (lfe, rate) = (field(10, 1), field(5, 31));
+    let mut out = BytesMut::from(&[0x0B, 0x77, 0, 0][..]);
+    // Two codes of mixing levels, where there is a middle and where there are surround loudspeakers, or one of
+    // surround in two channels, stand before the subwoofer (4.3.2).
+    let levels: u32 = match acmod {
+        2 | 3 | 4 | 6 => 2,
+        5 | 7 => 4,
+        _ => 0,
+    };
+    let head = u64::from(fscod).wrapping_shl(46) | u64::from(rate.wrapping_shl(1)).wrapping_shl(40);
+    let head = head | u64::from(bsid).wrapping_shl(35) | u64::from(bsmod).wrapping_shl(32);
+    let head =
+        head | u64::from(acmod).wrapping_shl(29) | u64::from(lfe).wrapping_shl(28u32.saturating_sub(levels));
+    out.put_slice(head.to_be_bytes().get(2..)?);
+    Some(out.freeze())
+}
+
 /// The body of `dac3` for a stream of AC-3 frames like this one.
 #[must_use]
 pub fn build_dac3(header: &Header) -> Bytes {

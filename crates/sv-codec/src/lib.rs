@@ -46,6 +46,7 @@ pub mod nal;
 pub mod opus;
 pub mod read;
 pub mod rfc6381;
+pub mod sample_aes;
 pub mod t35;
 pub mod vp9;
 

@@ -62,6 +62,8 @@ pub struct Segment {
     pub key_bytes: u64,
     /// Packets in it.
     pub packets: u32,
+    /// The key that it is encrypted with; `None` when it is clear.
+    pub kid: Option<crate::KeyId>,
     /// The bytes to store, in order: headers of ours and payloads that are not copied.
     pub data: Vec<Bytes>,
 }
@@ -96,6 +98,8 @@ pub struct Part {
     pub duration: Duration,
     /// Whether decoding can start at its first packet.
     pub key: bool,
+    /// The key that its segment is encrypted with; `None` when it is clear.
+    pub kid: Option<crate::KeyId>,
     /// The bytes to send, in order.
     pub data: Vec<Bytes>,
 }

@@ -65,9 +65,10 @@ impl<'de> Deserialize<'de> for KeyId {
     }
 }
 
-/// The four protection schemes of ISO/IEC 23001-7, section 10.
+/// The four protection schemes of ISO/IEC 23001-7, section 10, and the two of HLS's transport streams
+/// ([RFC 8216, 4.3.2.4](https://www.rfc-editor.org/rfc/rfc8216#section-4.3.2.4)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Scheme {
     /// AES-CTR, whole protected ranges.
     Cenc,
@@ -77,21 +78,28 @@ pub enum Scheme {
     Cbc1,
     /// AES-CBC, pattern of protected blocks: what Apple's players want.
     Cbcs,
+    /// AES-CBC over parts of samples in transport streams and packed audio: [MPEG-2 Stream Encryption Format for
+    /// HTTP Live Streaming](https://developer.apple.com/library/archive/documentation/AudioVideo/Conceptual/HLS_Sample_Encryption/).
+    SampleAes,
+    /// AES-CBC over whole segments, whatever is in them: its packets know nothing of it.
+    #[serde(rename = "aes-128")]
+    Aes128,
 }
 
 impl Scheme {
-    /// The scheme's four characters, as in the `schm` box.
+    /// The scheme's four characters, as in the `schm` box; `None` for those of transport streams.
     #[must_use]
-    pub const fn fourcc(self) -> [u8; 4] {
+    pub const fn fourcc(self) -> Option<[u8; 4]> {
         match self {
-            Self::Cenc => *b"cenc",
-            Self::Cens => *b"cens",
-            Self::Cbc1 => *b"cbc1",
-            Self::Cbcs => *b"cbcs",
+            Self::Cenc => Some(*b"cenc"),
+            Self::Cens => Some(*b"cens"),
+            Self::Cbc1 => Some(*b"cbc1"),
+            Self::Cbcs => Some(*b"cbcs"),
+            Self::SampleAes | Self::Aes128 => None,
         }
     }
 
-    /// As [`fourcc`](Self::fourcc), as text.
+    /// Its name: `cbcs`, `sample-aes`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,6 +107,8 @@ impl Scheme {
             Self::Cens => "cens",
             Self::Cbc1 => "cbc1",
             Self::Cbcs => "cbcs",
+            Self::SampleAes => "sample-aes",
+            Self::Aes128 => "aes-128",
         }
     }
 }
@@ -118,15 +128,38 @@ pub struct Protection {
     pub constant_iv: Option<Bytes>,
     /// Whole `pssh` boxes, one for each key system.
     pub pssh: Vec<Bytes>,
+    /// Whether some segments are clear as a whole, such as the first ones: they have a sample entry of their own,
+    /// so that players need no key for them.
+    pub clear_lead: bool,
+}
+
+/// A key that isn't the track's own: the track changes its key from time to time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleKey {
+    /// Its name.
+    pub kid: KeyId,
+    /// Whole `pssh` boxes that announce it.
+    pub pssh: Vec<Bytes>,
 }
 
 /// How one packet is protected: its entry in the `senc` box.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SampleProtection {
-    /// The initialisation vector, [`Protection::iv_size`] bytes, left-aligned in the array.
+    /// The initialisation vector, left-aligned in the array: [`Protection::iv_size`] bytes of its own, or else the
+    /// constant one.
     pub iv: [u8; 16],
     /// Clear and protected runs; empty when the whole sample is protected.
     pub subsamples: Arc<[Subsample]>,
+    /// The key, where it isn't [`Protection::default_kid`].
+    pub key: Option<Arc<SampleKey>>,
+}
+
+impl Protection {
+    /// Which key a packet of the track is under; `None` when it is clear.
+    #[must_use]
+    pub fn kid(&self, sample: Option<&SampleProtection>) -> Option<KeyId> {
+        sample.map(|sample| sample.key.as_ref().map_or(self.default_kid, |key| key.kid))
+    }
 }
 
 /// Clear bytes, then protected bytes.

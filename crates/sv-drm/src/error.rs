@@ -50,6 +50,17 @@ pub enum Error {
         /// What it would be called.
         label: &'static str,
     },
+    /// The keys of the key file are used up.
+    #[error("track {track}: there is no key for the crypto period {period}, counted from 0; add a line @{period} KID:KEY to the key file", track = track.0)]
+    NoPeriod {
+        /// The track.
+        track: TrackId,
+        /// Which period.
+        period: usize,
+    },
+    /// An encrypted segment is cut short, or was encrypted with another key.
+    #[error("the segment can't be decrypted: it is cut short, or encrypted with another key")]
+    Segment,
     /// A licence request asks for something that can't be given.
     #[error("the licence request is not valid: {0}")]
     Request(&'static str),
@@ -69,11 +80,13 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Bitstream { .. } | Self::Pssh(_) => ErrorKind::Malformed,
+            Self::Bitstream { .. } | Self::Segment | Self::Pssh(_) => ErrorKind::Malformed,
             Self::Codec { .. } => ErrorKind::Unsupported,
-            Self::Encrypted { .. } | Self::Syntax { .. } | Self::NoKey { .. } | Self::Request(_) => {
-                ErrorKind::InvalidInput
-            }
+            Self::Encrypted { .. }
+            | Self::Syntax { .. }
+            | Self::NoKey { .. }
+            | Self::NoPeriod { .. }
+            | Self::Request(_) => ErrorKind::InvalidInput,
             Self::Order { .. } => ErrorKind::Internal,
             Self::Token => ErrorKind::PermissionDenied,
             Self::Expired => ErrorKind::Unauthenticated,

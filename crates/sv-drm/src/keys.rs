@@ -57,45 +57,59 @@ impl Label {
 
 /// The keys of a presentation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keys(Vec<(Option<Label>, KeyId, ContentKey)>);
+pub struct Keys(Vec<Entry>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    label: Option<Label>,
+    period: usize,
+    kid: KeyId,
+    key: ContentKey,
+}
 
 impl Keys {
     /// One key for all tracks.
     #[must_use]
     pub fn one(kid: KeyId, key: ContentKey) -> Self {
-        Self(vec![(None, kid, key)])
+        Self(vec![Entry { label: None, period: 0, kid, key }])
     }
 
     /// Reads the text of a key file: one `KID:KEY` in hexadecimal a line, with the name of a [`Label`] and a space
-    /// in front if it is for those tracks alone; `#` for comments.
+    /// in front if it is for those tracks alone, and `@1`, `@2` and so on in front of it for keys of later crypto
+    /// periods; `#` for comments.
     ///
     /// # Errors
     /// [`Error::Syntax`] at the first line that is none of them, and where two keys are for the same
-    /// tracks; the message does not repeat the line.
+    /// tracks and period; the message does not repeat the line.
     pub fn parse(text: &str) -> Result<Self, Error> {
         const SYNTAX: Error = Error::Syntax {
             what: "each line of a key file",
             expected: "KID:KEY, each of 32 hexadecimal digits, with AUDIO, SD, HD, UHD1 or UHD2 in front for a key \
-                       of those tracks alone (a line that begins with # is a comment), and one key for each",
+                       of those tracks alone, and @1, @2 and so on for later crypto periods (a line that begins \
+                       with # is a comment), and one key for each",
         };
-        let mut keys: Vec<(Option<Label>, KeyId, ContentKey)> = Vec::new();
+        let mut keys: Vec<Entry> = Vec::new();
         for line in text.lines().map(str::trim) {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let (label, pair) = match line.split_once(char::is_whitespace) {
-                Some((name, pair)) => {
-                    let label = Label::ALL.into_iter().find(|label| label.name() == name);
-                    (Some(label.ok_or(SYNTAX)?), pair)
-                }
-                None => (None, line),
+            let mut words = line.split_whitespace().collect::<Vec<_>>();
+            let (kid, key) = words.pop().and_then(|pair| pair.split_once(':')).ok_or(SYNTAX)?;
+            let number = words.last().and_then(|word| word.strip_prefix('@'));
+            let period = number.map_or(Ok(0), |n| n.parse().map_err(|_| SYNTAX))?;
+            if number.is_some() {
+                words.pop();
+            }
+            let label = match words[..] {
+                [] => None,
+                [name] => Some(Label::ALL.into_iter().find(|label| label.name() == name).ok_or(SYNTAX)?),
+                _ => return Err(SYNTAX),
             };
-            let (kid, key) = pair.split_once(':').ok_or(SYNTAX)?;
-            let kid = KeyId::from_hex(kid.trim()).ok_or(SYNTAX)?;
-            if keys.iter().any(|(other, ..)| *other == label) {
+            let kid = KeyId::from_hex(kid).ok_or(SYNTAX)?;
+            if keys.iter().any(|other| other.label == label && other.period == period) {
                 return Err(SYNTAX);
             }
-            keys.push((label, kid, ContentKey::from_hex(key.trim()).map_err(|_| SYNTAX)?));
+            keys.push(Entry { label, period, kid, key: ContentKey::from_hex(key).map_err(|_| SYNTAX)? });
         }
         if keys.is_empty() { Err(SYNTAX) } else { Ok(Self(keys)) }
     }
@@ -105,16 +119,30 @@ impl Keys {
     /// # Errors
     /// [`Error::NoKey`] when neither is there.
     pub fn of(&self, track: &Track) -> Result<(KeyId, &ContentKey), Error> {
+        self.of_period(track, 0).ok_or_else(|| {
+            let label = Label::of(track);
+            Error::NoKey { track: track.id, label: label.map_or("text", Label::name) }
+        })
+    }
+
+    /// The key of a track in a crypto period, the first of which is 0.
+    #[must_use]
+    pub fn of_period(&self, track: &Track, period: usize) -> Option<(KeyId, &ContentKey)> {
         let label = Label::of(track);
-        let own = self.0.iter().find(|(own, ..)| own.is_some() && *own == label);
-        let key = own.or_else(|| self.0.iter().find(|(own, ..)| own.is_none()));
-        let missing = || Error::NoKey { track: track.id, label: label.map_or("text", Label::name) };
-        key.map(|(_, kid, key)| (*kid, key)).ok_or_else(missing)
+        let find = |wanted| self.0.iter().find(|e| e.label == wanted && e.period == period);
+        let own = self.0.iter().any(|e| e.label.is_some() && e.label == label);
+        find(if own { label } else { None }).map(|e| (e.kid, &e.key))
+    }
+
+    /// The key of this name.
+    #[must_use]
+    pub fn named(&self, kid: KeyId) -> Option<&ContentKey> {
+        self.0.iter().find(|e| e.kid == kid).map(|e| &e.key)
     }
 
     /// All keys with their names.
     pub fn iter(&self) -> impl Iterator<Item = (Option<Label>, KeyId, &ContentKey)> {
-        self.0.iter().map(|(label, kid, key)| (*label, *kid, key))
+        self.0.iter().map(|e| (e.label, e.kid, &e.key))
     }
 }
 
@@ -131,6 +159,18 @@ mod tests {
         assert!(Keys::parse("").is_err());
         assert!(Keys::parse(&format!("{text}{text}")).is_err(), "two keys for the same tracks");
         assert!(Keys::parse(&format!("4K {}", text.lines().nth(1).unwrap())).is_err());
+    }
+
+    #[test]
+    fn keys_of_later_periods() {
+        let line = |front: &str, digit: &str| format!("{front}{0}:{0}\n", digit.repeat(32));
+        let text = line("", "1") + &line("@1 ", "2") + &line("AUDIO ", "3") + &line("AUDIO @1 ", "4");
+        let keys = Keys::parse(&text).unwrap();
+        assert_eq!(keys.iter().count(), 4);
+        assert!(keys.named(KeyId([0x44; 16])).is_some() && keys.named(KeyId([0x55; 16])).is_none());
+        for bad in ["@x ", "@-1 ", "@1 AUDIO ", "AUDIO @1 @2 "] {
+            assert!(Keys::parse(&line(bad, "1")).is_err(), "{bad}");
+        }
     }
 
     #[test]

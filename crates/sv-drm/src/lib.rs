@@ -1,4 +1,4 @@
-//! Protection without I/O: Common Encryption of packets, PSSH boxes, ClearKey licences, tokens.
+//! Protection without I/O: Common Encryption of packets, HLS's of transport streams, PSSH boxes, ClearKey licences, tokens.
 //!
 //! [`cenc::Encryptor`] is a stage: tracks and packets go in clear and come out encrypted, with a
 //! [`Protection`](sv_core::Protection) on the track and a [`SampleProtection`](sv_core::SampleProtection)
@@ -27,14 +27,17 @@
     )
 )]
 
+pub mod aes128;
 pub mod cenc;
 pub mod clearkey;
 mod error;
 mod key;
 mod keys;
 pub mod pssh;
+mod schedule;
 pub mod token;
 
 pub use error::Error;
 pub use key::ContentKey;
 pub use keys::{Keys, Label};
+pub use schedule::{Later, Rotation, Schedule};

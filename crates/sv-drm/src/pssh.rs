@@ -91,10 +91,39 @@ impl Pssh {
     }
 }
 
+/// Takes apart whole boxes that stand one behind the other.
+///
+/// # Errors
+/// [`Error::Pssh`] when there is none, or one of them is not valid.
+pub fn split(bytes: &[u8]) -> Result<Vec<Bytes>, Error> {
+    const SHORT: Error = Error::Pssh("a length in it is larger than what remains");
+    let mut out = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() || out.is_empty() {
+        let (size, _) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
+        let size = usize::try_from(u32::from_be_bytes(*size)).map_err(|_| SHORT)?;
+        let (one, after) = rest.split_at_checked(size.max(8)).ok_or(SHORT)?;
+        Pssh::parse(one)?;
+        out.push(Bytes::copy_from_slice(one));
+        rest = after;
+    }
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn boxes_behind_each_other_are_split() {
+        let one = Pssh { system: CLEARKEY, kids: Vec::new(), data: Bytes::new() }.to_bytes();
+        let both = [&one[..], &Pssh::common(&[KeyId([1; 16])]).to_bytes()].concat();
+        assert_eq!(split(&both).unwrap().concat(), both);
+        for cut in [0, 3, 31, 40, both.len() - 1] {
+            assert!(split(&both[..cut]).is_err());
+        }
+    }
 
     #[test]
     fn the_common_header_is_the_one_that_w3c_prints() {

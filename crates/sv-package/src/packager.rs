@@ -46,6 +46,8 @@ pub struct Packager {
     roles: Vec<Role>,
     /// Bytes kept free for the index of a single file.
     reserve: u64,
+    /// Whether `pssh` boxes stand in the stream, and not only in manifests.
+    pssh: bool,
     track: Option<Arc<Track>>,
 }
 
@@ -62,6 +64,7 @@ impl Packager {
             trick_play_of: None,
             roles: Vec::new(),
             reserve: index_bytes(segments),
+            pssh: true,
             track: None,
         }
     }
@@ -70,6 +73,13 @@ impl Packager {
     #[must_use]
     pub fn roles(mut self, roles: impl IntoIterator<Item = Role>) -> Self {
         self.roles = roles.into_iter().collect();
+        self
+    }
+
+    /// Leaves the key systems' `pssh` boxes to the manifests.
+    #[must_use]
+    pub fn no_pssh(mut self) -> Self {
+        self.pssh = false;
         self
     }
 
@@ -95,6 +105,7 @@ impl Packager {
             roles: rendition.info.roles.clone(),
             reserve: if rendition.form == Form::Cmaf { index_bytes(segments) } else { 0 },
             rendition: Some(rendition),
+            pssh: true,
             track: None,
         }
     }
@@ -129,8 +140,14 @@ impl Packager {
     fn track(&mut self, track: &Arc<Track>) -> Result<Option<Object>, Error> {
         self.track = Some(Arc::clone(track));
         let init = match self.form {
-            Form::Cmaf => mp4::init_segment(&[track.as_ref()])
-                .map_err(|source| Error::Container { track: track.id, source })?,
+            Form::Cmaf => {
+                let mut written = Track::clone(track);
+                if let Some(protection) = written.protection.as_mut().filter(|_| !self.pssh) {
+                    protection.pssh.clear();
+                }
+                mp4::init_segment(&[&written])
+                    .map_err(|source| Error::Container { track: track.id, source })?
+            }
             Form::Ts | Form::Text => Bytes::new(),
         };
         let init_bytes = u64::try_from(init.len()).unwrap_or(u64::MAX);
@@ -251,6 +268,7 @@ impl Packager {
                 key_bytes: 0,
                 offset: 0,
                 packets: 1,
+                kid: None,
             }],
             trick_play_of: None,
             epoch: 0,

@@ -1,7 +1,7 @@
 //! Segments in parts that leave before the segment is whole: CMAF chunks (ISO/IEC 23000-19, 7.3.2.3).
 
 use sv_container::mp4;
-use sv_core::{Bytes, Duration, Packet, Part, Segment, Timestamp, Track};
+use sv_core::{Bytes, Duration, KeyId, Packet, Part, Segment, Timestamp, Track};
 
 use crate::Error;
 
@@ -27,6 +27,7 @@ struct Open {
     shift: i64,
     key: bool,
     key_bytes: u64,
+    kid: Option<KeyId>,
     packets: u32,
     parts: u32,
     data: Vec<Bytes>,
@@ -66,6 +67,7 @@ impl Parts {
             shift: packet.pts.ticks().saturating_sub(packet.dts.ticks()),
             key: packet.key,
             key_bytes: 0,
+            kid: context.track.protection.as_ref().and_then(|p| p.kid(packet.protection.as_ref())),
             packets: 0,
             parts: 0,
             data: Vec::new(),
@@ -121,6 +123,7 @@ impl Parts {
             start: open.start,
             duration: packets.iter().map(|p| p.duration).fold(Duration::ZERO, Duration::saturating_add),
             key: first.key,
+            kid: open.kid,
             data: data.clone(),
         };
         open.reached =
@@ -152,6 +155,7 @@ impl Parts {
             key: open.key,
             key_bytes: open.key_bytes,
             packets: open.packets,
+            kid: open.kid,
             data: open.data,
         };
         Ok(Some((part, segment)))

@@ -54,6 +54,9 @@ pub struct SegmentRecord {
     pub offset: u64,
     /// Packets in it: what an encryptor has to count on from after a restart.
     pub packets: u32,
+    /// The key that it is encrypted with; `None` when it is clear.
+    #[serde(default)]
+    pub kid: Option<KeyId>,
 }
 
 /// What a track says to manifests.
@@ -123,8 +126,11 @@ pub enum VideoRange {
 pub struct Key {
     /// The protection scheme.
     pub scheme: Scheme,
-    /// The key's name.
+    /// The key's name; segments may be under others, or clear.
     pub kid: KeyId,
+    /// The initialisation vector that playlists have to tell, of [`Scheme::SampleAes`].
+    #[serde(default)]
+    pub iv: Option<[u8; 16]>,
     /// The `pssh` boxes, in base64.
     pub pssh: Vec<String>,
 }
@@ -174,6 +180,11 @@ impl Info {
             key: track.protection.as_ref().map(|p| Key {
                 scheme: p.scheme,
                 kid: p.default_kid,
+                iv: p
+                    .constant_iv
+                    .as_deref()
+                    .and_then(|iv| iv.try_into().ok())
+                    .filter(|_| p.scheme == Scheme::SampleAes),
                 pssh: p.pssh.iter().map(|b| STANDARD.encode(b)).collect(),
             }),
         })
@@ -346,6 +357,7 @@ impl SegmentRecord {
             key_bytes: segment.key_bytes,
             offset,
             packets: segment.packets,
+            kid: segment.kid,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sv_container::{mp4, ts};
 use sv_core::{
-    Duration, Item, Media, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackId, TrackKind,
+    Duration, Grid, Item, Media, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
 
 use crate::parts::{Context, Parts};
@@ -27,7 +27,7 @@ use crate::{Error, Form, Rendition};
 /// of ISO/IEC 23000-19, section 7.5.13, that every reader agrees on.
 #[derive(Debug)]
 pub struct Segmenter {
-    target_ns: i128,
+    grid: Grid,
     track: Option<Shape>,
     number: u64,
     /// From an earlier run, in outgoing ticks.
@@ -90,9 +90,8 @@ impl Segmenter {
     /// Cuts at multiples of `target`, numbering from 0.
     #[must_use]
     pub fn new(target: std::time::Duration) -> Self {
-        let target_ns = i128::try_from(target.as_nanos().max(1)).unwrap_or(i128::MAX);
         Self {
-            target_ns,
+            grid: Grid::new(target),
             track: None,
             number: 0,
             reorder: None,
@@ -140,7 +139,10 @@ impl Segmenter {
         self.number = earlier.segments.last().map_or(0, |s| s.number.saturating_add(1));
         self.reorder = Some(earlier.info.reorder);
         self.form = earlier.form;
-        self.earlier = (u64::try_from(earlier.segments.len()).unwrap_or(u64::MAX), earlier.bytes());
+        // What an encrypted segment was filled up with is less than a packet.
+        let packets = earlier.segments.iter().map(|s| s.bytes.saturating_sub(s.bytes % 188));
+        let count = u64::try_from(earlier.segments.len()).unwrap_or(u64::MAX);
+        self.earlier = (count, packets.fold(0, u64::saturating_add));
         self
     }
 
@@ -197,7 +199,7 @@ impl Segmenter {
         };
         if packet.key
             && let Some(first) = first
-            && self.grid(packet.pts, base) > self.grid(first, base)
+            && self.grid.cell(packet.pts, base) > self.grid.cell(first, base)
         {
             self.flush(Some(packet.pts))?;
         }
@@ -241,14 +243,6 @@ impl Segmenter {
             self.number = self.number.saturating_add(1);
         }
         Ok(())
-    }
-
-    /// Which cell of the grid a moment lies in.
-    fn grid(&self, at: Timestamp, base: TimeBase) -> i128 {
-        let ns = i128::from(at.ticks()).saturating_mul(1_000_000_000).saturating_mul(i128::from(base.num()));
-        let cell = i128::from(base.den()).saturating_mul(self.target_ns);
-        // What an encoder's delay puts before the origin belongs to the first cell.
-        ns.checked_div_euclid(cell).unwrap_or(0).max(0)
     }
 
     fn flush(&mut self, next: Option<Timestamp>) -> Result<(), Error> {
@@ -304,6 +298,7 @@ impl Segmenter {
             }
             (Form::Ts | Form::Text, _) => (vec![ts::packed_audio(track, &packets).map_err(failed)?], 0),
         };
+        let kid = track.protection.as_ref().and_then(|p| p.kid(packets.first()?.protection.as_ref()));
         let key_bytes = if key && track.kind() == TrackKind::Video { first } else { 0 };
         self.ready.push_back(Item::Segment(Segment {
             track: track.id,
@@ -313,6 +308,7 @@ impl Segmenter {
             key,
             key_bytes,
             packets: u32::try_from(packets.len()).unwrap_or(u32::MAX),
+            kid,
             data,
         }));
         self.number = self.number.saturating_add(1);

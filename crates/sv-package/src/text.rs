@@ -225,6 +225,7 @@ impl TextSegmenter {
             key: true,
             key_bytes: 0,
             packets: u32::try_from(count).unwrap_or(u32::MAX),
+            kid: None,
             data,
         }));
         self.waiting.retain(|p| end(p) > to);

@@ -249,8 +249,8 @@ impl App {
         request.workers = self.config.chunk_workers();
         request.codecs = row.options.codecs.iter().map(|c| (*c).into()).collect();
         request.segment = Duration::from_millis(row.options.segment_ms.into());
-        request.encryption = key
-            .map(|k| vod::Encryption { scheme: k.scheme, keys: streamverse::drm::Keys::one(k.kid, k.key) });
+        request.encryption =
+            key.map(|k| vod::Encryption::new(k.scheme, streamverse::drm::Keys::one(k.kid, k.key)));
         Ok(request)
     }
 }

@@ -15,7 +15,7 @@ use super::desk::{Desk, MANIFESTS, Origin};
 use super::lane::{Lane, reached};
 use super::source::{Clock, Paced, Pipe};
 use super::store::Store;
-use crate::finish::{Begin, check_codec};
+use crate::finish::{Begin, check_codec, check_form};
 use crate::input::{Input, Prefer};
 use crate::meter::Meter;
 use crate::names::Names;
@@ -76,6 +76,11 @@ enum Opened {
 /// # Errors
 /// When an input can't be read, has nothing to show, or the folder holds something else.
 pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
+    check_form(Form::Cmaf, true, request.encryption.as_ref())?;
+    if request.encryption.as_ref().is_some_and(|e| !e.pssh_in_stream) {
+        let message = "live streams have their pssh boxes inside: leave --no-pssh out";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     let (meter, events) = Meter::new();
     let cancel = Cancel::default();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -112,6 +117,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
             let begin = match &request.encryption {
                 Some(encryption) if track.protection.is_none() => Some(Begin {
                     encryption: encryption.clone(),
+                    segment: request.segment,
                     iv: locked().iv(&name)?,
                     first_sample: earlier.packets(),
                 }),
@@ -138,6 +144,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     settings.part = request.part;
     settings.window = request.window;
     settings.dash.license_url.clone_from(&request.license_url);
+    settings.hls.key_url = request.encryption.as_ref().and_then(|e| e.key_url.clone());
     let handed_out = std::fs::read_to_string(request.output.join(MANIFESTS)).unwrap_or_default();
     let presentation = Presentation::new(settings, streams).recall(&handed_out);
     let desk = Arc::new(Desk::new(presentation, packets, &request.output, clock));
@@ -207,7 +214,7 @@ fn check(track: &Track, request: &Request) -> Result<()> {
 /// Whatever makes other bytes makes another presentation.
 fn fingerprint(request: &Request) -> String {
     let inputs: Vec<String> = request.inputs.iter().map(|pick| format!("{pick:?}")).collect();
-    let scheme = request.encryption.as_ref().map(|e| e.scheme.as_str());
+    let scheme = request.encryption.as_ref().map(|e| (e.scheme.as_str(), e.clear_lead, e.crypto_period));
     format!("{};{:?};{:?};{};{scheme:?}", inputs.join(";"), request.segment, request.part, request.looping)
 }
 

@@ -11,6 +11,7 @@
 mod bars;
 mod chunks;
 mod decided;
+mod encryption;
 mod kept;
 mod level;
 mod plan;
@@ -20,11 +21,12 @@ mod run;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use encryption::Encryption;
 pub use run::{Driver, discard, start};
 pub use sv_transcode::encode::Effort as Preset;
 
 use serde::{Deserialize, Serialize};
-use sv_core::{Codec, Scheme};
+use sv_core::Codec;
 use sv_pipeline::share::Share;
 use sv_transcode::filter::Crop;
 use sv_transcode::{decode, loudness};
@@ -206,15 +208,6 @@ pub enum LadderChoice {
     Rungs(sv_transcode::Ladder),
     /// Found by encoding samples of the source: the rungs that its viewers can tell apart.
     Title(crate::title::Budget),
-}
-
-/// Common Encryption of every rendition.
-#[derive(Clone, Debug)]
-pub struct Encryption {
-    /// `cenc` or `cbcs`.
-    pub scheme: Scheme,
-    /// One key for all, or one for each class of renditions; never shown by `Debug`.
-    pub keys: sv_drm::Keys,
 }
 
 /// What was made.

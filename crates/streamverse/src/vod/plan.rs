@@ -162,7 +162,8 @@ impl Plan {
         let encryption = request.encryption.as_ref().map(|e| {
             let keys: Vec<_> =
                 e.keys.iter().map(|(label, kid, _)| (label.map(sv_drm::Label::name), kid)).collect();
-            (e.scheme, keys)
+            let pssh = e.pssh.iter().flatten().map(|b| b.to_vec()).collect::<Vec<_>>();
+            (e.scheme, keys, e.clear_lead, e.crypto_period, pssh, e.pssh_in_stream)
         });
         let all = json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -303,7 +304,7 @@ fn pictures(
             if let Media::Video(video) = &mut shown.media {
                 (video.width, video.height) = (rung.width, rung.height);
             }
-            encryption.keys.of(&shown)?;
+            encryption.check(&shown)?;
         }
         if !matches!(request.ladder, LadderChoice::File(_) | LadderChoice::Rungs(_)) {
             // A measured ladder says itself how much effort each rung is worth.
@@ -345,7 +346,7 @@ fn sounds(
     let mut sounds: Vec<Sound> = Vec::new();
     for track in tracks.iter().filter(|t| t.kind() == TrackKind::Audio) {
         let Some(info) = track.audio() else { continue };
-        request.encryption.as_ref().map(|e| e.keys.of(track)).transpose()?;
+        request.encryption.as_ref().map(|e| e.check(track)).transpose()?;
         let language = track.language.as_deref().filter(|l| *l != "und");
         let language = language.map(|l| format!("-{l}")).unwrap_or_default();
         let mut add = |codec: &str, channels: u16, rendition| {

@@ -67,8 +67,12 @@ pub(super) fn publish(
             Err(error) => warnings.push(format!("subtitles {} are left out: {error}", subtitles.name)),
         }
     }
-    let wanted =
-        manifests::Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url.clone() };
+    let wanted = manifests::Wanted {
+        hls: request.hls,
+        dash: request.dash,
+        license_url: request.license_url.clone(),
+        key_url: request.encryption.as_ref().and_then(|e| e.key_url.clone()),
+    };
     let manifests = manifests::write(&mut work, &records, &wanted)?;
     let elapsed_ms = meter.elapsed().as_millis() as u64;
     let mut report = Report {

@@ -16,10 +16,8 @@ const KEY: &str = "32333435363738393021323334353637";
 fn package(input: &Path, output: &Path, scheme: Option<Scheme>, single_file: bool) {
     let mut request = Request::new(vec![input.to_owned()], output);
     request.single_file = single_file;
-    request.encryption = scheme.map(|scheme| Encryption {
-        scheme,
-        keys: Keys::one(KeyId::from_hex(KID).unwrap(), ContentKey::from_hex(KEY).unwrap()),
-    });
+    let keys = Keys::one(KeyId::from_hex(KID).unwrap(), ContentKey::from_hex(KEY).unwrap());
+    request.encryption = scheme.map(|scheme| Encryption::new(scheme, keys));
     package_files::start(request).unwrap().1.run().unwrap();
 }
 
@@ -176,5 +174,36 @@ fn nothing_written_holds_the_key() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(16).any(|w| w == key.expose()), "the key in the clear");
         assert!(!bytes.windows(32).any(|w| w.eq_ignore_ascii_case(KEY.as_bytes())), "the key in hexadecimal");
+    }
+}
+
+/// The first segments play without a key, and the rest with it; FFmpeg and shaka-packager agree.
+#[test]
+fn a_clear_lead_needs_no_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 7) else { return };
+    let wanted = kit::picture_hashes(&source, None);
+    for scheme in [Scheme::Cenc, Scheme::Cbcs] {
+        let output = dir.path().join(format!("lead-{}", scheme.as_str()));
+        let keys = Keys::one(KeyId::from_hex(KID).unwrap(), ContentKey::from_hex(KEY).unwrap());
+        let mut encryption = Encryption::new(scheme, keys);
+        encryption.clear_lead = std::time::Duration::from_secs(3);
+        let mut request = Request::new(vec![source.clone()], &output);
+        request.segment = std::time::Duration::from_secs(2);
+        request.encryption = Some(encryption);
+        package_files::start(request).unwrap().1.run().unwrap();
+        let playlist = std::fs::read_to_string(output.join("360p-h264.m3u8")).unwrap();
+        let (lead, rest) = playlist.split_once("#EXT-X-KEY").unwrap();
+        assert!(lead.contains("360p-h264/1.m4s") && rest.contains("360p-h264/2.m4s"), "{playlist}");
+        let folder = output.join("360p-h264");
+        let piece = |name: &str| std::fs::read(folder.join(name)).unwrap();
+        let head = dir.path().join("head.mp4");
+        std::fs::write(&head, [piece("init.mp4"), piece("0.m4s"), piece("1.m4s")].concat()).unwrap();
+        kit::same(&kit::picture_hashes(&head, None), &wanted[..100], scheme.as_str());
+        for (n, range) in [("2.m4s", 100..150), ("3.m4s", 150..175)] {
+            let tail = dir.path().join("tail.mp4");
+            std::fs::write(&tail, [piece("init.mp4"), piece(n)].concat()).unwrap();
+            kit::same(&kit::picture_hashes(&tail, Some(KEY)), &wanted[range], scheme.as_str());
+        }
     }
 }

@@ -36,6 +36,8 @@ mod manifests;
 mod picks;
 #[cfg(all(feature = "ffmpeg", feature = "ffmpeg-cli", feature = "cli"))]
 mod program;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod protected_ts;
 #[cfg(not(feature = "ffmpeg"))]
 mod pure;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]

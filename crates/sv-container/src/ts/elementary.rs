@@ -4,7 +4,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use sv_core::{Codec, Duration, Item, Limits, Packet, TimeBase, Timestamp, Track, TrackId};
+use sv_codec::sample_aes;
+use sv_core::{
+    Codec, Duration, Item, KeyId, Limits, Packet, Protection, SampleProtection, Scheme, TimeBase, Timestamp,
+    Track, TrackId,
+};
 
 use super::frames;
 use super::pes::Clock;
@@ -17,6 +21,8 @@ use crate::num::i64_of;
 pub(super) struct Elementary {
     limits: Limits,
     pub(super) codec: Codec,
+    /// Whether samples are encrypted. What with, the stream doesn't say: the playlist does.
+    pub(super) secret: bool,
     pub(super) language: Option<String>,
     pub(super) counter: Option<u8>,
     /// The payload of its last packet: one that comes twice counts once.
@@ -43,10 +49,19 @@ pub(super) struct Elementary {
     last: Timestamp,
 }
 
+/// Whether a stream's samples are encrypted as HLS does it.
+pub(super) const fn is_secret(stream: &Stream) -> bool {
+    matches!(stream.kind, 0xC1 | 0xC2 | 0xCF | 0xDB)
+}
+
 /// Which codec a stream is of, or what else it holds.
 pub(super) fn codec_of(stream: &Stream) -> Result<Codec, String> {
     let registered = |id: &[u8; 4]| stream.registration.as_ref() == Some(id);
     match stream.kind {
+        0xDB => Ok(Codec::H264),
+        0xCF => Ok(Codec::Aac),
+        0xC1 => Ok(Codec::Ac3),
+        0xC2 => Ok(Codec::Eac3),
         0x1B => Ok(Codec::H264),
         0x24 => Ok(Codec::Hevc),
         0x03 | 0x04 => Ok(Codec::Mp3),
@@ -65,10 +80,17 @@ pub(super) fn codec_of(stream: &Stream) -> Result<Codec, String> {
 }
 
 impl Elementary {
-    pub(super) fn new(codec: Codec, language: Option<String>, limits: Limits, jumps: bool) -> Self {
+    pub(super) fn new(
+        codec: Codec,
+        secret: bool,
+        language: Option<String>,
+        limits: Limits,
+        jumps: bool,
+    ) -> Self {
         Self {
             limits,
             codec,
+            secret,
             language,
             counter: None,
             payload: Vec::new(),
@@ -113,10 +135,24 @@ impl Elementary {
             default: true,
             duration: None,
             bitrate: None,
-            protection: None,
+            protection: self.secret.then(|| Protection {
+                scheme: Scheme::SampleAes,
+                default_kid: KeyId([0; 16]),
+                pattern: if self.codec == Codec::H264 { (1, 9) } else { (0, 0) },
+                iv_size: 0,
+                constant_iv: None,
+                pssh: Vec::new(),
+                clear_lead: false,
+            }),
         });
         self.track = Some(Arc::clone(&track));
         out.push_back(Item::Track(track));
+    }
+
+    /// Which parts of a sample are encrypted.
+    fn protection(&self, data: &[u8]) -> Option<SampleProtection> {
+        let subsamples = sample_aes::subsamples(self.codec, 4, data).ok().filter(|_| self.secret)?;
+        Some(SampleProtection { subsamples: subsamples.into(), ..SampleProtection::default() })
     }
 
     /// Pictures of one PES packet with its presentation and decoding time; one without goes on
@@ -129,7 +165,7 @@ impl Elementary {
         out: &mut VecDeque<Item>,
     ) {
         for (index, picture) in units::pictures(self.codec, payload).into_iter().enumerate() {
-            let Some(unit) = self.sets.convert(self.codec, picture) else {
+            let Some(unit) = self.sets.convert(self.codec, picture, self.secret) else {
                 continue;
             };
             let (pts, dts) = match (times, &mut self.pending) {
@@ -180,6 +216,7 @@ impl Elementary {
         let length = next.and_then(|next| next.since(packet.dts));
         packet.duration = length.filter(|l| *l <= LONGEST && *l > Duration::ZERO).unwrap_or(self.duration);
         self.duration = packet.duration;
+        packet.protection = self.protection(&packet.data);
         // Before the first parameter sets, nothing can be decoded.
         if self.track.is_some() {
             out.push_back(Item::Packet(packet));
@@ -223,8 +260,8 @@ impl Elementary {
                     dts: at,
                     duration: Duration::new(end.saturating_sub(begin).unsigned_abs()),
                     key: true,
+                    protection: self.protection(&payload),
                     data: payload,
-                    protection: None,
                 }));
             }
             self.samples = end;

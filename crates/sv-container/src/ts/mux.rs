@@ -1,8 +1,8 @@
 //! Writes transport streams: one program, in pieces that each can be played from their beginning.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use sv_codec::{aac, h264, hevc, nal};
-use sv_core::{Codec, Packet, TimeBase, Timestamp, Track};
+use sv_codec::{aac, ac3, h264, hevc, nal, sample_aes};
+use sv_core::{Codec, Packet, Scheme, TimeBase, Timestamp, Track};
 
 use super::psi;
 use crate::{Error, Result};
@@ -30,7 +30,7 @@ pub const ORIGIN: u64 = 900_000;
 #[derive(Clone, Debug)]
 pub struct Muxer {
     streams: Vec<Stream>,
-    tables: Bytes,
+    tables: [Bytes; 2],
     table_counter: u8,
 }
 
@@ -62,10 +62,11 @@ impl Muxer {
         matches!(codec, Codec::H264 | Codec::Hevc | Codec::Aac | Codec::Ac3 | Codec::Eac3 | Codec::Mp3)
     }
 
-    /// A stream of these tracks; the first with pictures, or else the first, carries the clock.
+    /// A stream of these tracks; the first with pictures, or else the first, carries the clock. Tracks may be encrypted
+    /// by [`Scheme::SampleAes`]; those that will be by [`Scheme::Aes128`] are written as clear.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for other codecs and for encrypted tracks, [`Error::Syntax`] for a track whose
+    /// [`Error::Unsupported`] for other codecs and for tracks that are encrypted otherwise, [`Error::Syntax`] for a track whose
     /// configuration is broken.
     pub fn new(tracks: &[&Track]) -> Result<Self> {
         let mut streams = Vec::new();
@@ -75,9 +76,10 @@ impl Muxer {
         }
         let clock =
             streams.iter().find(|s| s.track.video().is_some()).or(streams.first()).map_or(FIRST, |s| s.pid);
-        let entries: Vec<_> = streams.iter().map(|s| s.entry()).collect();
-        let tables = psi::build(PMT, clock, &entries);
-        if streams.is_empty() || streams.len() > 16 || tables.len() != 2 * PACKET {
+        // Of a piece that is clear, and of one that is encrypted.
+        let entries = |secret| streams.iter().map(|s| s.entry(secret)).collect::<Vec<_>>();
+        let tables = [false, true].map(|secret| psi::build(PMT, clock, &entries(secret), u8::from(secret)));
+        if streams.is_empty() || streams.len() > 16 || tables.iter().any(|t| t.len() != 2 * PACKET) {
             let what = format!("a transport stream of {} tracks", streams.len());
             return Err(Error::Unsupported { what, hint: "it has between one and sixteen" });
         }
@@ -104,7 +106,8 @@ impl Muxer {
     pub fn piece(&mut self, packets: &[Packet]) -> Result<(Bytes, usize)> {
         let size = packets.iter().map(|p| p.data.len()).fold(4 * PACKET, usize::saturating_add);
         let mut out = BytesMut::with_capacity(size.saturating_add(size / 8));
-        out.put_slice(&self.tables);
+        let [clear, secret] = &self.tables;
+        out.put_slice(if packets.iter().any(|p| p.protection.is_some()) { secret } else { clear });
         for at in [3, PACKET.saturating_add(3)] {
             if let Some(byte) = out.get_mut(at) {
                 *byte = (*byte & 0xF0) | self.table_counter;
@@ -132,8 +135,13 @@ impl Stream {
     pub(super) fn new(track: &Track, pid: u16) -> Result<Self> {
         let unsupported =
             |what: String| Error::Unsupported { what, hint: "CMAF segments have a place for it" };
-        if track.protection.is_some() {
-            return Err(unsupported("encryption of samples in a transport stream".into()));
+        match track.protection.as_ref().map(|protection| protection.scheme) {
+            None | Some(Scheme::Aes128) => {}
+            Some(Scheme::SampleAes) if sample_aes::supports(track.codec) => {}
+            Some(scheme) => {
+                let what = format!("{} of {} in a transport stream", scheme.as_str(), track.codec);
+                return Err(unsupported(what));
+            }
         }
         let (stream_id, form) = match track.codec {
             Codec::H264 => {
@@ -162,17 +170,42 @@ impl Stream {
         Ok(stream)
     }
 
-    fn entry(&self) -> psi::Stream {
-        let (kind, registration) = match self.track.codec {
-            Codec::Hevc => (0x24, Some(*b"HEVC")),
-            Codec::Aac => (0x0F, None),
-            Codec::Mp3 => (0x03, None),
-            Codec::Ac3 => (0x81, Some(*b"AC-3")),
-            Codec::Eac3 => (0x87, Some(*b"EAC3")),
-            _ => (0x1B, None),
-        };
+    /// Whether samples are encrypted, where they are encrypted at all.
+    fn sampled(&self) -> bool {
+        self.track.protection.as_ref().is_some_and(|protection| protection.scheme == Scheme::SampleAes)
+    }
+
+    fn entry(&self, secret: bool) -> psi::Stream {
         let language = self.track.language.as_deref().and_then(crate::language::long);
-        psi::Stream { pid: self.pid, kind, language, registration, tags: Vec::new() }
+        let stream = psi::Stream { pid: self.pid, language, ..psi::Stream::default() };
+        // MPEG-2 Stream Encryption Format for HTTP Live Streaming, 2.3: how the program map names encrypted streams.
+        let mark = |kind, private: [u8; 4]| psi::Stream { kind, private: Some(private), ..stream.clone() };
+        let sound = |kind, private| psi::Stream {
+            registration: Some(*b"apad"),
+            registered: self.setup(&[]).unwrap_or_default(),
+            ..mark(kind, private)
+        };
+        let clear = |kind, registration| psi::Stream { kind, registration, ..stream.clone() };
+        match self.track.codec {
+            Codec::H264 if secret && self.sampled() => mark(0xDB, *b"zavc"),
+            Codec::Aac if secret && self.sampled() => sound(0xCF, *b"aacd"),
+            Codec::Ac3 if secret && self.sampled() => sound(0xC1, *b"ac3d"),
+            Codec::Eac3 if secret && self.sampled() => sound(0xC2, *b"ec3d"),
+            Codec::Hevc => clear(0x24, Some(*b"HEVC")),
+            Codec::Aac => clear(0x0F, None),
+            Codec::Mp3 => clear(0x03, None),
+            Codec::Ac3 => clear(0x81, Some(*b"AC-3")),
+            Codec::Eac3 => clear(0x87, Some(*b"EAC3")),
+            _ => clear(0x1B, None),
+        }
+    }
+
+    /// What must be said of encrypted sound; of AC-3 by the first of these packets, or else by its configuration.
+    pub(super) fn setup(&self, packets: &[Packet]) -> Option<Vec<u8>> {
+        let codec = self.track.codec;
+        let first = packets.first().map(|packet| packet.data.clone());
+        let first = first.or_else(|| ac3::sync_header(&self.track.config)).unwrap_or_default();
+        sample_aes::setup(codec, &self.track.config, &first).filter(|_| self.sampled())
     }
 
     /// How many of the packets go into one PES packet.
@@ -238,7 +271,13 @@ impl Stream {
                         _ => (kind >> 1) & 0x3F == 35,
                     };
                     // The source's own delimiter would stand behind the sets.
-                    if !own {
+                    if own {
+                        continue;
+                    }
+                    // What is encrypted may look like a start code.
+                    if self.sampled() && packet.protection.is_some() && sample_aes::covers(unit) {
+                        put(&nal::escape(unit));
+                    } else {
                         put(unit);
                     }
                 }

@@ -257,10 +257,10 @@ impl Parser {
                         let what = "the number of streams";
                         return Err(Error::LimitExceeded { what, offset: self.position, limit });
                     }
-                    let limits = self.limits;
+                    let (limits, secret) = (self.limits, elementary::is_secret(&stream));
                     let language = stream.language.as_deref().and_then(language::tag);
                     let jumps = self.jumps;
-                    let begin = || Elementary::new(codec, language, limits, jumps);
+                    let begin = || Elementary::new(codec, secret, language, limits, jumps);
                     self.streams.entry(stream.pid).or_insert_with(begin);
                 }
                 Err(what) => self.warnings.push(format!("stream {:#x} is left out: {what}", stream.pid)),

@@ -69,8 +69,11 @@ pub(super) struct Stream {
     pub(super) kind: u8,
     /// ISO 639-2 code.
     pub(super) language: Option<String>,
-    /// `format_identifier` of a registration descriptor.
+    /// `private_data_indicator` of the descriptor of that name (2.6.28).
+    pub(super) private: Option<[u8; 4]>,
+    /// `format_identifier` of a registration descriptor, and what is written behind it.
     pub(super) registration: Option<[u8; 4]>,
+    pub(super) registered: Vec<u8>,
     /// Tags of all descriptors.
     pub(super) tags: Vec<u8>,
 }
@@ -115,8 +118,8 @@ pub(super) fn program_map(section: &[u8]) -> Vec<Stream> {
 }
 
 /// A packet with a program association table and one with a program map table, of one program; more bytes when
-/// they don't fit.
-pub(super) fn build(pmt: u16, clock: u16, streams: &[Stream]) -> Bytes {
+/// they don't fit. `version` tells one map from another.
+pub(super) fn build(pmt: u16, clock: u16, streams: &[Stream], version: u8) -> Bytes {
     let mut association = BytesMut::new();
     association.put_u16(1);
     association.put_u16(0xE000 | pmt);
@@ -125,9 +128,15 @@ pub(super) fn build(pmt: u16, clock: u16, streams: &[Stream]) -> Bytes {
     map.put_u16(0xF000);
     for stream in streams {
         let mut descriptors = BytesMut::new();
+        if let Some(private) = stream.private {
+            descriptors.put_slice(&[0x0F, 4]);
+            descriptors.put_slice(&private);
+        }
         if let Some(registration) = stream.registration {
-            descriptors.put_slice(&[0x05, 4]);
+            let more = u8::try_from(stream.registered.len()).unwrap_or(0).min(251);
+            descriptors.put_slice(&[0x05, more.saturating_add(4)]);
             descriptors.put_slice(&registration);
+            descriptors.put_slice(stream.registered.get(..usize::from(more)).unwrap_or_default());
         }
         if let Some(language) = &stream.language {
             descriptors.put_slice(&[0x0A, 4]);
@@ -140,17 +149,18 @@ pub(super) fn build(pmt: u16, clock: u16, streams: &[Stream]) -> Bytes {
         map.put_slice(&descriptors);
     }
     let mut out = BytesMut::new();
-    packet(&mut out, 0, &section(0, 1, &association));
-    packet(&mut out, pmt, &section(2, 1, &map));
+    packet(&mut out, 0, &section(0, 1, 0, &association));
+    packet(&mut out, pmt, &section(2, 1, version, &map));
     out.freeze()
 }
 
 /// A section with its head and checksum.
-fn section(table: u8, id: u16, body: &[u8]) -> Vec<u8> {
+fn section(table: u8, id: u16, version: u8, body: &[u8]) -> Vec<u8> {
     let length = u16::try_from(body.len().saturating_add(9)).unwrap_or(0xFFF);
     let [high, low] = length.to_be_bytes();
     let [id_high, id_low] = id.to_be_bytes();
-    let mut out = vec![table, 0xB0 | (high & 15), low, id_high, id_low, 0xC1, 0, 0];
+    let mut out =
+        vec![table, 0xB0 | (high & 15), low, id_high, id_low, 0xC1 | (version & 31).wrapping_shl(1), 0, 0];
     out.extend_from_slice(body);
     let sum = crc(&out);
     out.extend_from_slice(&sum.to_be_bytes());

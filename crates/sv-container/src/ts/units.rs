@@ -1,10 +1,11 @@
 //! Elementary streams of NAL units: H.264 and HEVC, whose parameter sets go from the stream into
 //! the track's configuration.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use sv_codec::{h264, hevc, nal};
+use sv_codec::{h264, hevc, nal, sample_aes};
 use sv_core::Codec;
 
 /// Parameter sets by type and number, as last seen.
@@ -39,8 +40,9 @@ pub(super) fn pictures(codec: Codec, payload: &[u8]) -> Vec<&[u8]> {
 }
 
 impl ParameterSets {
-    /// Turns a picture of a byte stream into an access unit; `None` when it holds no picture data.
-    pub(super) fn convert(&mut self, codec: Codec, picture: &[u8]) -> Option<AccessUnit> {
+    /// Turns a picture of a byte stream into an access unit; `None` when it holds no picture data. In a `secret` stream,
+    /// slices come without the emulation prevention that their encryption made necessary.
+    pub(super) fn convert(&mut self, codec: Codec, picture: &[u8], secret: bool) -> Option<AccessUnit> {
         let mut kept = Vec::new();
         let (mut changed, mut key, mut coded) = (false, false, false);
         for unit in nal::annex_b(picture) {
@@ -86,12 +88,14 @@ impl ParameterSets {
                     }
                 }
             };
-            if !drop {
-                kept.push(unit);
+            if !drop && secret && sample_aes::covers(unit) {
+                kept.push(Cow::Owned(nal::rbsp(unit, unit.len())));
+            } else if !drop {
+                kept.push(Cow::Borrowed(unit));
             }
         }
         let config = if changed { self.config(codec) } else { None };
-        coded.then(|| AccessUnit { data: nal::length_prefixed(kept.iter().copied()), key, config })
+        coded.then(|| AccessUnit { data: nal::length_prefixed(kept.iter().map(|unit| &**unit)), key, config })
     }
 
     /// Notes a set; a broken one goes nowhere. Says that the unit need not stay in its packet.

@@ -1,7 +1,7 @@
 //! The ciphers of the four schemes, in place over the protected ranges of one sample.
 //!
 //! ISO/IEC 23001-7, section 9: counter mode runs on across the subsamples of a sample, chained mode
-//! begins anew with the initialisation vector at each subsample in `cbcs` and runs on in `cbc1`.
+//! begins anew with the initialisation vector at each subsample in `cbcs` and SAMPLE-AES, and runs on in `cbc1`.
 
 use aes::Aes128;
 use aes::cipher::{
@@ -34,6 +34,10 @@ impl Cipher {
         Self { aes: Aes128::new(key.expose().into()), scheme, pattern }
     }
 
+    pub(crate) const fn pattern(&self) -> (u8, u8) {
+        self.pattern
+    }
+
     /// Runs over one sample; `None` when the subsamples do not add up to it.
     pub(crate) fn apply(
         &self,
@@ -50,7 +54,7 @@ impl Cipher {
                 );
                 Some(StreamCipherCoreWrapper::from_core(core))
             }
-            Scheme::Cbc1 | Scheme::Cbcs => None,
+            _ => None,
         };
         let mut chain = iv;
         let whole = [Subsample { clear: 0, protected: u32::try_from(sample.len()).ok()? }];
@@ -60,7 +64,7 @@ impl Cipher {
             let (_, after) = rest.split_at_mut_checked(usize::from(run.clear))?;
             let (range, after) = after.split_at_mut_checked(usize::try_from(run.protected).ok()?)?;
             rest = after;
-            if self.scheme == Scheme::Cbcs {
+            if matches!(self.scheme, Scheme::Cbcs | Scheme::SampleAes) {
                 chain = iv;
             }
             match &mut ctr {
@@ -89,7 +93,7 @@ impl Cipher {
     }
 
     /// Cipher block chaining over whole blocks; what remains at the end stays clear.
-    fn chained(&self, range: &mut [u8], chain: &mut [u8; 16], way: Way) {
+    pub(super) fn chained(&self, range: &mut [u8], chain: &mut [u8; 16], way: Way) {
         for bytes in range.chunks_exact_mut(BLOCK) {
             let Ok(input) = <[u8; BLOCK]>::try_from(&*bytes) else { continue };
             let mut block: Block<Aes128> = input.into();

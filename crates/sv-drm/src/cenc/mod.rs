@@ -1,4 +1,5 @@
-//! Common Encryption, ISO/IEC 23001-7: `cenc`, `cens`, `cbc1` and `cbcs`.
+//! Common Encryption, ISO/IEC 23001-7: `cenc`, `cens`, `cbc1` and `cbcs`; and HLS's encryption of samples in transport
+//! streams, which differs from `cbcs` only in the ranges.
 
 mod cipher;
 mod ranges;
@@ -8,9 +9,11 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sv_core::{
-    Codec, Item, KeyId, Packet, Protection, SampleProtection, Scheme, Stage, Track, TrackId, TrackKind,
+    Codec, Item, KeyId, Packet, Protection, SampleKey, SampleProtection, Scheme, Stage, TimeBase, Track,
+    TrackId, TrackKind,
 };
 
+use crate::schedule::Schedule;
 use crate::{ContentKey, Error};
 use cipher::{Cipher, Way};
 use ranges::Ranges;
@@ -26,7 +29,7 @@ pub struct Config {
     pub key: ContentKey,
     /// Where initialisation vectors begin: random, and different for every track that shares the
     /// key, or the same keystream would cover two tracks. `cenc`, `cens` and `cbc1` count up from
-    /// the first 8 bytes, a vector for each sample; `cbcs` uses all 16 for every sample.
+    /// the first 8 bytes, a vector for each sample; `cbcs` and SAMPLE-AES use all 16 for every sample.
     pub iv: [u8; 16],
     /// Samples of the track that an earlier run has encrypted with this key and `iv`.
     pub first_sample: u64,
@@ -35,8 +38,12 @@ pub struct Config {
 }
 
 /// Encrypts the packets of one track or several, in decode order.
+///
+/// Under [`Scheme::Aes128`] the packets are only told which key they are under: [`aes128`](crate::aes128) encrypts the
+/// segments that are made of them.
 pub struct Encryptor {
     config: Config,
+    schedule: Option<Schedule>,
     tracks: HashMap<TrackId, State>,
     ready: VecDeque<Item>,
 }
@@ -45,6 +52,12 @@ struct State {
     cipher: Cipher,
     ranges: Ranges,
     next: u64,
+    base: TimeBase,
+    /// The cell of the grid in which the segment at hand begins, and what is done with it.
+    cell: Option<i128>,
+    clear: bool,
+    /// The key, where it isn't the track's own.
+    key: Option<Arc<SampleKey>>,
 }
 
 impl std::fmt::Debug for Encryptor {
@@ -57,7 +70,14 @@ impl Encryptor {
     /// An encryptor that has seen no track yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, tracks: HashMap::new(), ready: VecDeque::new() }
+        Self { config, schedule: None, tracks: HashMap::new(), ready: VecDeque::new() }
+    }
+
+    /// Leaves segments clear, or changes the key from time to time.
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = Some(schedule);
+        self
     }
 
     /// Announces the key on a track: the track as it is once its packets are encrypted.
@@ -68,8 +88,8 @@ impl Encryptor {
         if track.protection.is_some() {
             return Err(Error::Encrypted { track: track.id });
         }
-        Ranges::new(track)?;
-        let constant = self.config.scheme == Scheme::Cbcs;
+        Ranges::new(track, self.config.scheme)?;
+        let constant = constant(self.config.scheme);
         let mut track = track.clone();
         track.protection = Some(Protection {
             scheme: self.config.scheme,
@@ -78,6 +98,7 @@ impl Encryptor {
             iv_size: if constant { 0 } else { 8 },
             constant_iv: constant.then(|| Bytes::copy_from_slice(&self.config.iv)),
             pssh: self.config.pssh.clone(),
+            clear_lead: self.schedule.as_ref().is_some_and(|s| !s.clear_lead.is_zero()),
         });
         Ok(track)
     }
@@ -88,7 +109,10 @@ impl Encryptor {
         let next = self.tracks.get(&track.id).map_or(self.config.first_sample, |s| s.next);
         let pattern = pattern(self.config.scheme, track.kind());
         let cipher = Cipher::new(&self.config.key, self.config.scheme, pattern);
-        self.tracks.insert(track.id, State { cipher, ranges: Ranges::new(track)?, next });
+        let ranges = Ranges::new(track, self.config.scheme)?;
+        let state =
+            State { cipher, ranges, next, base: track.time_base, cell: None, clear: false, key: None };
+        self.tracks.insert(track.id, state);
         Ok(Item::Track(Arc::new(protected)))
     }
 
@@ -97,32 +121,70 @@ impl Encryptor {
         let dts = packet.dts.ticks();
         let bad = |reason| Error::Bitstream { track, dts, reason };
         let state = self.tracks.get_mut(&track).ok_or(Error::Order { track })?;
+        if let Some(schedule) = &self.schedule {
+            state.follow(schedule, &self.config, &packet)?;
+        }
         let mut iv = self.config.iv;
-        if self.config.scheme != Scheme::Cbcs {
+        if !constant(self.config.scheme) {
             let (start, counter) = iv.split_at_mut(8);
             let base = <[u8; 8]>::try_from(&*start).map_or(0, u64::from_be_bytes);
             start.copy_from_slice(&base.wrapping_add(state.next).to_be_bytes());
             counter.fill(0);
         }
         state.next = state.next.wrapping_add(1);
+        // Clear ones are looked at too: parameter sets in them count for those that follow.
         let subsamples = state.ranges.map(&packet.data, self.config.scheme).map_err(bad)?;
+        if state.clear {
+            return Ok(packet);
+        }
+        let protection = SampleProtection { iv, subsamples: subsamples.into(), key: state.key.clone() };
+        if self.config.scheme == Scheme::Aes128 {
+            return Ok(Packet { protection: Some(protection), ..packet });
+        }
         let mut data = packet.data.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         state
             .cipher
-            .apply(&mut data, iv, &subsamples, Way::Encrypt)
+            .apply(&mut data, iv, &protection.subsamples, Way::Encrypt)
             .ok_or_else(|| bad("its subsamples do not add up to its size"))?;
-        Ok(Packet {
-            data: data.freeze(),
-            protection: Some(SampleProtection { iv, subsamples: subsamples.into() }),
-            ..packet
-        })
+        Ok(Packet { data: data.freeze(), protection: Some(protection), ..packet })
     }
 }
 
-/// ISO/IEC 23001-7, section 10: `cbcs` covers one block of ten in video, and all of them in audio.
+impl State {
+    /// Where a segment begins, finds out whether it is clear and which key it is under.
+    fn follow(&mut self, schedule: &Schedule, config: &Config, packet: &Packet) -> Result<(), Error> {
+        let cell = schedule.grid.cell(packet.pts, self.base);
+        if self.cell.is_some_and(|begin| !packet.key || cell <= begin) {
+            return Ok(());
+        }
+        self.cell = Some(cell);
+        let period = schedule.period(cell);
+        self.clear = period.is_none();
+        let (Some(period), Some(rotation)) = (period, &schedule.rotation) else { return Ok(()) };
+        let pattern = self.cipher.pattern();
+        let Some(number) = period.checked_sub(1) else {
+            self.cipher = Cipher::new(&config.key, config.scheme, pattern);
+            self.key = None;
+            return Ok(());
+        };
+        let later = rotation.later.get(number).ok_or(Error::NoPeriod { track: packet.track, period })?;
+        if self.key.as_ref().is_none_or(|key| key.kid != later.kid) {
+            self.cipher = Cipher::new(&later.key, config.scheme, pattern);
+            self.key = Some(Arc::new(SampleKey { kid: later.kid, pssh: later.pssh.clone() }));
+        }
+        Ok(())
+    }
+}
+
+/// Whether one vector serves all samples.
+const fn constant(scheme: Scheme) -> bool {
+    matches!(scheme, Scheme::Cbcs | Scheme::SampleAes)
+}
+
+/// ISO/IEC 23001-7, section 10: `cbcs` covers one block of ten in video, and all of them in audio. So does SAMPLE-AES.
 fn pattern(scheme: Scheme, kind: TrackKind) -> (u8, u8) {
     match (scheme, kind) {
-        (Scheme::Cens | Scheme::Cbcs, TrackKind::Video) => (1, 9),
+        (Scheme::Cens | Scheme::Cbcs | Scheme::SampleAes, TrackKind::Video) => (1, 9),
         _ => (0, 0),
     }
 }
@@ -149,7 +211,8 @@ impl Stage for Encryptor {
     }
 }
 
-/// Decrypts one packet of a track that carries `protection`, in place where its bytes are not shared.
+/// Decrypts one packet of a track that carries `protection`, in place where its bytes are not shared. Which key is wanted,
+/// [`Protection::kid`] says.
 ///
 /// # Errors
 /// [`Error::Bitstream`] when the packet's subsamples do not add up to its size.
@@ -157,7 +220,8 @@ pub fn decrypt(protection: &Protection, key: &ContentKey, packet: Packet) -> Res
     let Some(sample) = packet.protection.clone() else { return Ok(packet) };
     let cipher = Cipher::new(key, protection.scheme, protection.pattern);
     let mut iv = sample.iv;
-    if let Some(constant) = &protection.constant_iv {
+    // Under a key of its own a packet comes with that key's vector.
+    if let (Some(constant), None) = (&protection.constant_iv, &sample.key) {
         iv = [0; 16];
         for (to, from) in iv.iter_mut().zip(constant.iter()) {
             *to = *from;
@@ -172,8 +236,15 @@ pub fn decrypt(protection: &Protection, key: &ContentKey, packet: Packet) -> Res
     Ok(Packet { data: data.freeze(), protection: None, ..packet })
 }
 
-/// Whether [`Encryptor`] can encrypt tracks of this codec.
+/// Whether [`Encryptor`] can encrypt tracks of this codec by this scheme.
 #[must_use]
-pub fn supports(codec: Codec) -> bool {
-    ranges::supports(codec)
+pub fn supports(codec: Codec, scheme: Scheme) -> bool {
+    ranges::supports(codec, scheme)
+}
+
+/// Cipher block chaining over whole blocks of anything.
+pub(crate) fn chained(key: &ContentKey, iv: [u8; 16], data: &mut [u8], encrypt: bool) {
+    let mut chain = iv;
+    let way = if encrypt { Way::Encrypt } else { Way::Decrypt };
+    Cipher::new(key, Scheme::Aes128, (0, 0)).chained(data, &mut chain, way);
 }

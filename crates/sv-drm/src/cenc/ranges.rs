@@ -1,6 +1,6 @@
 //! Which bytes of a sample are protected: ISO/IEC 23001-7, section 9.5, and the rules of each codec.
 
-use sv_codec::{av1, h264, hevc, nal, vp9};
+use sv_codec::{av1, h264, hevc, nal, sample_aes, vp9};
 use sv_core::{Codec, Scheme, Subsample, Track};
 
 use crate::Error;
@@ -20,6 +20,10 @@ pub(super) enum Ranges {
     Vp9(vp9::Headers),
     /// Sound: whole samples, no subsamples.
     Whole,
+    /// What HLS's transport streams have of it; bytes of each unit's length.
+    SampleAes(Codec, u8),
+    /// Samples stay as they are: something else is encrypted.
+    Nothing,
 }
 
 /// The parameter sets that say how long a slice's header is.
@@ -40,7 +44,15 @@ impl Slices {
     }
 }
 
-pub(super) fn supports(codec: Codec) -> bool {
+pub(super) fn supports(codec: Codec, scheme: Scheme) -> bool {
+    match scheme {
+        Scheme::SampleAes => sample_aes::supports(codec),
+        Scheme::Aes128 => true,
+        _ => has_ranges(codec),
+    }
+}
+
+fn has_ranges(codec: Codec) -> bool {
     matches!(
         codec,
         Codec::H264
@@ -57,9 +69,24 @@ pub(super) fn supports(codec: Codec) -> bool {
 }
 
 impl Ranges {
-    pub(super) fn new(track: &Track) -> Result<Self, Error> {
+    pub(super) fn new(track: &Track, scheme: Scheme) -> Result<Self, Error> {
         let bad = |reason| Error::Bitstream { track: track.id, dts: 0, reason };
+        if !supports(track.codec, scheme) {
+            return Err(Error::Codec { track: track.id, codec: track.codec });
+        }
         match track.codec {
+            _ if scheme == Scheme::Aes128 => Ok(Self::Nothing),
+            codec if scheme == Scheme::SampleAes => {
+                let length_size = match codec {
+                    Codec::H264 => {
+                        h264::Config::parse(&track.config)
+                            .map_err(|_| bad("the track's avcC is not valid"))?
+                            .length_size
+                    }
+                    _ => 0,
+                };
+                Ok(Self::SampleAes(codec, length_size))
+            }
             Codec::H264 => {
                 let config =
                     h264::Config::parse(&track.config).map_err(|_| bad("the track's avcC is not valid"))?;
@@ -78,8 +105,7 @@ impl Ranges {
                 Ok(Self::Av1(Box::new(av1::Tiles::new(&config))))
             }
             Codec::Vp9 => Ok(Self::Vp9(vp9::Headers::new())),
-            codec if supports(codec) => Ok(Self::Whole),
-            codec => Err(Error::Codec { track: track.id, codec }),
+            _ => Ok(Self::Whole),
         }
     }
 
@@ -96,7 +122,7 @@ impl Ranges {
                     let protected = match scheme {
                         _ if tile.len() < 16 => 0,
                         Scheme::Cbcs => tile.len(),
-                        Scheme::Cenc | Scheme::Cens | Scheme::Cbc1 => tile.len() & !15,
+                        _ => tile.len() & !15,
                     };
                     runs.push(tile.end.saturating_sub(at).saturating_sub(protected), protected);
                     at = tile.end;
@@ -117,7 +143,9 @@ impl Ranges {
                 runs.push(rest, 0);
                 runs.finish()
             }
-            Self::Whole => Ok(Vec::new()),
+            Self::SampleAes(codec, length_size) => sample_aes::subsamples(*codec, *length_size, sample)
+                .map_err(|_| "its NAL units do not fill it"),
+            Self::Whole | Self::Nothing => Ok(Vec::new()),
         }
     }
 }
@@ -142,8 +170,8 @@ fn units(
         let body = unit.len().saturating_sub(header);
         // Counter mode protects whole blocks only, and chained mode leaves a rest clear itself.
         let protected = match scheme {
-            Scheme::Cenc | Scheme::Cens | Scheme::Cbc1 => body & !15,
             Scheme::Cbcs => body,
+            _ => body & !15,
         };
         runs.push(whole.saturating_sub(protected), protected);
     }

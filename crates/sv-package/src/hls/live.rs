@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use sv_core::TrackKind;
+use sv_core::{KeyId, TrackKind};
 
 use super::media::seconds;
 use super::{key, media_path};
@@ -47,6 +47,7 @@ pub(crate) fn media(stream: &Stream, view: &View<'_>) -> String {
     }
     let mut place = 0usize;
     let mut listed = 0usize;
+    let mut before = None;
     for rendition in stream.epochs() {
         for (i, segment) in rendition.segments.iter().enumerate() {
             place = place.saturating_add(1);
@@ -57,8 +58,11 @@ pub(crate) fn media(stream: &Stream, view: &View<'_>) -> String {
                 out.push_str("#EXT-X-DISCONTINUITY\n");
             }
             if i == 0 || listed == 0 {
-                begin(&mut out, rendition, segment.start, view);
+                begin(&mut out, rendition, segment.start, segment.kid, view);
+            } else {
+                out.push_str(&key::tags(rendition, segment.kid, before, &view.settings.hls));
             }
+            before = Some(segment.kid);
             listed = listed.saturating_add(1);
             parts(&mut out, stream, segment.number, rendition);
             let _ = writeln!(
@@ -73,14 +77,16 @@ pub(crate) fn media(stream: &Stream, view: &View<'_>) -> String {
         out.push_str("#EXT-X-ENDLIST\n");
         return out;
     }
-    let Some((rendition, part_target)) = stream.newest().zip(view.part_target) else { return out };
-    let _ = part_target;
-    if rendition.segments.is_empty() && !stream.open().is_empty() {
-        if listed > 0 {
-            out.push_str("#EXT-X-DISCONTINUITY\n");
+    let (Some(rendition), Some(_)) = (stream.newest(), view.part_target) else { return out };
+    if let Some(open) = stream.parted.back().filter(|p| p.number == stream.next()) {
+        if rendition.segments.is_empty() {
+            if listed > 0 {
+                out.push_str("#EXT-X-DISCONTINUITY\n");
+            }
+            begin(&mut out, rendition, open.start, open.kid, view);
+        } else {
+            out.push_str(&key::tags(rendition, open.kid, before, &view.settings.hls));
         }
-        let start = stream.parted.back().map_or(0, |p| p.start);
-        begin(&mut out, rendition, start, view);
     }
     parts(&mut out, stream, stream.next(), rendition);
     let _ = writeln!(
@@ -113,14 +119,18 @@ pub(crate) fn iframes(stream: &Stream, view: &View<'_>) -> Option<String> {
     }
     let mut out = head(stream, view, "#EXT-X-I-FRAMES-ONLY\n");
     let mut listed = false;
+    let mut before = None;
     for rendition in stream.epochs() {
         for (i, segment) in rendition.segments.iter().enumerate().filter(|(_, s)| s.key_bytes > 0) {
             if i == 0 && listed {
                 out.push_str("#EXT-X-DISCONTINUITY\n");
             }
             if i == 0 || !listed {
-                begin(&mut out, rendition, segment.start, view);
+                begin(&mut out, rendition, segment.start, segment.kid, view);
+            } else {
+                out.push_str(&key::tags(rendition, segment.kid, before, &view.settings.hls));
             }
+            before = Some(segment.kid);
             listed = true;
             let _ = writeln!(
                 out,
@@ -173,12 +183,8 @@ fn head(stream: &Stream, view: &View<'_>, kind: &str) -> String {
 }
 
 /// What holds from here on: the key, the initialisation, the time of day.
-fn begin(out: &mut String, rendition: &Rendition, start: u64, view: &View<'_>) {
-    if let Some(key) = &rendition.info.key {
-        for attributes in key::attributes(key, &view.settings.hls) {
-            let _ = writeln!(out, "#EXT-X-KEY:{attributes}");
-        }
-    }
+fn begin(out: &mut String, rendition: &Rendition, start: u64, kid: Option<KeyId>, view: &View<'_>) {
+    out.push_str(&key::tags(rendition, kid, None, &view.settings.hls));
     if rendition.form == Form::Cmaf {
         let _ = writeln!(out, "#EXT-X-MAP:URI=\"{}\"", rendition.init_path());
     }

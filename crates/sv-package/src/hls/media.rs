@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sv_core::{Duration, TrackKind};
+use sv_core::{Duration, Scheme, TrackKind};
 
 use super::{Options, key};
 use crate::{Form, Layout, Rendition};
@@ -11,7 +11,9 @@ use crate::{Form, Layout, Rendition};
 #[must_use]
 pub fn media(rendition: &Rendition, options: &Options) -> String {
     let mut out = head(rendition, options, "");
+    let mut before = rendition.segments.first().map(|s| s.kid);
     for segment in &rendition.segments {
+        out.push_str(&key::tags(rendition, segment.kid, before.replace(segment.kid), options));
         let _ = writeln!(out, "#EXTINF:{},", seconds(rendition, segment.duration));
         if rendition.layout == Layout::SingleFile {
             let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.bytes, segment.offset);
@@ -24,14 +26,19 @@ pub fn media(rendition: &Rendition, options: &Options) -> String {
 
 /// The I-frame playlist of a video rendition: from each segment the range up to the end of its
 /// first picture, which a player decodes alone (RFC 8216, section 4.3.3.6). `None` for other
-/// renditions.
+/// renditions, and where segments are encrypted as a whole: a part of one can't be decrypted alone.
 #[must_use]
 pub fn iframes(rendition: &Rendition, options: &Options) -> Option<String> {
     if rendition.info.kind != TrackKind::Video || rendition.segments.iter().all(|s| s.key_bytes == 0) {
         return None;
     }
+    if rendition.info.key.as_ref().is_some_and(|key| key.scheme == Scheme::Aes128) {
+        return None;
+    }
     let mut out = head(rendition, options, "#EXT-X-I-FRAMES-ONLY\n");
+    let mut before = rendition.segments.first().map(|s| s.kid);
     for segment in rendition.segments.iter().filter(|s| s.key_bytes > 0) {
+        out.push_str(&key::tags(rendition, segment.kid, before.replace(segment.kid), options));
         let _ = writeln!(out, "#EXTINF:{},", seconds(rendition, segment.duration));
         let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.key_bytes, segment.offset);
         let _ = writeln!(out, "{}", rendition.path(segment.number));
@@ -49,11 +56,8 @@ fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
     if rendition.info.kind == TrackKind::Video {
         out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
-    if let Some(key) = &rendition.info.key {
-        for attributes in key::attributes(key, options) {
-            let _ = writeln!(out, "#EXT-X-KEY:{attributes}");
-        }
-    }
+    let first = rendition.segments.first().and_then(|s| s.kid);
+    out.push_str(&key::tags(rendition, first, None, options));
     match rendition.layout {
         _ if rendition.form != Form::Cmaf => {}
         Layout::Files => {

@@ -23,6 +23,9 @@ pub struct Options {
     /// Where FairPlay's `skd://` or another key system's own URI would stand: the URI of each key
     /// tag beside ClearKey's. None by default.
     pub key_uris: Vec<KeyUri>,
+    /// Where players get the 16 bytes of a key (`KEYFORMAT="identity"`); `{kid}` in it stands for the key's name in
+    /// hexadecimal. Transport streams have no other way: `{kid}.key` beside the playlist, if nothing is said.
+    pub key_url: Option<String>,
 }
 
 /// One key system's tag.

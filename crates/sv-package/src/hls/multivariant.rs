@@ -140,7 +140,7 @@ fn session_keys(renditions: &[Rendition], options: &Options) -> Vec<String> {
     let mut all: Vec<_> = renditions
         .iter()
         .filter_map(|r| r.info.key.as_ref())
-        .flat_map(|k| key::attributes(k, options))
+        .flat_map(|k| key::attributes(k, k.kid, options))
         .collect();
     all.sort();
     all.dedup();

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sv_container::mp4;
-use sv_core::{Duration, Item, Object, Part, Segment, Track, TrackKind};
+use sv_core::{Duration, Item, KeyId, Object, Part, Segment, Track, TrackKind};
 
 use crate::{Error, Form, Info, Layout, Rendition, Role, SegmentRecord};
 
@@ -24,6 +24,7 @@ pub struct PartRecord {
 pub(crate) struct Parted {
     pub(crate) number: u64,
     pub(crate) start: u64,
+    pub(crate) kid: Option<KeyId>,
     pub(crate) parts: Vec<PartRecord>,
 }
 
@@ -214,7 +215,7 @@ impl Stream {
             if let Some(epoch) = self.epochs.back_mut() {
                 epoch.began.get_or_insert(start);
             }
-            self.parted.push_back(Parted { number: part.segment, start, parts: Vec::new() });
+            self.parted.push_back(Parted { number: part.segment, start, kid: part.kid, parts: Vec::new() });
         }
         if let Some(open) = self.parted.back_mut() {
             open.parts.push(record);
@@ -307,6 +308,7 @@ impl Stream {
             key_bytes: 0,
             offset: 0,
             packets: 0,
+            kid: open.kid,
         })
     }
 }

@@ -277,6 +277,7 @@ fn a_playlist_of_hours_is_asked_for_in_a_kilobyte() {
         key: true,
         key_bytes: 0,
         packets: 1,
+        kid: None,
         data: vec![Bytes::from_static(b"x")],
     };
     for place in 0..names.len() {
@@ -291,6 +292,7 @@ fn a_playlist_of_hours_is_asked_for_in_a_kilobyte() {
                     start: whole.start,
                     duration: Duration::new(RATE as u64 / 2),
                     key: part == 0,
+                    kid: None,
                     data: whole.data,
                 };
                 presentation.push(place, Item::Part(part), false, Length::ZERO).unwrap();

@@ -415,13 +415,8 @@ pub(crate) struct Output {
     /// Length of a segment, such as 4s or 2500ms
     #[arg(long, default_value = "4s", value_parser = duration)]
     pub(crate) segment: Duration,
-    /// Encrypt; the key comes from --keys or the environment variable SV_KEYS
-    #[arg(long)]
-    pub(crate) encrypt: Option<SchemeName>,
-    /// A file with a line KID:KEY, both of 32 hexadecimal digits; or a line for each of AUDIO, SD, HD, UHD1, UHD2,
-    /// which begins with that word
-    #[arg(long)]
-    pub(crate) keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) protect: Protect,
     /// Where players get a ClearKey licence; written into the DASH manifest
     #[arg(long)]
     pub(crate) license_url: Option<String>,
@@ -440,6 +435,47 @@ pub(crate) struct Output {
     /// Print events as JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+#[command(next_help_heading = "Encryption")]
+pub(crate) struct Protect {
+    /// Encrypt; the key comes from --keys or the environment variable SV_KEYS. sample-aes and aes-128 are for
+    /// --format ts
+    #[arg(long)]
+    pub(crate) encrypt: Option<SchemeName>,
+    /// A file with a line KID:KEY, both of 32 hexadecimal digits; or a line for each of AUDIO, SD, HD, UHD1, UHD2,
+    /// which begins with that word; @1, @2 ... before KID:KEY for later crypto periods
+    #[arg(long)]
+    pub(crate) keys: Option<PathBuf>,
+    /// Leave the segments before this clear, such as 8s
+    #[arg(long, value_parser = long_duration)]
+    pub(crate) clear_lead: Option<Duration>,
+    /// Change the key after each such time, such as 10s
+    #[arg(long, value_parser = long_duration)]
+    pub(crate) crypto_period: Option<Duration>,
+    /// Where players of HLS get the 16 bytes of the key; {kid} in it stands for the key's name
+    #[arg(long, value_name = "URL")]
+    pub(crate) key_url: Option<String>,
+    /// Whole pssh boxes in hexadecimal, one behind the other, instead of the common one
+    #[arg(long, value_name = "HEX", value_parser = pssh)]
+    pub(crate) pssh: Option<Boxes>,
+    /// Leave pssh boxes out of the stream: only the DASH manifest has them
+    #[arg(long)]
+    pub(crate) no_pssh: bool,
+}
+
+/// Whole `pssh` boxes.
+#[derive(Clone)]
+pub(crate) struct Boxes(pub(crate) Vec<streamverse::core::Bytes>);
+
+fn pssh(text: &str) -> Result<Boxes, String> {
+    let digits: Option<Vec<u8>> = (0..text.len())
+        .step_by(2)
+        .map(|at| text.get(at..at + 2).and_then(|byte| u8::from_str_radix(byte, 16).ok()))
+        .collect();
+    let bytes = digits.ok_or("hexadecimal digits are wanted")?;
+    streamverse::drm::pssh::split(&bytes).map(Boxes).map_err(|e| e.to_string())
 }
 
 /// What segments are written as.
@@ -500,12 +536,8 @@ pub(crate) struct Live {
     /// Go on serving when the stream has ended
     #[arg(long)]
     pub(crate) serve: bool,
-    /// Encrypt; the key comes from --keys or the environment variable SV_KEYS
-    #[arg(long)]
-    pub(crate) encrypt: Option<SchemeName>,
-    /// A file with a line KID:KEY, as for `sv package`
-    #[arg(long)]
-    pub(crate) keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) protect: Protect,
     /// Where players get a ClearKey licence; written into the DASH manifest
     #[arg(long)]
     pub(crate) license_url: Option<String>,
@@ -552,14 +584,23 @@ impl From<CodecName> for Codec {
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum SchemeName {
     Cenc,
+    Cens,
+    Cbc1,
     Cbcs,
+    SampleAes,
+    #[value(name = "aes-128")]
+    Aes128,
 }
 
 impl From<SchemeName> for streamverse::core::Scheme {
     fn from(name: SchemeName) -> Self {
         match name {
             SchemeName::Cenc => Self::Cenc,
+            SchemeName::Cens => Self::Cens,
+            SchemeName::Cbc1 => Self::Cbc1,
             SchemeName::Cbcs => Self::Cbcs,
+            SchemeName::SampleAes => Self::SampleAes,
+            SchemeName::Aes128 => Self::Aes128,
         }
     }
 }
@@ -587,15 +628,25 @@ impl From<PresetName> for streamverse::vod::Preset {
 
 /// `4s`, `2.5s`, `2500ms`.
 fn duration(text: &str) -> Result<Duration, String> {
+    within(text, 60)
+}
+
+/// As [`duration`], up to a day.
+fn long_duration(text: &str) -> Result<Duration, String> {
+    within(text, 86_400)
+}
+
+fn within(text: &str, seconds: u32) -> Result<Duration, String> {
+    let most_ms = f64::from(seconds) * 1000.0;
     let (number, unit_ms) = match text.strip_suffix("ms") {
         Some(number) => (number, 1.0),
         None => (text.strip_suffix('s').unwrap_or(text), 1000.0),
     };
     match number.parse::<f64>() {
-        Ok(n) if (100.0..=60_000.0).contains(&(n * unit_ms)) => {
+        Ok(n) if (100.0..=most_ms).contains(&(n * unit_ms)) => {
             Ok(Duration::from_millis((n * unit_ms).round() as u64))
         }
-        _ => Err("a length between 100ms and 60s is wanted, such as 4s".into()),
+        _ => Err(format!("a length between 100ms and {seconds}s is wanted, such as 4s")),
     }
 }
 

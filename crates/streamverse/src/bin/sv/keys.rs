@@ -1,29 +1,30 @@
 //! Keys come from a file or the environment, never from the command line.
 
-use std::path::Path;
-
 use streamverse::core::ErrorKind;
 use streamverse::{Error, Result, drm, vod};
 
-use crate::args::{Output, SchemeName};
+use crate::args::Protect;
 
 /// The encryption that the arguments ask for.
-pub(crate) fn encryption(output: &Output) -> Result<Option<vod::Encryption>> {
-    read(output.encrypt, output.keys.as_deref())
-}
-
-/// Encryption by that scheme, with the keys of a file or the environment.
-pub(crate) fn read(scheme: Option<SchemeName>, keys: Option<&Path>) -> Result<Option<vod::Encryption>> {
-    let Some(scheme) = scheme else {
-        if keys.is_some() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "--keys is of no use without --encrypt cenc or --encrypt cbcs",
-            ));
-        }
-        return Ok(None);
+pub(crate) fn encryption(protect: &Protect) -> Result<Option<vod::Encryption>> {
+    let Some(scheme) = protect.encrypt else {
+        let idle = [
+            ("--keys", protect.keys.is_some()),
+            ("--clear-lead", protect.clear_lead.is_some()),
+            ("--crypto-period", protect.crypto_period.is_some()),
+            ("--key-url", protect.key_url.is_some()),
+            ("--pssh", protect.pssh.is_some()),
+            ("--no-pssh", protect.no_pssh),
+        ];
+        return match idle.iter().find(|(_, given)| *given) {
+            Some((name, _)) => {
+                let message = format!("{name} is of no use without --encrypt, such as --encrypt cbcs");
+                Err(Error::new(ErrorKind::InvalidInput, message))
+            }
+            None => Ok(None),
+        };
     };
-    let text = match keys {
+    let text = match &protect.keys {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|e| Error::from(e).context(format!("the key file {}", path.display())))?,
         None => std::env::var("SV_KEYS").map_err(|_| {
@@ -33,5 +34,11 @@ pub(crate) fn read(scheme: Option<SchemeName>, keys: Option<&Path>) -> Result<Op
             )
         })?,
     };
-    Ok(Some(vod::Encryption { scheme: scheme.into(), keys: drm::Keys::parse(&text)? }))
+    let mut encryption = vod::Encryption::new(scheme.into(), drm::Keys::parse(&text)?);
+    encryption.clear_lead = protect.clear_lead.unwrap_or_default();
+    encryption.crypto_period = protect.crypto_period;
+    encryption.key_url.clone_from(&protect.key_url);
+    encryption.pssh = protect.pssh.clone().map(|boxes| boxes.0);
+    encryption.pssh_in_stream = !protect.no_pssh;
+    Ok(Some(encryption))
 }

@@ -8,7 +8,7 @@ use crate::{At, Failure, keys, vod};
 pub(crate) fn run(args: &Package) -> Result<(), Failure> {
     let mut request = Request::new(args.input.clone(), &args.out);
     request.segment = args.output.segment;
-    request.encryption = keys::encryption(&args.output).map_err(Failure::at(At::Keys))?;
+    request.encryption = keys::encryption(&args.output.protect).map_err(Failure::at(At::Keys))?;
     (request.hls, request.dash) = args.output.manifests();
     request.single_file = args.output.single_file;
     request.form = args.output.format.into();

@@ -13,7 +13,7 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     let mut request = Request::new(&args.input, &args.out);
     encode(&mut request, &args.encode, &args.budget)?;
     request.segment = args.output.segment;
-    request.encryption = keys::encryption(&args.output).map_err(Failure::at(At::Keys))?;
+    request.encryption = keys::encryption(&args.output.protect).map_err(Failure::at(At::Keys))?;
     (request.hls, request.dash) = args.output.manifests();
     request.single_file = args.output.single_file;
     request.form = args.output.format.into();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sv_codec::Reader;
-use sv_core::{KeyId, Protection, SampleProtection, Scheme, Subsample};
+use sv_core::{KeyId, Protection, SampleKey, SampleProtection, Scheme, Subsample};
 
 use super::atom::Atom;
 use super::window::Windows;
@@ -40,6 +40,7 @@ pub(super) fn sinf(sinf: &Atom) -> Result<Option<Protection>> {
         iv_size: group.iv_size,
         constant_iv: group.constant_iv,
         pssh: Vec::new(),
+        clear_lead: false,
     }))
 }
 
@@ -51,6 +52,19 @@ struct Group {
     iv_size: u8,
     kid: KeyId,
     constant_iv: Option<Bytes>,
+    /// The key, if it isn't the track's.
+    key: Option<Arc<SampleKey>>,
+}
+
+impl Group {
+    /// Its vector for samples that come without one, left-aligned.
+    fn constant(&self) -> [u8; 16] {
+        let mut iv = [0; 16];
+        for (to, from) in iv.iter_mut().zip(self.constant_iv.iter().flatten()) {
+            *to = *from;
+        }
+        iv
+    }
 }
 
 fn encryption_group(r: &mut Reader<'_>, pattern: bool) -> sv_codec::Result<Group> {
@@ -71,7 +85,7 @@ fn encryption_group(r: &mut Reader<'_>, pattern: bool) -> sv_codec::Result<Group
         constant_iv = Some(Bytes::copy_from_slice(r.take(usize::from(size))?));
     }
     let pattern = if pattern { (blocks >> 4, blocks & 15) } else { (0, 0) };
-    Ok(Group { protected, pattern, iv_size, kid, constant_iv })
+    Ok(Group { protected, pattern, iv_size, kid, constant_iv, key: None })
 }
 
 /// The encryption data of a run of samples: of one `traf`, or of a whole progressive track.
@@ -95,7 +109,7 @@ enum Source {
     Elsewhere { default_size: u8, sizes: Bytes, count: usize, offsets: Vec<u64>, next: usize, pos: u64 },
 }
 
-/// Sample groups of type `seig`, here only to tell protected samples from clear ones.
+/// Sample groups of type `seig`: which samples are clear, and which are under another key.
 #[derive(Clone, Debug, Default)]
 struct Groups {
     /// Entries of the `sgpd` at hand, and of the track's own for numbers below 65536.
@@ -110,12 +124,13 @@ struct Groups {
 
 impl Auxiliary {
     /// From the boxes in `parent`, which is a `traf` or `stbl`; `base` is where the offsets of
-    /// `saio` count from. `track_groups` are the `sgpd` of the track's `stbl`.
+    /// `saio` count from. The groups of the track are in its `stbl`; `pssh` announces keys of this fragment.
     pub(super) fn parse(
         parent: &Atom,
         base: u64,
         protection: &Protection,
         stbl: Option<&Atom>,
+        pssh: &[Bytes],
     ) -> Result<Self> {
         let mut out = Self { iv_size: usize::from(protection.iv_size), ..Self::default() };
         let (mut saiz, mut saio, mut senc) = (None, None, None);
@@ -132,6 +147,13 @@ impl Auxiliary {
         }
         if let Some(sgpd) = stbl.and_then(|stbl| stbl.child(b"sgpd")) {
             out.groups.global = descriptions(&sgpd, protection)?;
+        }
+        for group in out.groups.local.iter_mut().chain(&mut out.groups.global) {
+            if group.protected
+                && (group.kid != protection.default_kid || group.constant_iv != protection.constant_iv)
+            {
+                group.key = Some(Arc::new(SampleKey { kid: group.kid, pssh: pssh.to_vec() }));
+            }
         }
         out.source = match (senc, saiz, saio) {
             (Some(senc), ..) => from_senc(&senc)?,
@@ -161,21 +183,19 @@ impl Auxiliary {
         let group = self.groups.step();
         let mut iv_size = self.iv_size;
         let mut protected = true;
-        if let Some(group) = group {
+        if let Some(group) = &group {
             protected = group.protected;
-            if protected
-                && (group.kid != protection.default_kid || group.constant_iv != protection.constant_iv)
-            {
+            if protected && group.pattern != protection.pattern {
                 return Err(Error::Unsupported {
-                    what: "a track that changes its key".into(),
-                    hint: "package it again with one key for each track",
+                    what: "a track that changes its pattern of encrypted blocks".into(),
+                    hint: "package it again with one pattern for each track",
                 });
             }
             iv_size = usize::from(group.iv_size);
         }
         let number = self.sample;
         self.sample = number.saturating_add(1);
-        let sample = match &mut self.source {
+        let mut sample = match &mut self.source {
             Source::Constant => {
                 if protected && iv_size > 0 {
                     return Err(Error::Malformed {
@@ -209,6 +229,12 @@ impl Auxiliary {
                 }
             }
         };
+        if let Some(group) = group.filter(|group| group.key.is_some()) {
+            if iv_size == 0 {
+                sample.iv = group.constant();
+            }
+            sample.key = group.key;
+        }
         Ok(protected.then_some(sample))
     }
 }
@@ -255,7 +281,7 @@ fn ours(atom: &Atom, protection: &Protection) -> bool {
     let mut r = atom.reader("saiz");
     match Atom::version_flags(&mut r) {
         Ok((_, flags)) if flags & 1 != 0 => {
-            r.array().is_ok_and(|kind: [u8; 4]| kind == protection.scheme.fourcc())
+            r.array().is_ok_and(|kind: [u8; 4]| Some(kind) == protection.scheme.fourcc())
         }
         Ok(_) => true,
         Err(_) => false,

@@ -626,7 +626,8 @@ fn unify(trak: &mut Trak, pssh: &[Bytes]) {
     let Some(protection) = trak.descriptions.iter().find_map(|d| d.protection.clone()) else {
         return;
     };
-    let with_systems = Protection { pssh: pssh.to_vec(), ..protection };
+    let clear_lead = trak.descriptions.iter().any(|d| d.protection.is_none());
+    let with_systems = Protection { pssh: pssh.to_vec(), clear_lead, ..protection };
     for description in &mut trak.descriptions {
         let mut track = Track::clone(description);
         if track.protection.is_some() {

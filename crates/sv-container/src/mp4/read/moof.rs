@@ -8,6 +8,7 @@ use sv_codec::Reader;
 
 use super::atom::Atom;
 use super::crypt::Auxiliary;
+use super::layout::whole_box;
 use super::tables::Sample;
 use super::trak::Trak;
 use crate::num::{i64_of, u64_of, usize_of};
@@ -94,6 +95,9 @@ pub(super) fn parse(
     let mut samples = 0usize;
     // Where data goes on when a traf names no base: at first the moof itself.
     let mut implicit = start;
+    // Keys that come with the samples they are for.
+    let systems = moof.children(0).map_while(Result::ok).filter(|atom| &atom.kind == b"pssh");
+    let pssh: Vec<Bytes> = systems.map(|atom| whole_box(&atom)).collect();
     for traf in moof.children(0) {
         let traf = traf?;
         if &traf.kind != b"traf" {
@@ -141,7 +145,8 @@ pub(super) fn parse(
         if let Some(track) = known {
             if let Some(protection) = track.descriptions.iter().find_map(|d| d.protection.as_ref()) {
                 let base = header.base;
-                fragment.auxiliary = Some(Auxiliary::parse(&traf, base, protection, Some(&track.stbl))?);
+                let auxiliary = Auxiliary::parse(&traf, base, protection, Some(&track.stbl), &pssh)?;
+                fragment.auxiliary = Some(auxiliary);
             }
             out.push(fragment);
         }

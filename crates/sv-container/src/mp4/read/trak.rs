@@ -87,7 +87,9 @@ pub(super) fn parse(trak: &Atom, movie: TimeBase, limits: &Limits, quicktime: bo
         None => Edit::default(),
     };
     let auxiliary = match entries.iter().find_map(|e| e.protection.as_ref()) {
-        Some(protection) if tables.count > 0 => Some(Auxiliary::parse(&stbl, 0, protection, Some(&stbl))?),
+        Some(protection) if tables.count > 0 => {
+            Some(Auxiliary::parse(&stbl, 0, protection, Some(&stbl), &[])?)
+        }
         _ => None,
     };
     // `elng` is the full tag where there is one.

@@ -7,8 +7,9 @@ use sv_core::{Codec, Packet, Protection, SampleProtection, Subsample, Timestamp,
 
 use super::boxes::Boxes;
 use super::event::{Emsg, Prft};
+use super::groups::Groups;
 use super::init::{timescale_length, timescale_ticks};
-use super::text;
+use super::{sample_entry, text};
 use crate::num::{u32_of, u64_of};
 use crate::{Error, Result};
 
@@ -41,7 +42,9 @@ impl Default for Options {
 /// WebVTT packets become `wvtt` samples that cover the time from `base_decode_time` to the last
 /// packet's end without gaps; a packet without data is such a gap.
 ///
-/// In a protected track, packets without [`SampleProtection`] are marked as wholly clear.
+/// In a protected track, packets without [`SampleProtection`] are marked as wholly clear; a fragment of nothing else
+/// goes by the clear sample entry, where the track has one ([`Protection::clear_lead`]). Packets with a key of their own
+/// are put into sample groups of type `seig` (ISO/IEC 23001-7, 6), and that key's `pssh` boxes into the `moof`.
 ///
 /// # Errors
 /// [`Error::InvalidInput`] for no packets, decoding times that fall, and numbers that the format
@@ -54,7 +57,10 @@ pub fn fragment(
     options: &Options,
 ) -> Result<Vec<Bytes>> {
     let samples = samples(track, base_decode_time, packets)?;
+    let clear = track.protection.as_ref().is_some_and(|p| p.clear_lead)
+        && packets.iter().all(|p| p.protection.is_none());
     let protection = match &track.protection {
+        _ if clear => None,
         Some(protection) => Auxiliary::of(track, protection, packets)?,
         None => None,
     };
@@ -63,10 +69,13 @@ pub fn fragment(
         .ok_or_else(|| invalid(track, "the fragment begins before time zero"))?;
     let payload = samples.iter().fold(0u64, |n, s| n.saturating_add(u64::from(s.size)));
 
+    let groups = Groups::of(packets);
     let fixed = options.emsg.iter().map(Emsg::capacity).fold(256usize, usize::saturating_add);
     let tables = samples.len().saturating_mul(16);
     let auxiliary = protection.as_ref().map_or(0, Auxiliary::capacity);
-    let mut w = Boxes::with_capacity(fixed.saturating_add(tables).saturating_add(auxiliary));
+    let mut w = Boxes::with_capacity(
+        fixed.saturating_add(tables).saturating_add(auxiliary).saturating_add(groups.capacity()),
+    );
     if options.styp {
         w.boxed(b"styp", |w| {
             w.bytes(b"msdh");
@@ -91,13 +100,15 @@ pub fn fragment(
         w.full(b"mfhd", 0, 0, |w| w.u32(sequence));
         w.boxed(b"traf", |w| {
             let layout = Layout::of(&samples);
-            layout.write_tfhd(w, track.id.0, &samples);
+            layout.write_tfhd(w, track.id.0, clear.then_some(sample_entry::CLEAR), &samples);
             w.full(b"tfdt", 1, 0, |w| w.u64(base));
             data_offset_at = layout.write_trun(w, &samples);
-            if let Some(auxiliary) = &protection {
+            if let (Some(auxiliary), Some(protection)) = (&protection, &track.protection) {
+                groups.write(w, protection);
                 auxiliary.write(w, moof);
             }
         });
+        groups.announce(w);
     });
     let long = payload > u64::from(u32::MAX - 8);
     let header: usize = if long { 16 } else { 8 };
@@ -213,8 +224,11 @@ impl Layout {
     }
 
     /// `tfhd` (8.8.7) with the values of the columns that don't vary.
-    fn write_tfhd(&self, w: &mut Boxes, track: u32, samples: &[Sample]) {
+    fn write_tfhd(&self, w: &mut Boxes, track: u32, description: Option<u32>, samples: &[Sample]) {
         let mut flags = 0x02_0020; // default-base-is-moof, default-sample-flags-present
+        if description.is_some() {
+            flags |= 0x2;
+        }
         if !self.duration {
             flags |= 0x8;
         }
@@ -223,6 +237,7 @@ impl Layout {
         }
         w.full(b"tfhd", 0, flags, |w| {
             w.u32(track);
+            description.into_iter().for_each(|number| w.u32(number));
             if let (false, Some(sample)) = (self.duration, samples.first()) {
                 w.u32(sample.duration);
             }

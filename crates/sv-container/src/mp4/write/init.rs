@@ -83,6 +83,9 @@ pub(super) fn check(tracks: &[&Track]) -> Result<()> {
             return problem(track.id.0, "two tracks have its number");
         }
         if let Some(protection) = &track.protection {
+            if protection.scheme.fourcc().is_none() {
+                return problem(track.id.0, "it is encrypted as only transport streams can be");
+            }
             let constant = protection.constant_iv.as_ref().map_or(0, Bytes::len);
             if !matches!((protection.iv_size, constant), (8 | 16, _) | (0, 8 | 16)) {
                 return problem(track.id.0, "its initialisation vectors have neither 8 nor 16 bytes");
@@ -147,8 +150,7 @@ pub(super) fn track_box(
                 });
                 w.boxed(b"stbl", |w| {
                     w.full(b"stsd", 0, 0, |w| {
-                        w.u32(1);
-                        result = sample_entry::write(w, track);
+                        result = sample_entry::write_all(w, track);
                     });
                     tables(w);
                 });

@@ -3,6 +3,7 @@
 mod boxes;
 mod event;
 mod fragment;
+mod groups;
 mod index;
 mod init;
 pub mod progressive;

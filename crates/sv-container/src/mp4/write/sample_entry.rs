@@ -1,14 +1,29 @@
 //! Sample entries: how the packets of a track are coded, inside `stsd`.
 
 use sv_core::color::DolbyVision;
-use sv_core::{AudioInfo, Codec, ColorInfo, Media, Protection, Ratio, Scheme, Track, VideoInfo};
+use sv_core::{AudioInfo, Codec, ColorInfo, KeyId, Media, Protection, Ratio, Scheme, Track, VideoInfo};
 
 use super::boxes::Boxes;
 use crate::num::u32_of;
 use crate::{Error, Result};
 
+/// Writes the sample entries of a track, behind their number: of a protected track the one of ISO/IEC 23001-7, and where
+/// some of it is clear, a second one for that.
+pub(super) fn write_all(w: &mut Boxes, track: &Track) -> Result<()> {
+    let lead = track.protection.as_ref().is_some_and(|protection| protection.clear_lead);
+    w.u32(if lead { CLEAR } else { 1 });
+    write(w, track)?;
+    if lead {
+        write(w, &Track { protection: None, ..track.clone() })?;
+    }
+    Ok(())
+}
+
+/// The number of the sample entry of what is clear in a protected track.
+pub(super) const CLEAR: u32 = 2;
+
 /// Writes the sample entry of a track; under protection the one of ISO/IEC 23001-7.
-pub(super) fn write(w: &mut Boxes, track: &Track) -> Result<()> {
+fn write(w: &mut Boxes, track: &Track) -> Result<()> {
     let clear: &[u8; 4] = match track.codec {
         Codec::H264 => b"avc1",
         Codec::Hevc => b"hvc1",
@@ -215,7 +230,8 @@ fn bitrate(w: &mut Boxes, track: &Track) {
 
 /// `sinf` (ISO/IEC 23001-7, 4.1 and 8).
 fn protection(w: &mut Boxes, track: &Track) {
-    let Some(protection) = &track.protection else {
+    let Some((protection, scheme)) = track.protection.as_ref().and_then(|p| Some((p, p.scheme.fourcc()?)))
+    else {
         return;
     };
     let original = match track.codec {
@@ -232,7 +248,7 @@ fn protection(w: &mut Boxes, track: &Track) {
     w.boxed(b"sinf", |w| {
         w.boxed(b"frma", |w| w.bytes(original));
         w.full(b"schm", 0, 0, |w| {
-            w.bytes(&protection.scheme.fourcc());
+            w.bytes(&scheme);
             w.u32(0x0001_0000);
         });
         w.boxed(b"schi", |w| track_encryption(w, protection));
@@ -241,18 +257,27 @@ fn protection(w: &mut Boxes, track: &Track) {
 
 /// `tenc` (ISO/IEC 23001-7, 8.2).
 fn track_encryption(w: &mut Boxes, protection: &Protection) {
-    let version = u8::from(matches!(protection.scheme, Scheme::Cens | Scheme::Cbcs));
-    w.full(b"tenc", version, 0, |w| {
-        let (crypt, skip) = protection.pattern;
-        w.u8(0);
-        w.u8(if version == 0 { 0 } else { crypt.min(15).wrapping_shl(4) | skip.min(15) });
-        w.u8(1); // default_isProtected
-        w.u8(protection.iv_size);
-        w.bytes(&protection.default_kid.0);
-        if protection.iv_size == 0 {
-            let iv = protection.constant_iv.as_deref().unwrap_or_default();
-            w.u8(u8::try_from(iv.len()).unwrap_or(0));
-            w.bytes(iv);
-        }
+    w.full(b"tenc", u8::from(patterned(protection)), 0, |w| {
+        let iv = protection.constant_iv.as_deref().unwrap_or_default();
+        encryption_group(w, protection, protection.default_kid, iv);
     });
+}
+
+/// Whether blocks are encrypted by a pattern.
+fn patterned(protection: &Protection) -> bool {
+    matches!(protection.scheme, Scheme::Cens | Scheme::Cbcs)
+}
+
+/// What `tenc` and an entry of a `seig` group have in common; `iv` serves samples that have none of their own.
+pub(super) fn encryption_group(w: &mut Boxes, protection: &Protection, kid: KeyId, iv: &[u8]) {
+    let (crypt, skip) = protection.pattern;
+    w.u8(0);
+    w.u8(if patterned(protection) { crypt.min(15).wrapping_shl(4) | skip.min(15) } else { 0 });
+    w.u8(1); // isProtected
+    w.u8(protection.iv_size);
+    w.bytes(&kid.0);
+    if protection.iv_size == 0 {
+        w.u8(u8::try_from(iv.len()).unwrap_or(0));
+        w.bytes(iv);
+    }
 }
