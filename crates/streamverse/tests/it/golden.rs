@@ -182,7 +182,7 @@ const CASES: &[Case] = &[
     ("flac-with-encryption", &["in=bear-flac.mp4"], "cenc --clear-lead 1s"),
     ("forced-subtitle", &[BEAR], ""),
     ("hevc-with-encryption", &["in=bear-640x360-hevc.mp4,stream=video"], "cenc --clear-lead 1s"),
-    ("hls-single-segment-mp4-encrypted", &[BEAR], "cbcs"),
+    ("hls-single-segment-mp4-encrypted", &[BEAR], "cbcs --clear-lead 1s"),
     ("hls-single-segment-ts", &["in=bear-640x360.ts,stream=video"], "ts"),
     ("hls-with-bandwidth-override", &[BEAR], ""),
     ("live-profile-and-encryption-and-non-dash-if-iop", &[BEAR], "cenc --clear-lead 1s"),
@@ -261,12 +261,13 @@ fn the_same_samples_at_the_same_times() {
                     break;
                 }
             }
-            if ours.secret != theirs.secret {
+            // Opus begins before the presentation does; it cuts on its clock and we on the presentation's.
+            let off = if ours.codec == Codec::Opus { 1 } else { 0 };
+            let pairs = ours.secret.iter().zip(&theirs.secret);
+            if pairs.filter(|(a, b)| a != b).count() > off {
                 let count = |m: &Media| m.secret.iter().filter(|secret| **secret).count();
                 failures.push(format!("{what}: {} samples encrypted, not {}", count(ours), count(theirs)));
             }
-            // Opus begins before the presentation does; it cuts on its clock and we on the presentation's.
-            let off = if ours.codec == Codec::Opus { 1 } else { 0 };
             let near = ours.fragments.len() == theirs.fragments.len()
                 && ours.fragments.iter().zip(&theirs.fragments).all(|(a, b)| a.abs_diff(*b) <= off);
             if !near {
