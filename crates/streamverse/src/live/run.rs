@@ -33,8 +33,8 @@ struct Feed {
 }
 
 enum Either {
-    Paced(Paced),
-    Pipe(Pipe),
+    Paced(Box<Paced>),
+    Pipe(Box<Pipe>),
 }
 
 impl Source for Either {
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Driver {
 /// An input whose tracks are known.
 enum Opened {
     File(Box<Input>),
-    Pipe(Pipe),
+    Pipe(Box<Pipe>),
 }
 
 /// Opens the inputs and the folder.
@@ -179,7 +179,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
             Opened::File(input) => {
                 let from = Duration::from_nanos(from.ticks().max(0).unsigned_abs());
                 let length = length.or(Some(Duration::ZERO));
-                Either::Paced(Paced::new(*input, ids, (looping, length), from, clock, &cancel)?)
+                Either::Paced(Box::new(Paced::new(*input, ids, (looping, length), from, clock, &cancel)?))
             }
         };
         feeds.push(Feed { source, lanes: made });
@@ -191,7 +191,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
 
 fn open(path: &std::path::Path, from: Duration, cancel: &Cancel) -> Result<(Opened, Vec<Arc<Track>>)> {
     if path.as_os_str() == "-" {
-        let mut pipe = Pipe::open(from, cancel);
+        let mut pipe = Box::new(Pipe::open(from, cancel));
         let tracks = pipe.tracks()?;
         return Ok((Opened::Pipe(pipe), tracks));
     }
