@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sv_core::{Bytes, Item, Object, Part, Segment, Track};
-use sv_package::live::{Answer, Presentation, Wanted, Window};
+use sv_package::live::{Answer, Presentation, Stream, Wanted, Window};
 use sv_package::{Rendition, SegmentRecord};
 use tokio::sync::watch;
 
@@ -356,28 +356,39 @@ impl Desk {
         }
     }
 
-    /// Every playlist and manifest as it is now, to be stored.
+    /// Every playlist and manifest of what is left, as a recording.
     pub(super) fn objects(&self) -> Result<Vec<Object>> {
-        let mut state = self.state();
-        let mut out = Vec::new();
-        let names: Vec<String> = state.presentation.streams().iter().map(|s| s.name().to_owned()).collect();
-        for (stream, name) in names.iter().enumerate() {
-            let hls = sv_package::hls::CONTENT_TYPE;
-            if let Some(text) = state.presentation.text(Wanted::Media { stream, skip: false })? {
-                out.push(Object::whole(format!("{name}.m3u8"), hls, text));
-            }
-            if let Some(text) = state.presentation.text(Wanted::Iframes { stream })? {
-                out.push(Object::whole(format!("{name}-iframes.m3u8"), hls, text));
-            }
-        }
-        for (wanted, path, kind) in [
-            (Wanted::Multivariant, "master.m3u8", sv_package::hls::CONTENT_TYPE),
-            (Wanted::Manifest, "manifest.mpd", sv_package::dash::CONTENT_TYPE),
-        ] {
-            if let Some(text) = state.presentation.text(wanted)? {
-                out.push(Object::whole(path, kind, text));
-            }
-        }
-        Ok(out)
+        let state = self.state();
+        let presentation = &state.presentation;
+        let streams = presentation
+            .streams()
+            .iter()
+            .map(|s| Stream::new(s.name(), sv_package::Form::Cmaf).resume(s.epochs().cloned().collect()));
+        recording(Presentation::new(presentation.settings().clone(), streams.collect()))
     }
+}
+
+/// Every playlist and manifest of a presentation that is over.
+pub(super) fn recording(mut presentation: Presentation) -> Result<Vec<Object>> {
+    presentation.record(Duration::ZERO);
+    let mut out = Vec::new();
+    let names: Vec<String> = presentation.streams().iter().map(|s| s.name().to_owned()).collect();
+    for (stream, name) in names.iter().enumerate() {
+        let hls = sv_package::hls::CONTENT_TYPE;
+        if let Some(text) = presentation.text(Wanted::Media { stream, skip: false })? {
+            out.push(Object::whole(format!("{name}.m3u8"), hls, text));
+        }
+        if let Some(text) = presentation.text(Wanted::Iframes { stream })? {
+            out.push(Object::whole(format!("{name}-iframes.m3u8"), hls, text));
+        }
+    }
+    for (wanted, path, kind) in [
+        (Wanted::Multivariant, "master.m3u8", sv_package::hls::CONTENT_TYPE),
+        (Wanted::Manifest, "manifest.mpd", sv_package::dash::CONTENT_TYPE),
+    ] {
+        if let Some(text) = presentation.text(wanted)? {
+            out.push(Object::whole(path, kind, text));
+        }
+    }
+    Ok(out)
 }

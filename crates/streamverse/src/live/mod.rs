@@ -10,6 +10,7 @@
 //! discontinuity.
 
 mod desk;
+mod harvest;
 mod http;
 mod lane;
 mod run;
@@ -17,6 +18,7 @@ mod source;
 mod store;
 
 pub use desk::Origin;
+pub use harvest::harvest;
 pub use run::{Driver, start};
 
 use std::path::PathBuf;

@@ -54,6 +54,73 @@ impl Earlier {
     }
 }
 
+/// What a journal says.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    fingerprint: String,
+    /// When the presentation began, since 1970.
+    pub(super) began: Duration,
+    /// Whether the source has ended.
+    pub(super) ended: bool,
+    /// How long the source is, if that is known.
+    pub(super) length: Option<Duration>,
+    pub(super) earlier: BTreeMap<String, Earlier>,
+    ivs: BTreeMap<String, [u8; 16]>,
+    lines: usize,
+}
+
+impl Told {
+    /// Reads a journal, and says how much of it is whole lines: nothing, if it doesn't begin as it should.
+    fn read(journal: impl std::io::Read) -> Result<(Self, u64)> {
+        let mut told = Self::default();
+        let mut reader = BufReader::new(journal);
+        let mut whole = 0;
+        let mut text = Vec::new();
+        loop {
+            text.clear();
+            reader.read_until(b'\n', &mut text)?;
+            if text.last() != Some(&b'\n') {
+                return Ok((told, whole));
+            }
+            let Ok(line) = serde_json::from_slice::<Line>(&text) else { return Ok((told, whole)) };
+            match line {
+                Line::Live { fingerprint, began } => {
+                    told.fingerprint = fingerprint;
+                    told.began = Duration::from_nanos(began);
+                }
+                _ if whole == 0 => return Ok((told, 0)),
+                Line::Iv { name, iv } => {
+                    told.ivs.insert(name, iv);
+                }
+                Line::Length { nanos } => told.length = Some(Duration::from_nanos(nanos)),
+                Line::Track { rendition } => {
+                    told.earlier.entry(rendition.name.clone()).or_default().epochs.push(*rendition);
+                }
+                Line::Segment { name, record } => {
+                    if let Some(epoch) = told.earlier.entry(name).or_default().epochs.last_mut() {
+                        epoch.began.get_or_insert(record.start);
+                        epoch.segments.push(record);
+                    }
+                }
+                Line::Gone { name, packets } => told.earlier.entry(name).or_default().gone = packets,
+                Line::Ended => told.ended = true,
+            }
+            whole += text.len() as u64;
+            told.lines += 1;
+        }
+    }
+
+    /// What the journal of a folder says, whoever is writing it.
+    pub(super) fn of(folder: &Path) -> Result<Self> {
+        let nothing = || format!("{} holds no live presentation", folder.display());
+        let journal = File::open(folder.join(JOURNAL)).map_err(|e| Error::from(e).context(nothing()))?;
+        match Self::read(journal)? {
+            (_, 0) => Err(Error::new(ErrorKind::Malformed, nothing())),
+            (told, _) => Ok(told),
+        }
+    }
+}
+
 /// A live presentation's folder.
 pub(crate) struct Store {
     folder: Folder,
@@ -93,74 +160,35 @@ impl Store {
         journal
             .try_lock()
             .map_err(|_| taken(format!("another run is streaming to {} at the moment", output.display())))?;
+        let (told, whole) = Told::read(&journal)?;
+        let resumed = whole > 0;
+        if resumed && told.fingerprint != fingerprint {
+            return Err(taken(format!(
+                "{} holds a live presentation of other inputs or options; remove it or choose another output",
+                output.display()
+            )));
+        }
         let mut store = Self {
             folder,
             path: output.to_owned(),
             journal,
             fingerprint: fingerprint.to_owned(),
-            began: now,
-            resumed: false,
-            ended: false,
-            length: None,
-            earlier: BTreeMap::new(),
-            ivs: BTreeMap::new(),
-            lines: 0,
+            began: if resumed { told.began } else { now },
+            resumed,
+            ended: told.ended,
+            length: told.length,
+            earlier: told.earlier,
+            ivs: told.ivs,
+            lines: told.lines,
             leaving: VecDeque::new(),
         };
-        let whole = store.replay()?;
         store.journal.set_len(whole)?;
         store.journal.seek(std::io::SeekFrom::End(0))?;
-        store.resumed = whole > 0;
-        if whole == 0 {
+        if !resumed {
             let began = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
             store.log(&Line::Live { fingerprint: fingerprint.to_owned(), began })?;
         }
         Ok(store)
-    }
-
-    /// Reads the journal, and says how much of it is whole lines.
-    fn replay(&mut self) -> Result<u64> {
-        let mut reader = BufReader::new(&self.journal);
-        let mut whole = 0;
-        let mut text = Vec::new();
-        loop {
-            text.clear();
-            reader.read_until(b'\n', &mut text)?;
-            if text.last() != Some(&b'\n') {
-                return Ok(whole);
-            }
-            let Ok(line) = serde_json::from_slice::<Line>(&text) else { return Ok(whole) };
-            match line {
-                Line::Live { fingerprint, began } => {
-                    if fingerprint != self.fingerprint {
-                        let message = format!(
-                            "{} holds a live presentation of other inputs or options; remove it or choose another output",
-                            self.path.display()
-                        );
-                        return Err(Error::new(ErrorKind::AlreadyExists, message));
-                    }
-                    self.began = Duration::from_nanos(began);
-                }
-                _ if whole == 0 => return Ok(0),
-                Line::Iv { name, iv } => {
-                    self.ivs.insert(name, iv);
-                }
-                Line::Length { nanos } => self.length = Some(Duration::from_nanos(nanos)),
-                Line::Track { rendition } => {
-                    self.earlier.entry(rendition.name.clone()).or_default().epochs.push(*rendition);
-                }
-                Line::Segment { name, record } => {
-                    if let Some(epoch) = self.earlier.entry(name).or_default().epochs.last_mut() {
-                        epoch.began.get_or_insert(record.start);
-                        epoch.segments.push(record);
-                    }
-                }
-                Line::Gone { name, packets } => self.earlier.entry(name).or_default().gone = packets,
-                Line::Ended => self.ended = true,
-            }
-            whole += text.len() as u64;
-            self.lines += 1;
-        }
     }
 
     fn log(&mut self, line: &Line) -> Result<()> {

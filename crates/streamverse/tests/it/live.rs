@@ -268,3 +268,28 @@ fn another_request_does_not_touch_what_is_there() {
     Live::start(&source, &out, Stdio::null(), &["--event"]).wait();
     assert_eq!(fs::read(out.join("master.m3u8")).unwrap(), before);
 }
+
+#[test]
+fn a_stretch_is_harvested_while_it_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 12) else { return };
+    let (out, cut) = (dir.path().join("out"), dir.path().join("cut"));
+    let live = Live::start(&source, &out, Stdio::null(), &[]);
+    live.text(&format!("{PICTURES}.m3u8?_HLS_msn=3"));
+    let args =
+        ["harvest", out.to_str().unwrap(), "--out", cut.to_str().unwrap(), "--from", "3s", "--to", "6s"];
+    kit::run(Path::new(env!("CARGO_BIN_EXE_sv")), &args);
+    // Whole segments of two seconds: those from 2 s to 6 s.
+    let wanted = &kit::picture_hashes(&source, None)[50..150];
+    kit::same(&pictures(&cut.join("master.m3u8")), wanted, "pictures through the playlist");
+    kit::same(&pictures(&cut.join("manifest.mpd")), wanted, "pictures through the manifest");
+    let manifest = fs::read_to_string(cut.join("manifest.mpd")).unwrap();
+    assert!(manifest.contains("type=\"static\"") && manifest.contains("start=\"PT0.000S\""), "{manifest}");
+    let taken = kit::sv().args(args).output().unwrap();
+    assert_eq!(taken.status.code(), Some(4));
+    let other = dir.path().join("x");
+    let none = ["harvest", out.to_str().unwrap(), "--out", other.to_str().unwrap(), "--from", "1h"];
+    assert!(!kit::sv().args(none).output().unwrap().status.success());
+    assert!(!other.exists() && !dir.path().join("x.partial").exists());
+    drop(live);
+}

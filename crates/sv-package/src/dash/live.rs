@@ -21,6 +21,7 @@ pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -
     };
     let reached = epochs.values().flatten().map(Rendition::duration).max().ok_or(Error::Empty)?;
     let began = clock::date_time(settings.began);
+    let zero = settings.recorded_from.unwrap_or_default();
     let longest =
         Duration::from_secs(streams.iter().map(Stream::longest).max().unwrap_or(0)).max(settings.segment);
     let ahead = settings.part.map(|part| settings.segment.saturating_sub(part));
@@ -29,7 +30,9 @@ pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -
         .attr("id", "live")
         .attr("profiles", "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019");
     if ended {
-        out = out.attr("type", "static").attr("mediaPresentationDuration", iso_duration(reached));
+        out = out
+            .attr("type", "static")
+            .attr("mediaPresentationDuration", iso_duration(reached.saturating_sub(zero)));
     } else {
         let update = update_period(settings);
         // Enough for whoever takes whole segments; the others are told by the service description.
@@ -62,15 +65,16 @@ pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -
     }
     for (i, (epoch, renditions)) in epochs.iter().enumerate() {
         // A period begins with what it had first, and not with what the window has left of it.
-        let start = if *epoch == 0 && i == 0 {
-            Duration::ZERO
+        let start = if (*epoch == 0 || settings.recorded_from.is_some()) && i == 0 {
+            zero
         } else {
             starts(streams, *epoch).unwrap_or_else(|| renditions.iter().map(first).min().unwrap_or_default())
         };
         let timing = Timing { start, ahead: ahead.filter(|_| !ended), began: began.clone() };
         let scene = Scene { options: &settings.dash, timing: Some(timing) };
         let all: Vec<&Rendition> = renditions.iter().collect();
-        let period = Element::new("Period").attr("id", epoch).attr("start", iso_duration(start));
+        let at = iso_duration(start.saturating_sub(zero));
+        let period = Element::new("Period").attr("id", epoch).attr("start", at);
         out = out.child(adaptation_sets(&all, &scene).into_iter().fold(period, Element::child));
     }
     if !ended {

@@ -40,6 +40,8 @@ pub struct Settings {
     pub part: Option<Duration>,
     /// What stays to be had.
     pub window: Window,
+    /// Of a recording: the moment at which it begins. Manifests count time from there.
+    pub recorded_from: Option<Duration>,
     /// What playlists say besides.
     pub hls: crate::hls::Options,
     /// What the DASH manifest says besides.
@@ -55,6 +57,7 @@ impl Settings {
             segment: Duration::from_secs(2),
             part: None,
             window: Window::Sliding(Duration::from_secs(30)),
+            recorded_from: None,
             hls: crate::hls::Options::default(),
             dash: crate::dash::Options::default(),
         }

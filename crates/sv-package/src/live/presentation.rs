@@ -96,6 +96,15 @@ impl Presentation {
         self.streams.iter_mut().for_each(Stream::end);
     }
 
+    /// Ends every stream, and makes what there is a recording, whose time begins with its first segment.
+    pub fn record(&mut self, now: Duration) {
+        self.end(now);
+        let first = |r: &Rendition| {
+            r.segments.first().map(|s| sv_core::Duration::new(s.start).to_std(r.info.time_base()))
+        };
+        self.settings.recorded_from = self.streams.iter().filter_map(|s| s.epochs().find_map(first)).min();
+    }
+
     /// Whether nothing more comes.
     #[must_use]
     pub fn is_ended(&self) -> bool {

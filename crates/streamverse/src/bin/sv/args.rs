@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Worker(Worker),
     /// Stream live: files as if they happened, or what comes on standard input, as HLS and DASH over HTTP
     Live(Box<Live>),
+    /// Make a recording of a stretch of a live presentation, while it goes on or later
+    Harvest(Harvest),
     /// Serve a packaged folder, with a test player
     Serve(Serve),
     /// Show what works on this machine and what would switch on the rest
@@ -547,6 +549,21 @@ pub(crate) struct Live {
 }
 
 #[derive(ClapArgs)]
+pub(crate) struct Harvest {
+    /// The folder of the live presentation
+    pub(crate) live: PathBuf,
+    /// The folder to make
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Where it begins on the presentation's own timeline, such as 90s
+    #[arg(long, default_value = "0s", value_parser = moment)]
+    pub(crate) from: Duration,
+    /// Where it ends; the end of what there is if left out
+    #[arg(long, value_parser = moment)]
+    pub(crate) to: Option<Duration>,
+}
+
+#[derive(ClapArgs)]
 pub(crate) struct Serve {
     /// The folder
     pub(crate) dir: PathBuf,
@@ -656,6 +673,19 @@ fn part(text: &str) -> Result<Duration, String> {
         return Ok(Duration::ZERO);
     }
     duration(text).map_err(|_| "a length between 100ms and 60s is wanted, such as 500ms, or 0".into())
+}
+
+/// `0s`, `90s`, `2.5m`, `4h`.
+fn moment(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['h', 'm']) {
+        Some(number) if text.ends_with('h') => (number, 3600.0),
+        Some(number) => (number, 60.0),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    match number.parse::<f64>() {
+        Ok(n) if (0.0..1e9).contains(&(n * unit)) => Ok(Duration::from_secs_f64(n * unit)),
+        _ => Err("a moment is wanted, such as 90s, 2.5m or 4h".into()),
+    }
 }
 
 /// `60s`, `30m`, `4h`.

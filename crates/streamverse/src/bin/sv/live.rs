@@ -10,7 +10,7 @@ use streamverse::core::ErrorKind;
 use streamverse::live::{self, Request};
 use streamverse::package::live::Window;
 
-use crate::args::Live;
+use crate::args::{Harvest, Live};
 use crate::{At, Failure, keys, vod};
 
 const PLAYER: &str = include_str!("player.html");
@@ -41,5 +41,11 @@ pub(crate) fn run(args: &Live) -> Result<(), Failure> {
     }
     server.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(())
+}
+
+pub(crate) fn harvest(args: &Harvest) -> Result<(), Failure> {
+    let manifests = live::harvest(&args.live, &args.out, args.from, args.to)?;
+    println!("done: {}", manifests.join(", "));
     Ok(())
 }

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         args::Command::Compare(a) => compare::run(&a),
         args::Command::Package(a) => package::run(&a),
         args::Command::Live(a) => live::run(&a),
+        args::Command::Harvest(a) => live::harvest(&a),
         args::Command::Serve(a) => serve::run(&a),
         args::Command::Doctor(a) => doctor::run(&a),
         args::Command::Completions { shell } => {
