@@ -45,11 +45,11 @@ pub struct TextSegmenter {
 }
 
 impl TextSegmenter {
-    /// Cuts at multiples of `target`. `form` is [`Form::Cmaf`], or [`Form::Text`] for plain files.
+    /// Cuts at multiples of `target`, which is a millisecond at least. `form` is [`Form::Cmaf`], or [`Form::Text`] for plain files.
     #[must_use]
     pub fn new(target: std::time::Duration, form: Form) -> Self {
         Self {
-            target_ns: i128::try_from(target.as_nanos().max(1)).unwrap_or(i128::MAX),
+            target_ns: i128::try_from(target.as_nanos().max(1_000_000)).unwrap_or(i128::MAX),
             form,
             codec: None,
             map: None,
@@ -155,7 +155,7 @@ impl TextSegmenter {
         let ns = i128::from(now.ticks().max(0)).saturating_mul(1_000_000);
         let mut cell = i64::try_from(ns.checked_div(self.target_ns).unwrap_or(0)).unwrap_or(i64::MAX);
         // Segments that are no whole milliseconds long begin a little earlier.
-        while cell < i64::MAX && self.boundary(cell.saturating_add(1)) <= now.max(Timestamp::ZERO) {
+        if self.boundary(cell.saturating_add(1)) <= now.max(Timestamp::ZERO) {
             cell = cell.saturating_add(1);
         }
         let first = *self.number.get_or_insert(cell);

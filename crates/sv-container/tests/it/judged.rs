@@ -138,7 +138,7 @@ fn cues_in_mp4_are_those_of_the_text() {
     let mut cues: Vec<(i64, i64, String)> = Vec::new();
     for packet in &packets {
         let end = packet.pts.saturating_add(packet.duration).ticks();
-        let text = String::from_utf8(packet.data.to_vec()).unwrap();
+        let text = webvtt::sample::cue(&packet.data).text;
         match cues.last_mut() {
             Some(last) if last.1 == packet.pts.ticks() && last.2 == text => last.1 = end,
             _ => cues.push((packet.pts.ticks(), end, text)),
