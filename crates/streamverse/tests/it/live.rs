@@ -275,7 +275,9 @@ fn a_stretch_is_harvested_while_it_goes_on() {
     let Some(source) = kit::source(dir.path(), 12) else { return };
     let (out, cut) = (dir.path().join("out"), dir.path().join("cut"));
     let live = Live::start(&source, &out, Stdio::null(), &[]);
-    live.text(&format!("{PICTURES}.m3u8?_HLS_msn=3"));
+    for segment in 0..4 {
+        live.text(&format!("{PICTURES}.m3u8?_HLS_msn={segment}"));
+    }
     let args =
         ["harvest", out.to_str().unwrap(), "--out", cut.to_str().unwrap(), "--from", "3s", "--to", "6s"];
     kit::run(Path::new(env!("CARGO_BIN_EXE_sv")), &args);
