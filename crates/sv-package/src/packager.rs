@@ -296,7 +296,7 @@ fn free_box(bytes: u64) -> Bytes {
     Bytes::from(out)
 }
 
-fn content_type(kind: TrackKind) -> &'static str {
+pub(crate) fn content_type(kind: TrackKind) -> &'static str {
     match kind {
         TrackKind::Audio => "audio/mp4",
         TrackKind::Video => "video/mp4",

@@ -229,7 +229,8 @@ fn joined(data: &[Bytes]) -> Bytes {
 }
 
 async fn file(desk: &Desk, request: Request, path: &str) -> Result<Response, Error> {
-    if path.split('/').any(|part| part.starts_with('.')) {
+    // No name of ours has to be escaped, and what is escaped could be a hidden file's.
+    if path.contains('%') || path.split('/').any(|part| part.starts_with('.')) {
         return Err(nothing(path));
     }
     let kind = match path.rsplit_once('.').map_or("", |(_, e)| e) {

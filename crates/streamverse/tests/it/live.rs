@@ -93,7 +93,9 @@ fn parts_come_as_they_are_made_and_add_up() {
     assert_eq!(status(live.bytes(&format!("{PICTURES}.m3u8?_HLS_msn=99"))), 400);
     assert_eq!(status(live.bytes(&format!("{PICTURES}/99.m4s"))), 404);
     assert_eq!(status(live.bytes(&format!("{PICTURES}.m3u8?_HLS_part=1"))), 400);
-    assert_eq!(status(live.bytes(".journal")), 404);
+    for hidden in [".journal", "%2ejournal", "%2Emanifests"] {
+        assert_eq!(status(live.bytes(hidden)), 404, "{hidden} is given away");
+    }
 
     // A segment that is being made comes as it grows.
     let playlist = live.text(&format!("{PICTURES}.m3u8?_HLS_msn=2&_HLS_part=0"));

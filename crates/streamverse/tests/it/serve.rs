@@ -51,7 +51,9 @@ fn files_come_with_what_players_need() {
 
     let mut page = get("").call().unwrap();
     assert!(page.body_mut().read_to_string().unwrap().contains("Test player"));
-    for hidden in [".journal", "../Cargo.toml", "%2e%2e/Cargo.toml", "nothing.mp4"] {
+    for hidden in
+        [".journal", "%2ejournal", "%2Ejournal", "../Cargo.toml", "%2e%2e/Cargo.toml", "nothing.mp4"]
+    {
         assert!(get(hidden).call().is_err(), "{hidden} is given away");
     }
 }

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sv_container::mp4;
-use sv_core::{Duration, Item, KeyId, Object, Part, Segment, Track, TrackKind};
+use sv_core::{Duration, Item, KeyId, Object, Part, Segment, Track};
 
+use crate::packager::content_type;
 use crate::{Error, Form, Info, Layout, Rendition, Role, SegmentRecord};
 
 /// What a playlist tells of a part. Times are in the rendition's timescale.
@@ -316,12 +317,4 @@ impl Stream {
 /// The path of a part.
 pub(crate) fn part_path(name: &str, segment: u64, part: u32) -> String {
     format!("{name}/{segment}.{part}.m4s")
-}
-
-fn content_type(kind: TrackKind) -> &'static str {
-    match kind {
-        TrackKind::Audio => "audio/mp4",
-        TrackKind::Video => "video/mp4",
-        TrackKind::Text => "application/mp4",
-    }
 }

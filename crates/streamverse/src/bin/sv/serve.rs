@@ -53,7 +53,8 @@ fn router(dir: &Path) -> Router {
 /// What players need and a general file server does not know.
 async fn headers(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    if path.split('/').any(|part| part.starts_with('.')) {
+    // The file server undoes escapes: `%2ejournal` is hidden too.
+    if path.to_ascii_lowercase().replace("%2e", ".").split('/').any(|part| part.starts_with('.')) {
         return axum::http::StatusCode::NOT_FOUND.into_response();
     }
     let extension = path.rsplit_once('.').map_or("", |(_, e)| e);
