@@ -161,52 +161,71 @@ def memory(work, clip, runs, longest=60):
     print(f"ratio: {peaks[1] / peaks[0]:.3f}")
 
 
-def package(work, clip, runs):
-    big = work / "big.mp4"
+def looped(work, clip, name, encode, frames):
+    """A film of about 300 MB without sound: a piece of the clip, encoded so, again and again."""
     ffmpeg = shutil.which("ffmpeg")
-    # Not every packager takes every sound codec: AAC for all.
-    base = work / "base.mp4"
-    maps = ["-map", "0:v:0", "-map", "0:a:0", "-c:v", "copy"]
-    subprocess.run([ffmpeg, "-v", "error", "-y", "-i", clip, *maps, "-c:a", "aac", "-ac", "2", base], check=True)
-    loops = max(1, int(320e6 / base.stat().st_size))
-    subprocess.run([ffmpeg, "-v", "error", "-y", "-stream_loop", str(loops), "-i", base, "-c", "copy", big], check=True)
-    size = big.stat().st_size / 1e6
+    base, film = work / "base.mp4", work / f"{name}.mp4"
+    subprocess.run([ffmpeg, "-v", "error", "-y", "-i", clip, "-an", *encode, "-g", "96", base], check=True)
+    command = [ffmpeg, "-v", "error", "-y", "-stream_loop", "-1", "-i", base, "-c", "copy", "-frames:v", str(frames), film]
+    subprocess.run(command, check=True)
+    base.unlink()
+    return film
+
+
+def bento4():
+    return (shutil.which("mp4fragment"), shutil.which("mp4encrypt"))
+
+
+def package(work, clip, runs):
+    """HLS and DASH of two films: the bytes decide in one, the samples in the other."""
+    few = ["-t", "8", "-vf", "scale=1920:1080,noise=alls=20:allf=t", "-c:v", "libx264", "-preset", "ultrafast"]
+    few += ["-b:v", "42M", "-minrate", "42M", "-maxrate", "42M", "-bufsize", "42M"]
+    many = ["-c:v", "libx264", "-preset", "veryfast", "-b:v", "442k", "-maxrate", "442k", "-bufsize", "884k"]
+    for name, encode, frames in (("few large samples", few, 1400), ("many small samples", many, 130_000)):
+        film = looped(work, clip, "film", encode, frames)
+        for scheme in (None, "cenc", "cbcs"):
+            packagers(work, film, f"{name}: {frames} in {film.stat().st_size / 1e6:.0f} MB", scheme, runs)
+        film.unlink()
+
+
+def packagers(work, film, title, scheme, runs):
+    out = work / "out"
     keys = work / "keys"
     keys.write_text(":".join(KEYS))
-    out = work / "out"
+    ours = [SV, "package", film, "--out", out, "--json"]
+    if scheme:
+        ours += ["--encrypt", scheme, "--keys", keys]
+    programs = [("sv package, HLS and DASH", ours, out)]
     packager = shaka()
-    for scheme in (None, "cenc", "cbcs"):
-        ours = [SV, "package", big, "--out", out, "--json"]
+    if packager:
+        theirs = [packager, f"in={film},stream=video,init_segment={out}/init.mp4,segment_template={out}/$Number$.m4s,playlist_name=v.m3u8"]
+        theirs += ["--segment_duration", "4", "--mpd_output", out / "m.mpd", "--hls_master_playlist_output", out / "m.m3u8"]
+        theirs += ["--generate_static_live_mpd"]
         if scheme:
-            ours += ["--encrypt", scheme, "--keys", keys]
-        programs = [("sv package, HLS and DASH", ours, out)]
-        if packager:
-            template = ",".join
-            theirs = [packager]
-            for kind in ("video", "audio"):
-                theirs.append(
-                    template(
-                        [
-                            f"in={big}",
-                            f"stream={kind}",
-                            f"init_segment={out}/{kind}/init.mp4",
-                            f"segment_template={out}/{kind}/$Number$.m4s",
-                            f"playlist_name={kind}.m3u8",
-                        ]
-                    )
-                )
-            theirs += ["--segment_duration", "4", "--mpd_output", out / "m.mpd", "--hls_master_playlist_output", out / "m.m3u8"]
-            theirs += ["--generate_static_live_mpd"]
-            if scheme:
-                theirs += ["--enable_raw_key_encryption", "--keys", f"label=:key_id={KEYS[0]}:key={KEYS[1]}"]
-                theirs += ["--protection_scheme", scheme, "--clear_lead", "0"]
-            programs.append(("shaka-packager, HLS and DASH", theirs, out))
-        if not scheme:
-            copy = [ffmpeg, "-v", "error", "-y", "-i", big, "-c", "copy", "-f", "hls", "-hls_time", "4"]
-            copy += ["-hls_segment_type", "fmp4", "-hls_playlist_type", "vod", out / "o.m3u8"]
-            programs.append(("ffmpeg -c copy, HLS", ["sh", "-c", 'mkdir -p "$0" && exec "$@"', out, *copy], out))
-        compare(f"package {size:.0f} MB, {scheme or 'clear'}", programs, runs, size)
-    big.unlink()
+            theirs += ["--enable_raw_key_encryption", "--clear_lead", "0", "--protection_scheme", scheme]
+            theirs += ["--keys", f"label=:key_id={KEYS[0]}:key={KEYS[1]}"]
+        programs.append(("shaka-packager 3.8.0", theirs, out))
+    ffmpeg = ffmpeg9()
+    if ffmpeg and scheme is None:
+        command = [ffmpeg, "-v", "error", "-i", film, "-c", "copy", "-f", "hls", "-hls_time", "4"]
+        command += ["-hls_segment_type", "fmp4", "-hls_playlist_type", "vod", out / "m.m3u8"]
+        programs.append(("ffmpeg 9.0.2 -c copy, HLS only", ["sh", "-c", 'mkdir -p "$0" && exec "$@"', out, *command], out))
+    if ffmpeg and scheme == "cenc":
+        command = [ffmpeg, "-v", "error", "-i", film, "-c", "copy", "-encryption_scheme", "cenc-aes-ctr"]
+        command += ["-encryption_kid", KEYS[0], "-encryption_key", KEYS[1]]
+        command += ["-movflags", "+frag_keyframe+empty_moov+default_base_moof", out / "m.mp4"]
+        programs.append(("ffmpeg 9.0.2, one file", ["sh", "-c", 'mkdir -p "$0" && exec "$@"', out, *command], out))
+    fragment, encrypt = bento4()
+    if fragment and scheme is None:
+        command = [fragment, "--fragment-duration", "4000", film, out / "m.mp4"]
+        programs.append(("Bento4 mp4fragment, one file", ["sh", "-c", 'mkdir -p "$0" && exec "$@" >/dev/null', out, *command], out))
+    if encrypt and scheme:
+        method = {"cenc": "MPEG-CENC", "cbcs": "MPEG-CBCS"}[scheme]
+        command = [encrypt, "--method", method, "--key", f"1:{KEYS[1]}:{'0' * 32}", "--property", f"1:KID:{KEYS[0]}"]
+        command += [film, out / "m.mp4"]
+        programs.append(("Bento4 mp4encrypt, one file", ["sh", "-c", 'mkdir -p "$0" && exec "$@" >/dev/null', out, *command], out))
+    programs.append(("cp", ["cp", film, work / "copy"], work / "copy-none"))
+    compare(f"package {title}, {scheme or 'clear'}", programs, runs, film.stat().st_size / 1e6)
 
 
 def cpu_of(pid):

@@ -15,6 +15,9 @@ use crate::{Error, Result};
 /// The work folder, shared by the threads of all renditions.
 pub(crate) type Shared = Arc<Mutex<Work>>;
 
+/// Packets that are encrypted side by side; a segment's are stored together anyway.
+const TOGETHER: usize = 16;
+
 /// What renditions have in common.
 #[derive(Clone)]
 pub(crate) struct Common {
@@ -40,6 +43,8 @@ pub(crate) struct Finish {
     name: String,
     encryption: Option<Begin>,
     encryptor: Option<cenc::Encryptor>,
+    /// Packets that are encrypted side by side.
+    together: usize,
     segmenter: Segmenter,
     packager: Packager,
     /// The track, if something else is said of it than it says itself.
@@ -110,6 +115,8 @@ impl Finish {
             name: name.to_owned(),
             encryption,
             encryptor: None,
+            // Key frames alone are far apart: waiting for each other they would only take room.
+            together: if trick_play_of.is_some() { 1 } else { TOGETHER },
             segmenter,
             packager,
             told: None,
@@ -139,7 +146,7 @@ impl Finish {
                 self.base = Some(track.time_base);
                 // A track that is described again goes on with the encryptor that it has.
                 if let (Some(begin), None) = (&self.encryption, &self.encryptor) {
-                    self.encryptor = Some(begin.encryptor(track)?);
+                    self.encryptor = Some(begin.encryptor(track)?.together(self.together));
                 }
             }
             Item::Packet(packet) => {
@@ -154,6 +161,11 @@ impl Finish {
         }
         let Some(encryptor) = &mut self.encryptor else { return self.cut(item) };
         encryptor.push(item)?;
+        self.encrypted()
+    }
+
+    /// Cuts what has left the encryptor.
+    fn encrypted(&mut self) -> Result<()> {
         while let Some(item) = self.encryptor.as_mut().map(|e| e.pull()).transpose()?.flatten() {
             self.cut(item)?;
         }
@@ -207,6 +219,10 @@ impl Finish {
 
     /// No more items come.
     pub(crate) fn end(mut self) -> Result<()> {
+        if let Some(encryptor) = &mut self.encryptor {
+            encryptor.finish()?;
+            self.encrypted()?;
+        }
         self.segmenter.finish()?;
         self.drain()?;
         let (rendition, index) = self.packager.finish()?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sv_core::{ErrorKind, Event, Item, Track, TrackKind};
+use sv_core::{ErrorKind, Event, Item, Stage as _, Track, TrackKind};
 use sv_package::{Form, Layout, Rendition, Role, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
@@ -22,6 +22,9 @@ use crate::{Error, Result, captions, text};
 
 /// Packets that wait between reader and writer, in bytes, for each track.
 const QUEUE: usize = 2 << 20;
+
+/// Packets that are handed over at a time.
+const HANDFUL: usize = 32;
 
 /// What to package.
 #[derive(Clone, Debug)]
@@ -258,20 +261,24 @@ impl Driver {
             }
         }
 
-        let mut graph = Graph::<Error>::new(QUEUE, &cancel);
+        let mut graph = Graph::<Error>::new(QUEUE, &cancel).handfuls(HANDFUL);
         let nodes: Vec<_> = sources.into_iter().map(|(input, _)| graph.source("reader", input)).collect();
         for (index, id, end, trick) in &mut ends {
             let from = nodes[*index];
-            match trick.take() {
+            graph.sink("writer", from, Some(*id), |item: Item| match trick {
                 Some(trick) => {
-                    let keys = graph.stage("key frames", from, Some(*id), trick);
-                    graph.sink("writer", keys, None, |item: Item| end.item(item));
+                    trick.push(item)?;
+                    keys(trick, end)
                 }
-                None => graph.sink("writer", from, Some(*id), |item: Item| end.item(item)),
-            }
+                None => end.item(item),
+            });
         }
         graph.run().map_err(failure)?;
-        for (_, _, end, _) in ends {
+        for (_, _, mut end, trick) in ends {
+            if let Some(mut trick) = trick {
+                trick.finish()?;
+                keys(&mut trick, &mut end)?;
+            }
             end.end()?;
         }
 
@@ -302,6 +309,14 @@ impl Driver {
         meter.tell(Event::Finished { manifests, elapsed_ms: meter.elapsed().as_millis() as u64 });
         Ok(renditions)
     }
+}
+
+/// Stores the key frames that there are.
+fn keys(trick: &mut TrickPlay, end: &mut Finish) -> Result<()> {
+    while let Some(item) = trick.pull()? {
+        end.item(item)?;
+    }
+    Ok(())
 }
 
 /// A graph's failure as an error of ours.

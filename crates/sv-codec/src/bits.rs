@@ -56,9 +56,19 @@ impl<'a> BitReader<'a> {
     /// # Errors
     /// [`Error::Truncated`] when fewer remain.
     pub fn bits64(&mut self, n: u32) -> Result<u64> {
-        let mut value = 0u64;
-        for _ in 0..n {
-            value = value.wrapping_shl(1) | u64::from(self.bit()?);
+        let (mut value, mut left) = (0u64, n);
+        while left > 0 {
+            let index = usize::try_from(self.pos / 8).unwrap_or(usize::MAX);
+            let Some(byte) = self.data.get(index) else {
+                return Err(Error::Truncated { what: self.what, offset: self.data.len() });
+            };
+            // What is left of this byte, and what is taken of that.
+            let there = 8u32.saturating_sub(u32::try_from(self.pos % 8).unwrap_or(0));
+            let taken = there.min(left);
+            let bits = u64::from(*byte).wrapping_shr(there.saturating_sub(taken));
+            value = value.wrapping_shl(taken) | (bits & 1u64.wrapping_shl(taken).saturating_sub(1));
+            self.pos = self.pos.saturating_add(u64::from(taken));
+            left = left.saturating_sub(taken);
         }
         Ok(value)
     }
@@ -182,6 +192,23 @@ mod tests {
         assert_eq!(BitReader::new("test", &longest).ue().unwrap(), u32::MAX - 1);
         assert!(BitReader::new("test", &[0; 16]).ue().is_err());
         assert!(matches!(BitReader::new("test", &[0]).ue(), Err(Error::Truncated { .. })));
+    }
+
+    #[test]
+    fn many_bits_are_their_bits_one_by_one() {
+        let data: Vec<u8> = (0..32u32).map(|n| (n * 167 + 13) as u8).collect();
+        for start in 0..16 {
+            for n in 0..=64 {
+                let (mut all, mut single) = (BitReader::new("test", &data), BitReader::new("test", &data));
+                all.skip(start).unwrap();
+                single.skip(start).unwrap();
+                let expected = (0..n).fold(0u64, |value, _| value << 1 | u64::from(single.bit().unwrap()));
+                assert_eq!(all.bits64(n).unwrap(), expected);
+                assert_eq!(all.pos(), single.pos());
+            }
+        }
+        let mut short = BitReader::new("test", &data[..1]);
+        assert!(matches!(short.bits64(9), Err(Error::Truncated { .. })));
     }
 
     #[test]

@@ -160,6 +160,31 @@ pub fn rbsp(unit: &[u8], max: usize) -> Vec<u8> {
     out
 }
 
+/// Bytes in which most slice headers end.
+const FRONT: usize = 64;
+
+/// How many bytes of the unit hold what `parse` finds at the front of its [`rbsp`], which it says the length of: a slice
+/// header. It is shown as little as it needs, for units are long and headers short.
+pub(crate) fn prefix(unit: &[u8], parse: impl Fn(&[u8]) -> Result<usize>) -> Result<usize> {
+    let front = unit.get(..FRONT.min(unit.len())).unwrap_or_default();
+    // Two zero bytes stand in front of each byte that prevents emulation: without them nothing needs to be taken out.
+    let pairs = front.iter().zip(front.iter().skip(1));
+    if !pairs.fold(false, |found, (a, b)| found | (a | b == 0)) {
+        match parse(front) {
+            Err(Error::Truncated { .. }) if front.len() < unit.len() => {}
+            other => return other,
+        }
+    }
+    for most in [FRONT, 1024] {
+        let some = rbsp(unit, most);
+        match parse(&some) {
+            Err(Error::Truncated { .. }) if some.len() < unit.len() => {}
+            other => return Ok(raw_len(unit, other?)),
+        }
+    }
+    Ok(raw_len(unit, parse(&rbsp(unit, usize::MAX))?))
+}
+
 /// How many bytes of the unit hold the first `rbsp_len` bytes of its [`rbsp`].
 #[must_use]
 pub fn raw_len(unit: &[u8], rbsp_len: usize) -> usize {

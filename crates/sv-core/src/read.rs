@@ -34,6 +34,17 @@ pub trait ReadAt: Send + Sync {
         }
         Ok(())
     }
+
+    /// `len` bytes from `offset` on: a slice of what is in memory already, or one read. The caller has seen to it
+    /// that `len` is no more than it can bear.
+    ///
+    /// # Errors
+    /// As for [`read_exact_at`](Self::read_exact_at).
+    fn bytes_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let mut buf = vec![0; len];
+        self.read_exact_at(offset, &mut buf)?;
+        Ok(Bytes::from(buf))
+    }
 }
 
 impl ReadAt for Bytes {
@@ -49,6 +60,16 @@ impl ReadAt for Bytes {
 
     fn size(&self) -> u64 {
         u64::try_from(self.len()).unwrap_or(u64::MAX)
+    }
+
+    fn bytes_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = start.saturating_add(len);
+        if end > self.len() {
+            let message = format!("the data ends at byte {}, before byte {end}", self.len());
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        Ok(self.slice(start..end))
     }
 }
 
@@ -89,5 +110,28 @@ impl ReadAt for FileAt {
 
     fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Into memory that nobody has filled with zeroes before.
+    #[cfg(unix)]
+    fn bytes_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let mut buf = Vec::with_capacity(len);
+        while buf.len() < len {
+            let at = offset.saturating_add(u64::try_from(buf.len()).unwrap_or(u64::MAX));
+            match rustix::io::pread(&self.file, rustix::buffer::spare_capacity(&mut buf), at) {
+                Ok(0) => {
+                    let message = format!(
+                        "the file ends at byte {at}, {} bytes too early",
+                        len.saturating_sub(buf.len())
+                    );
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+                }
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The allocator may have given more room than was asked for.
+        buf.truncate(len);
+        Ok(Bytes::from(buf))
     }
 }

@@ -68,21 +68,25 @@ impl Wake for Channel {
 }
 
 impl Sender {
-    pub(crate) fn send(&self, item: Item) -> Result<(), Stopped> {
-        let weight = weight(&item);
+    /// Puts items in, in order; waits while there is no room for the next. Nothing is left in `items`.
+    pub(crate) fn send(&self, items: &mut Vec<Item>) -> Result<(), Stopped> {
         let mut state = self.0.lock();
-        loop {
-            if state.abandoned || self.0.cancel.is_cancelled() {
-                return Err(Stopped);
+        for item in items.drain(..) {
+            let weight = weight(&item);
+            loop {
+                if state.abandoned || self.0.cancel.is_cancelled() {
+                    return Err(Stopped);
+                }
+                let room = state.items.len() < ITEMS && state.bytes.saturating_add(weight) <= self.0.capacity;
+                if state.items.is_empty() || room {
+                    break;
+                }
+                self.0.changed.notify_all();
+                state = self.0.wait(state);
             }
-            let room = state.items.len() < ITEMS && state.bytes.saturating_add(weight) <= self.0.capacity;
-            if state.items.is_empty() || room {
-                break;
-            }
-            state = self.0.wait(state);
+            state.bytes = state.bytes.saturating_add(weight);
+            state.items.push_back((item, weight));
         }
-        state.bytes = state.bytes.saturating_add(weight);
-        state.items.push_back((item, weight));
         drop(state);
         self.0.changed.notify_all();
         Ok(())
@@ -104,25 +108,28 @@ impl Drop for Sender {
 }
 
 impl Receiver {
-    /// The next item, or `None` after the last one.
-    pub(crate) fn receive(&self) -> Result<Option<Item>, Stopped> {
+    /// Moves up to `most` items that are there into `into`, and waits while there is none; false behind the last one.
+    pub(crate) fn receive(&self, into: &mut VecDeque<Item>, most: usize) -> Result<bool, Stopped> {
         let mut state = self.0.lock();
         loop {
             if self.0.cancel.is_cancelled() {
                 return Err(Stopped);
             }
-            if let Some((item, weight)) = state.items.pop_front() {
+            if !state.items.is_empty() {
+                let count = state.items.len().min(most);
+                let weight: usize = state.items.iter().take(count).map(|(_, weight)| weight).sum();
                 state.bytes = state.bytes.saturating_sub(weight);
+                into.extend(state.items.drain(..count).map(|(item, _)| item));
                 // A writer that waits is woken when there is room for some items, not for each.
                 let roomy = state.bytes <= self.0.capacity / 2 && state.items.len() <= ITEMS / 2;
                 drop(state);
                 if roomy {
                     self.0.changed.notify_all();
                 }
-                return Ok(Some(item));
+                return Ok(true);
             }
             if state.finished {
-                return Ok(None);
+                return Ok(false);
             }
             if state.abandoned {
                 return Err(Stopped);
@@ -143,7 +150,7 @@ impl Drop for Receiver {
 }
 
 /// What an item costs while it waits.
-fn weight(item: &Item) -> usize {
+pub(crate) fn weight(item: &Item) -> usize {
     const SMALL: usize = 256;
     let payload = match item {
         Item::Packet(packet) => packet.data.len(),
@@ -165,20 +172,53 @@ mod tests {
     use super::*;
     use sv_core::TrackId;
 
+    fn end(track: u32) -> Vec<Item> {
+        vec![Item::End(TrackId(track))]
+    }
+
+    fn next(rx: &Receiver) -> Result<Option<Item>, Stopped> {
+        let mut one = VecDeque::new();
+        rx.receive(&mut one, 1).map(|_| one.pop_front())
+    }
+
     #[test]
     fn what_is_sent_arrives_in_order_and_then_the_end() {
         let (tx, rx) = channel(1000, &Cancel::default());
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 for i in 0..1000 {
-                    tx.send(Item::End(TrackId(i))).unwrap();
+                    tx.send(&mut end(i)).unwrap();
                 }
                 tx.finish();
             });
             for i in 0..1000 {
-                assert_eq!(rx.receive().unwrap().unwrap().track(), Some(TrackId(i)));
+                assert_eq!(next(&rx).unwrap().unwrap().track(), Some(TrackId(i)));
             }
-            assert!(rx.receive().unwrap().is_none());
+            assert!(next(&rx).unwrap().is_none());
+        });
+    }
+
+    #[test]
+    fn handfuls_larger_than_the_queue_arrive_in_order() {
+        let (tx, rx) = channel(1000, &Cancel::default());
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for from in (0..1000).step_by(100) {
+                    let mut items: Vec<_> = (from..from + 100).map(|i| Item::End(TrackId(i))).collect();
+                    tx.send(&mut items).unwrap();
+                    assert!(items.is_empty());
+                }
+                tx.finish();
+            });
+            let (mut seen, mut some) = (0, VecDeque::new());
+            while rx.receive(&mut some, 32).unwrap() {
+                assert!((1..=32).contains(&some.len()));
+                for item in some.drain(..) {
+                    assert_eq!(item.track(), Some(TrackId(seen)));
+                    seen += 1;
+                }
+            }
+            assert_eq!(seen, 1000);
         });
     }
 
@@ -190,13 +230,13 @@ mod tests {
             let (sent, tx) = (&sent, tx);
             scope.spawn(move || {
                 for i in 0..1000 {
-                    tx.send(Item::End(TrackId(i))).unwrap();
+                    tx.send(&mut end(i)).unwrap();
                     sent.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 }
                 tx.finish();
             });
             for got in 1..=1000 {
-                rx.receive().unwrap().unwrap();
+                next(&rx).unwrap().unwrap();
                 assert!(sent.load(std::sync::atomic::Ordering::SeqCst) <= got + ITEMS);
             }
         });
@@ -207,10 +247,10 @@ mod tests {
         let cancel = Cancel::default();
         let (tx, _rx) = channel(1, &cancel);
         let (_tx, rx) = channel(1, &cancel);
-        tx.send(Item::End(TrackId(0))).unwrap();
+        tx.send(&mut end(0)).unwrap();
         std::thread::scope(|scope| {
-            let full = scope.spawn(|| tx.send(Item::End(TrackId(1))));
-            let empty = scope.spawn(|| rx.receive().map(|_| ()));
+            let full = scope.spawn(|| tx.send(&mut end(1)));
+            let empty = scope.spawn(|| next(&rx).map(|_| ()));
             cancel.cancel();
             assert_eq!(full.join().unwrap(), Err(Stopped));
             assert_eq!(empty.join().unwrap(), Err(Stopped));
@@ -221,9 +261,9 @@ mod tests {
     fn a_writer_that_dies_is_not_mistaken_for_the_end() {
         let (tx, rx) = channel(1, &Cancel::default());
         drop(tx);
-        assert_eq!(rx.receive().map(|_| ()), Err(Stopped));
+        assert_eq!(next(&rx).map(|_| ()), Err(Stopped));
         let (tx, rx) = channel(1, &Cancel::default());
         drop(rx);
-        assert_eq!(tx.send(Item::End(TrackId(0))), Err(Stopped));
+        assert_eq!(tx.send(&mut end(0)), Err(Stopped));
     }
 }

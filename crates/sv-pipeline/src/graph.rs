@@ -4,12 +4,13 @@
 //! others, a sink ends. The slowest node sets the pace for all, because a full queue makes its
 //! writer wait.
 
+use std::collections::VecDeque;
 use std::sync::mpsc;
 
 use sv_core::{Item, Source, Stage, TrackId};
 
 use crate::Cancel;
-use crate::channel::{Receiver, Sender, Stopped, channel};
+use crate::channel::{Receiver, Sender, Stopped, channel, weight};
 use crate::share::{Class, Share};
 
 /// Names a node that gives items.
@@ -56,26 +57,51 @@ impl<E> From<Stopped> for Halt<E> {
 }
 
 /// Where a node's items go.
-#[derive(Default)]
 struct Outlets {
-    senders: Vec<(Option<TrackId>, Sender)>,
+    places: Vec<Outlet>,
+    /// Items that go over together.
+    handful: usize,
+    /// Or fewer, of so many bytes.
+    bytes: usize,
+}
+
+struct Outlet {
+    only: Option<TrackId>,
+    sender: Sender,
+    waiting: Vec<Item>,
+    weight: usize,
 }
 
 impl Outlets {
-    fn send(&self, item: Item) -> Result<(), Stopped> {
+    fn send(&mut self, item: Item) -> Result<(), Stopped> {
         let track = item.track();
         let mut wanted = self
-            .senders
-            .iter()
-            .filter(|(only, _)| only.is_none() || track.is_none() || *only == track)
+            .places
+            .iter_mut()
+            .filter(|place| place.only.is_none() || track.is_none() || place.only == track)
             .peekable();
-        while let Some((_, sender)) = wanted.next() {
-            if wanted.peek().is_none() {
-                return sender.send(item);
+        let mut item = Some(item);
+        while let Some(place) = wanted.next() {
+            let last = wanted.peek().is_none();
+            let Some(next) = (if last { item.take() } else { item.clone() }) else { break };
+            place.weight = place.weight.saturating_add(weight(&next));
+            place.waiting.push(next);
+            if place.waiting.len() >= self.handful || place.weight >= self.bytes {
+                place.flush()?;
             }
-            sender.send(item.clone())?;
         }
         Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Stopped> {
+        self.places.iter_mut().try_for_each(Outlet::flush)
+    }
+}
+
+impl Outlet {
+    fn flush(&mut self) -> Result<(), Stopped> {
+        self.weight = 0;
+        if self.waiting.is_empty() { Ok(()) } else { self.sender.send(&mut self.waiting) }
     }
 }
 
@@ -83,6 +109,7 @@ impl Outlets {
 pub struct Graph<'a, E> {
     nodes: Vec<(String, Work<'a, E>, Outlets)>,
     capacity: usize,
+    handful: usize,
     cancel: Cancel,
     share: Share,
 }
@@ -91,7 +118,7 @@ impl<'a, E: Send + 'a> Graph<'a, E> {
     /// An empty graph, whose queues hold `capacity` bytes each (or one item that is larger).
     #[must_use]
     pub fn new(capacity: usize, cancel: &Cancel) -> Self {
-        Self { nodes: Vec::new(), capacity, cancel: cancel.clone(), share: Share::default() }
+        Self { nodes: Vec::new(), capacity, handful: 1, cancel: cancel.clone(), share: Share::default() }
     }
 
     /// How urgent this graph's work is, and with what it shares the machine; the default is the normal
@@ -103,15 +130,25 @@ impl<'a, E: Send + 'a> Graph<'a, E> {
         self
     }
 
+    /// Hands items over so many at a time, from nodes that are added later. Threads are woken less often, which is
+    /// most of what small packets cost; a source that has to wait for its items would keep them back, so this is for
+    /// files.
+    #[must_use]
+    pub fn handfuls(mut self, items: usize) -> Self {
+        self.handful = items.max(1);
+        self
+    }
+
     fn add(&mut self, name: impl Into<String>, work: Work<'a, E>) -> Node {
-        self.nodes.push((name.into(), work, Outlets::default()));
+        let outlets = Outlets { places: Vec::new(), handful: self.handful, bytes: self.capacity / 4 };
+        self.nodes.push((name.into(), work, outlets));
         Node(self.nodes.len() - 1)
     }
 
     fn inlet(&mut self, from: Node, only: Option<TrackId>) -> Receiver {
         let (sender, receiver) = channel(self.capacity, &self.cancel);
         if let Some((_, _, outlets)) = self.nodes.get_mut(from.0) {
-            outlets.senders.push((only, sender));
+            outlets.places.push(Outlet { only, sender, waiting: Vec::new(), weight: 0 });
         }
         receiver
     }
@@ -147,15 +184,19 @@ impl<'a, E: Send + 'a> Graph<'a, E> {
     {
         let inlet = self.inlet(from, only);
         let mut seat = self.share.seat();
+        let handful = self.handful;
         self.add(
             name,
             Box::new(move |out| {
                 let fail = |e: S::Error| Halt::Failed(e.into());
+                let mut items = VecDeque::new();
                 // Waiting for a queue is no step: only the work itself takes up a place.
-                while let Some(item) = inlet.receive()? {
-                    seat.step(|| stage.push(item)).map_err(fail)?;
-                    while let Some(item) = seat.step(|| stage.pull()).map_err(fail)? {
-                        out.send(item)?;
+                while inlet.receive(&mut items, handful)? {
+                    for item in items.drain(..) {
+                        seat.step(|| stage.push(item)).map_err(fail)?;
+                        while let Some(item) = seat.step(|| stage.pull()).map_err(fail)? {
+                            out.send(item)?;
+                        }
                     }
                 }
                 seat.step(|| stage.finish()).map_err(fail)?;
@@ -176,11 +217,13 @@ impl<'a, E: Send + 'a> Graph<'a, E> {
         mut sink: impl FnMut(Item) -> Result<(), E> + Send + 'a,
     ) {
         let inlet = self.inlet(from, only);
+        let handful = self.handful;
         self.add(
             name,
             Box::new(move |_| {
-                while let Some(item) = inlet.receive()? {
-                    sink(item).map_err(Halt::Failed)?;
+                let mut items = VecDeque::new();
+                while inlet.receive(&mut items, handful)? {
+                    items.drain(..).try_for_each(&mut sink).map_err(Halt::Failed)?;
                 }
                 Ok(())
             }),
@@ -204,13 +247,12 @@ impl<'a, E: Send + 'a> Graph<'a, E> {
                     let failures = failures.clone();
                     let cancel = self.cancel.clone();
                     move || {
-                        let work = std::panic::AssertUnwindSafe(|| work(&mut outlets));
+                        let work = std::panic::AssertUnwindSafe(|| {
+                            work(&mut outlets)?;
+                            Ok(outlets.flush()?)
+                        });
                         match std::panic::catch_unwind(work) {
-                            Ok(Ok(())) => {
-                                for (_, sender) in outlets.senders.drain(..) {
-                                    sender.finish();
-                                }
-                            }
+                            Ok(Ok(())) => outlets.places.drain(..).for_each(|place| place.sender.finish()),
                             Ok(Err(Halt::Stopped)) => {}
                             Ok(Err(Halt::Failed(error))) => {
                                 let _ = failures.send(Failure::Node { name, error });
@@ -254,7 +296,7 @@ mod tests {
 
     /// Gives each item twice, the last one at the very end.
     #[derive(Default)]
-    struct Echo(std::collections::VecDeque<Item>, Option<Item>);
+    struct Echo(VecDeque<Item>, Option<Item>);
 
     impl Stage for Echo {
         type Error = std::io::Error;
@@ -294,6 +336,25 @@ mod tests {
         });
         graph.run().unwrap();
         assert_eq!((all, one, twice), (100, 34, 200));
+    }
+
+    #[test]
+    fn handfuls_change_nothing_but_how_many_go_over_at_a_time() {
+        let (mut one, mut twice) = (Vec::new(), 0);
+        let mut graph = Graph::<std::io::Error>::new(1000, &Cancel::default()).handfuls(32);
+        let source = graph.source("source", Count(0));
+        graph.sink("one", source, Some(TrackId(1)), |item| {
+            one.push(item.track());
+            Ok(())
+        });
+        let echo = graph.stage("echo", source, None, Echo::default());
+        graph.sink("twice", echo, None, |_| {
+            twice += 1;
+            Ok(())
+        });
+        graph.run().unwrap();
+        assert_eq!((one.len(), twice), (34, 200));
+        assert!(one.iter().all(|track| *track == Some(TrackId(1))));
     }
 
     #[test]

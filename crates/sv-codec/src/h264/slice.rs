@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Config, IDR, Pps, Sps, unit_type};
-use crate::{BitReader, Error, Result, nal};
+use crate::{BitReader, Result, nal};
 
 /// Measures slice headers with the parameter sets that it has been shown.
 ///
@@ -51,15 +51,7 @@ impl Slices {
     /// # Errors
     /// When the header is cut short or broken, or its parameter sets are missing.
     pub fn header_len(&self, unit: &[u8]) -> Result<usize> {
-        // Headers beyond a few hundred bytes are rare: unescape little, and all only if need be.
-        let rbsp = nal::rbsp(unit, 512);
-        let len = match self.rbsp_header_len(&rbsp) {
-            Err(Error::Truncated { .. }) if rbsp.len() < unit.len() => {
-                self.rbsp_header_len(&nal::rbsp(unit, usize::MAX))?
-            }
-            other => other?,
-        };
-        Ok(nal::raw_len(unit, len))
+        nal::prefix(unit, |rbsp| self.rbsp_header_len(rbsp))
     }
 
     fn rbsp_header_len(&self, rbsp: &[u8]) -> Result<usize> {

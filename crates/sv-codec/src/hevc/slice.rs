@@ -53,15 +53,7 @@ impl Slices {
     /// When the header is cut short or broken, uses extensions that are not known here, or its
     /// parameter sets are missing.
     pub fn header_len(&self, unit: &[u8]) -> Result<usize> {
-        // Headers beyond a few hundred bytes are rare: unescape little, and all only if need be.
-        let rbsp = nal::rbsp(unit, 512);
-        let len = match self.rbsp_header_len(&rbsp) {
-            Err(Error::Truncated { .. }) if rbsp.len() < unit.len() => {
-                self.rbsp_header_len(&nal::rbsp(unit, usize::MAX))?
-            }
-            other => other?,
-        };
-        Ok(nal::raw_len(unit, len))
+        nal::prefix(unit, |rbsp| self.rbsp_header_len(rbsp))
     }
 
     fn rbsp_header_len(&self, rbsp: &[u8]) -> Result<usize> {

@@ -4,15 +4,17 @@
 //! begins anew with the initialisation vector at each subsample in `cbcs` and SAMPLE-AES, and runs on in `cbc1`.
 
 use aes::Aes128;
-use aes::cipher::{
-    Block, BlockCipherDecrypt, BlockCipherEncrypt, InnerIvInit, KeyInit, StreamCipher,
-    StreamCipherCoreWrapper,
-};
+use aes::cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use sv_core::{Scheme, Subsample};
 
+use super::keystream::{Keystream, xor};
 use crate::ContentKey;
 
 const BLOCK: usize = 16;
+
+/// Chains that are encrypted side by side: as many as a processor keeps in flight. One alone waits for each block before
+/// the next.
+const LANES: usize = 16;
 
 /// One key's schedule and one track's scheme.
 pub(crate) struct Cipher {
@@ -38,6 +40,59 @@ impl Cipher {
         self.pattern
     }
 
+    /// Encrypts samples, each with its vector and subsamples; false for one whose subsamples do not add up to it.
+    pub(crate) fn encrypt<'a>(
+        &self,
+        samples: impl Iterator<Item = (&'a mut [u8], [u8; 16], &'a [Subsample])>,
+    ) -> bool {
+        if !matches!(self.scheme, Scheme::Cbcs | Scheme::SampleAes) {
+            let mut all = true;
+            samples.for_each(|(data, iv, runs)| all &= self.apply(data, iv, runs, Way::Encrypt).is_some());
+            return all;
+        }
+        // The chain begins anew with each range, so all of them are independent of each other.
+        let mut all = true;
+        let ranges = samples.flat_map(|(data, iv, runs)| {
+            let ranges = protected(data, runs);
+            all &= ranges.is_some();
+            ranges.unwrap_or_default().into_iter().map(move |range| Lane {
+                chain: iv,
+                rest: range,
+                run: 0,
+                block: None,
+            })
+        });
+        self.side_by_side(ranges);
+        all
+    }
+
+    fn side_by_side<'a>(&self, mut ranges: impl Iterator<Item = Lane<'a>>) {
+        let mut lanes: Vec<Lane<'a>> = Vec::with_capacity(LANES);
+        let mut blocks = [Block::<Aes128>::default(); LANES];
+        loop {
+            lanes.retain_mut(|lane| lane.advance(self.pattern));
+            while lanes.len() < LANES {
+                let Some(mut lane) = ranges.next() else { break };
+                if lane.advance(self.pattern) {
+                    lanes.push(lane);
+                }
+            }
+            for (lane, block) in lanes.iter().zip(&mut blocks) {
+                if let Some(input) = &lane.block {
+                    *block = xor(**input, lane.chain).into();
+                }
+            }
+            let Some(some) = blocks.get_mut(..lanes.len()).filter(|some| !some.is_empty()) else { return };
+            self.aes.encrypt_blocks(some);
+            for (lane, block) in lanes.iter_mut().zip(&blocks) {
+                lane.chain = (*block).into();
+                if let Some(output) = &mut lane.block {
+                    **output = lane.chain;
+                }
+            }
+        }
+    }
+
     /// Runs over one sample; `None` when the subsamples do not add up to it.
     pub(crate) fn apply(
         &self,
@@ -47,32 +102,20 @@ impl Cipher {
         way: Way,
     ) -> Option<()> {
         let mut ctr = match self.scheme {
-            Scheme::Cenc | Scheme::Cens => {
-                let core = ctr::CtrCore::<Aes128, ctr::flavors::Ctr128BE>::inner_iv_init(
-                    self.aes.clone(),
-                    &iv.into(),
-                );
-                Some(StreamCipherCoreWrapper::from_core(core))
-            }
+            Scheme::Cenc | Scheme::Cens => Some(Keystream::new(&self.aes, iv)),
             _ => None,
         };
         let mut chain = iv;
-        let whole = [Subsample { clear: 0, protected: u32::try_from(sample.len()).ok()? }];
-        let runs = if subsamples.is_empty() { &whole } else { subsamples };
-        let mut rest = sample;
-        for run in runs {
-            let (_, after) = rest.split_at_mut_checked(usize::from(run.clear))?;
-            let (range, after) = after.split_at_mut_checked(usize::try_from(run.protected).ok()?)?;
-            rest = after;
+        for range in protected(sample, subsamples)? {
             if matches!(self.scheme, Scheme::Cbcs | Scheme::SampleAes) {
                 chain = iv;
             }
             match &mut ctr {
-                Some(ctr) => self.patterned(range, |bytes| ctr.apply_keystream(bytes)),
+                Some(ctr) => self.patterned(range, |bytes| ctr.apply(bytes)),
                 None => self.patterned(range, |bytes| self.chained(bytes, &mut chain, way)),
             }
         }
-        rest.is_empty().then_some(())
+        Some(())
     }
 
     /// Calls `f` for each run of encrypted blocks in a protected range.
@@ -115,5 +158,46 @@ impl Cipher {
             }
             bytes.copy_from_slice(&block);
         }
+    }
+}
+
+/// The protected ranges of a sample: all of it without subsamples, and `None` when they do not add up to it.
+fn protected<'a>(sample: &'a mut [u8], subsamples: &[Subsample]) -> Option<Vec<&'a mut [u8]>> {
+    if subsamples.is_empty() {
+        return Some(vec![sample]);
+    }
+    let mut ranges = Vec::with_capacity(subsamples.len());
+    let mut rest = sample;
+    for run in subsamples {
+        let (_, after) = rest.split_at_mut_checked(usize::from(run.clear))?;
+        let (range, after) = after.split_at_mut_checked(usize::try_from(run.protected).ok()?)?;
+        rest = after;
+        ranges.push(range);
+    }
+    rest.is_empty().then_some(ranges)
+}
+
+/// One chain on its way through a range.
+struct Lane<'a> {
+    chain: [u8; BLOCK],
+    rest: &'a mut [u8],
+    /// Blocks that were encrypted since the last clear ones.
+    run: u8,
+    block: Option<&'a mut [u8; BLOCK]>,
+}
+
+impl Lane<'_> {
+    /// Goes to the next block that is encrypted; false behind the last whole one.
+    fn advance(&mut self, (crypt, skip): (u8, u8)) -> bool {
+        let mut rest = std::mem::take(&mut self.rest);
+        if crypt > 0 && skip > 0 && self.run == crypt {
+            let clear = usize::from(skip).saturating_mul(BLOCK);
+            rest = rest.split_at_mut_checked(clear).map_or(Default::default(), |(_, after)| after);
+            self.run = 0;
+        }
+        let Some((block, after)) = rest.split_first_chunk_mut::<BLOCK>() else { return false };
+        self.run = self.run.wrapping_add(1);
+        (self.block, self.rest) = (Some(block), after);
+        true
     }
 }

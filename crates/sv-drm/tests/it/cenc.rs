@@ -87,6 +87,42 @@ proptest! {
     }
 }
 
+proptest! {
+    /// However many packets are encrypted side by side: the bytes are those of one after the other, and what shaka-packager
+    /// and FFmpeg make of those, other tests say.
+    #[test]
+    fn side_by_side_is_one_by_one(
+        sizes in prop::collection::vec(0usize..900, 1..40), together in 2usize..20, which in 0usize..4, pattern: bool,
+    ) {
+        let scheme = [Scheme::Cenc, Scheme::Cens, Scheme::Cbc1, Scheme::Cbcs][which];
+        let mut track = sound();
+        if pattern {
+            // Pictures have ranges, and a pattern in them.
+            track.codec = Codec::Vp9;
+            track.media = Media::Video(sv_core::VideoInfo::new(64, 64));
+        }
+        // A VP9 frame that is shown again has a header alone; here it is followed by what no decoder reads.
+        let data = |n: usize, size: usize| {
+            let mut data: Vec<u8> = (0..size).map(|at| (at * 7 + n) as u8).collect();
+            data.insert(0, 0x88);
+            data
+        };
+        let packets: Vec<_> = sizes.iter().enumerate().map(|(n, size)| packet(data(n, *size), n as i64)).collect();
+        let (_, alone) = encrypt(scheme, track.clone(), &packets);
+        let mut encryptor = cenc::Encryptor::new(config(scheme)).together(together);
+        encryptor.push(Item::Track(Arc::new(track))).unwrap();
+        packets.into_iter().for_each(|packet| encryptor.push(Item::Packet(packet)).unwrap());
+        encryptor.finish().unwrap();
+        let mut out = Vec::new();
+        while let Some(item) = encryptor.pull().unwrap() {
+            if let Item::Packet(packet) = item {
+                out.push(packet);
+            }
+        }
+        prop_assert_eq!(out, alone);
+    }
+}
+
 #[test]
 fn a_run_that_goes_on_uses_no_vector_twice() {
     let packets: Vec<_> = (0..4).map(|n| packet(vec![7; 64], n)).collect();

@@ -63,9 +63,7 @@ impl Windows {
         // A large packet gets a piece of its own: the others stay.
         let large = size > self.piece / 2;
         let len = if large { size } else { usize_of(file.saturating_sub(offset).min(u64_of(self.piece))) };
-        let mut piece = vec![0; len];
-        self.source.read_exact_at(offset, &mut piece).map_err(|e| Error::io(offset, e))?;
-        let piece = Bytes::from(piece);
+        let piece = self.source.bytes_at(offset, len).map_err(|e| Error::io(offset, e))?;
         let found = piece.slice(..size);
         if !large {
             self.pieces.truncate(self.keep.saturating_sub(1));
