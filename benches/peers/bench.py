@@ -221,8 +221,11 @@ def packagers(work, film, title, scheme, runs):
         programs.append(("Bento4 mp4fragment, one file", ["sh", "-c", 'mkdir -p "$0" && exec "$@" >/dev/null', out, *command], out))
     if encrypt and scheme:
         method = {"cenc": "MPEG-CENC", "cbcs": "MPEG-CBCS"}[scheme]
+        # It leaves a film that is not in fragments as it is.
+        pieces = work / "pieces.mp4"
+        subprocess.run([fragment, "--fragment-duration", "4000", film, pieces], check=True, stdout=subprocess.DEVNULL)
         command = [encrypt, "--method", method, "--key", f"1:{KEYS[1]}:{'0' * 32}", "--property", f"1:KID:{KEYS[0]}"]
-        command += [film, out / "m.mp4"]
+        command += [pieces, out / "m.mp4"]
         programs.append(("Bento4 mp4encrypt, one file", ["sh", "-c", 'mkdir -p "$0" && exec "$@" >/dev/null', out, *command], out))
     programs.append(("cp", ["cp", film, work / "copy"], work / "copy-none"))
     compare(f"package {title}, {scheme or 'clear'}", programs, runs, film.stat().st_size / 1e6)

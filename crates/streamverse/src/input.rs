@@ -151,6 +151,11 @@ impl Input {
         self.start = start;
     }
 
+    /// The presentation's start on the source's own timeline, in nanoseconds.
+    pub(crate) const fn start(&self) -> Timestamp {
+        self.start
+    }
+
     /// Stops when packets are decoded so far behind the presentation's start.
     pub(crate) fn limit(&mut self, length: Duration) {
         self.end = Some(Timestamp::new(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX)));

@@ -1,6 +1,8 @@
 //! Writes the manifests that were asked for.
 
-use sv_package::{Rendition, dash, hls};
+use sv_core::Object;
+use sv_package::steering::Answer;
+use sv_package::{Rendition, Steering, Tiles, dash, hls};
 
 use crate::Result;
 use crate::work::Work;
@@ -12,14 +14,32 @@ pub(crate) struct Wanted {
     pub(crate) dash: bool,
     pub(crate) license_url: Option<String>,
     pub(crate) key_url: Option<String>,
+    pub(crate) tiles: Option<Tiles>,
+    pub(crate) steering: Option<Steering>,
 }
+
+/// The steering server that a file is.
+pub(crate) const STEERING: &str = "steering.json";
+
+/// Seconds until players look into that file again.
+const STEERING_TTL: u32 = 60;
 
 /// Stores every manifest, and says what to open.
 pub(crate) fn write(work: &mut Work, renditions: &[Rendition], wanted: &Wanted) -> Result<Vec<String>> {
     let mut names = Vec::new();
+    if let Some(tiles) = &wanted.tiles {
+        work.put(Object::whole(format!("{}.vtt", tiles.name), "text/vtt", tiles.webvtt()))?;
+    }
+    if let Some(steering) = wanted.steering.as_ref().filter(|steering| steering.server() == STEERING) {
+        let priority = steering.pathways().iter().map(|way| way.id.clone()).collect();
+        let answer = Answer::new(priority, STEERING_TTL);
+        work.put(Object::whole(STEERING, "application/json", answer.json()))?;
+    }
     if wanted.hls {
         let mut options = hls::Options::default();
         options.key_url.clone_from(&wanted.key_url);
+        options.tiles.extend(wanted.tiles.clone());
+        options.steering.clone_from(&wanted.steering);
         for playlist in hls::playlists(renditions, &options)? {
             work.put(playlist)?;
         }
@@ -28,6 +48,8 @@ pub(crate) fn write(work: &mut Work, renditions: &[Rendition], wanted: &Wanted) 
     if wanted.dash {
         let mut options = dash::Options::default();
         options.license_url.clone_from(&wanted.license_url);
+        options.tiles.extend(wanted.tiles.clone());
+        options.steering.clone_from(&wanted.steering);
         work.put(dash::object(renditions, &options)?)?;
         names.push("manifest.mpd".to_owned());
     }

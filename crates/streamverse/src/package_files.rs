@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sv_core::{ErrorKind, Event, Item, Stage as _, Track, TrackKind};
-use sv_package::{Form, Layout, Rendition, Role, TrickPlay};
+use sv_package::{Form, Layout, Rendition, Role, Steering, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 
@@ -16,6 +16,7 @@ use crate::manifests::{self, Wanted};
 use crate::meter::Meter;
 use crate::names::Names;
 use crate::pick::Pick;
+use crate::thumbnails::{self, Thumbnails};
 use crate::vod::{Encryption, Handle};
 use crate::work::Work;
 use crate::{Error, Result, captions, text};
@@ -52,6 +53,12 @@ pub struct Request {
     pub text: Option<TextAs>,
     /// Make text of the CEA-608 captions that pictures carry, besides saying that they carry them.
     pub extract_captions: bool,
+    /// Small pictures of the whole film, for players to show where a seek would go. The first input with pictures
+    /// is decoded for it, key pictures alone.
+    pub thumbnails: Option<Thumbnails>,
+    /// Where else the presentation will be had, and who says from where to take it. With the server `steering.json`
+    /// that file is written too.
+    pub steering: Option<Steering>,
 }
 
 /// How text is stored.
@@ -81,6 +88,8 @@ impl Request {
             license_url: None,
             text: None,
             extract_captions: false,
+            thumbnails: None,
+            steering: None,
         }
     }
 }
@@ -261,6 +270,7 @@ impl Driver {
             }
         }
 
+        let film = request.thumbnails.as_ref().map(|_| film(&sources)).transpose()?;
         let mut graph = Graph::<Error>::new(QUEUE, &cancel).handfuls(HANDFUL);
         let nodes: Vec<_> = sources.into_iter().map(|(input, _)| graph.source("reader", input)).collect();
         for (index, id, end, trick) in &mut ends {
@@ -301,14 +311,40 @@ impl Driver {
                 _ => text::cut(&mut work, &name, &track, roles, &text, length, how, &common)?,
             });
         }
-        let key_url = request.encryption.and_then(|e| e.key_url);
-        let wanted =
-            Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url, key_url };
+        let tiles = match (film, &request.thumbnails) {
+            (Some((input, track)), Some(wanted)) => {
+                Some(thumbnails::make(input, &track, None, wanted, length, |object| work.put(object))?)
+            }
+            _ => None,
+        };
+        let wanted = Wanted {
+            hls: request.hls,
+            dash: request.dash,
+            license_url: request.license_url,
+            key_url: request.encryption.and_then(|e| e.key_url),
+            tiles,
+            steering: request.steering,
+        };
         let manifests = manifests::write(&mut work, &renditions, &wanted)?;
         work.publish()?;
         meter.tell(Event::Finished { manifests, elapsed_ms: meter.elapsed().as_millis() as u64 });
         Ok(renditions)
     }
+}
+
+/// The first pictures that can be decoded, to make thumbnails of.
+fn film(sources: &[Opened]) -> Result<(Input, Arc<Track>)> {
+    let clear = |taken: &&Taken| taken.track.video().is_some() && taken.track.protection.is_none();
+    let found = sources.iter().find_map(|(input, tracks)| Some((input, tracks.iter().find(clear)?)));
+    let (input, taken) = found.ok_or_else(|| {
+        Error::new(
+            ErrorKind::InvalidInput,
+            "thumbnails are made of pictures that are not encrypted, and there are none",
+        )
+    })?;
+    let mut again = input.again()?;
+    again.rebase(input.start());
+    Ok((again, Arc::clone(&taken.track)))
 }
 
 /// Stores the key frames that there are.

@@ -29,6 +29,12 @@ pub enum Error {
         #[source]
         source: sv_container::Error,
     },
+    /// Content steering that manifests can't say.
+    #[error("content steering: {what}")]
+    Steering {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// There is nothing to write a manifest about.
     #[error(
         "there is no finished segment to write a manifest about; the source has no audio or video that could be read"
@@ -44,7 +50,7 @@ impl Error {
             Self::Codec { .. } => ErrorKind::Unsupported,
             Self::Order { .. } => ErrorKind::Internal,
             Self::Container { source, .. } => source.kind(),
-            Self::Empty => ErrorKind::InvalidInput,
+            Self::Empty | Self::Steering { .. } => ErrorKind::InvalidInput,
         }
     }
 }

@@ -41,7 +41,9 @@ mod parts;
 mod rendition;
 mod role;
 mod segmenter;
+pub mod steering;
 mod text;
+mod tiles;
 mod trick;
 
 pub use error::Error;
@@ -49,5 +51,7 @@ pub use packager::{Form, Layout, Packager};
 pub use rendition::{Bandwidth, Info, Key, Rendition, SegmentRecord, VideoRange};
 pub use role::Role;
 pub use segmenter::Segmenter;
+pub use steering::Steering;
 pub use text::TextSegmenter;
+pub use tiles::Tiles;
 pub use trick::TrickPlay;

@@ -31,10 +31,10 @@ use sv_pipeline::share::Share;
 use sv_transcode::filter::Crop;
 use sv_transcode::{decode, loudness};
 
-use crate::Damage;
 use crate::chunks::{Roster, Workers};
 use crate::cost::{Prices, Receipt, Window};
 use crate::damage::Ledger;
+use crate::{Damage, Thumbnails};
 
 /// What to make of which file.
 #[derive(Clone, Debug)]
@@ -64,6 +64,11 @@ pub struct Request {
     pub preset: Preset,
     /// Where a ClearKey licence is to be had; written into manifests of encrypted presentations.
     pub license_url: Option<String>,
+    /// Small pictures of the whole film, for players to show where a seek would go.
+    pub thumbnails: Option<Thumbnails>,
+    /// Where else the presentation will be had, and who says from where to take it. With the server `steering.json`
+    /// that file is written too.
+    pub steering: Option<sv_package::Steering>,
     /// What things cost, for the receipt.
     pub prices: Option<Prices>,
     /// Who encodes pictures in chunks: the result is the same, byte for byte, whoever does. `None`
@@ -125,6 +130,8 @@ impl Request {
             form: sv_package::Form::Cmaf,
             preset: Preset::default(),
             license_url: None,
+            thumbnails: None,
+            steering: None,
             prices: None,
             workers: None,
             store: None,

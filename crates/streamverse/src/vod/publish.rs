@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sv_core::{ErrorKind, Event};
-use sv_package::Rendition as Record;
+use sv_package::{Rendition as Record, Tiles};
 
 use super::plan::{self, Plan};
 use super::{Levelled, Rendition, Report, Request};
@@ -13,6 +13,8 @@ use crate::damage::Damage;
 use crate::finish::Shared;
 use crate::manifests;
 use crate::meter::Meter;
+use crate::thumbnails::{self, Thumbnails};
+use crate::work::Work;
 use crate::{Error, Result, text};
 
 /// A picture of the beginning. A source that gives none is no reason to fail.
@@ -67,11 +69,17 @@ pub(super) fn publish(
             Err(error) => warnings.push(format!("subtitles {} are left out: {error}", subtitles.name)),
         }
     }
+    let tiles = request.thumbnails.as_ref().and_then(|wanted| {
+        let made = tiles(plan, &mut work, wanted, length);
+        made.map_err(|error| warnings.push(format!("no thumbnails could be made: {error}"))).ok().flatten()
+    });
     let wanted = manifests::Wanted {
         hls: request.hls,
         dash: request.dash,
         license_url: request.license_url.clone(),
         key_url: request.encryption.as_ref().and_then(|e| e.key_url.clone()),
+        tiles,
+        steering: request.steering.clone(),
     };
     let manifests = manifests::write(&mut work, &records, &wanted)?;
     let elapsed_ms = meter.elapsed().as_millis() as u64;
@@ -105,6 +113,14 @@ pub(super) fn publish(
     }
     meter.tell(Event::Finished { manifests, elapsed_ms });
     Ok(report)
+}
+
+/// Thumbnails of a source that has pictures.
+fn tiles(plan: &Plan, work: &mut Work, wanted: &Thumbnails, length: Duration) -> Result<Option<Tiles>> {
+    let Some(video) = &plan.video else { return Ok(None) };
+    let mut input = plan.source.again()?;
+    input.rebase(plan.start);
+    thumbnails::make(input, &video.track, video.crop, wanted, length, |object| work.put(object)).map(Some)
 }
 
 fn describe(record: &Record) -> Rendition {

@@ -48,7 +48,11 @@ mod serve;
 mod sound;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod spherical;
+#[cfg(feature = "cli")]
+mod steering;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+#[cfg(feature = "cli")]
+mod thumbnails;
 mod title;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod transport;

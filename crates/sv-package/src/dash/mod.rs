@@ -2,6 +2,7 @@
 
 pub(crate) mod live;
 mod patch;
+mod tiles;
 mod xml;
 
 pub(crate) use patch::Patches;
@@ -12,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sv_core::{KeyId, Object, TrackKind};
 
-use crate::{Error, Info, Key, Layout, Rendition, Role, VideoRange};
+use crate::{Error, Info, Key, Layout, Rendition, Role, Steering, Tiles, VideoRange};
 use xml::Element;
 
 /// The media type of a manifest.
@@ -27,6 +28,10 @@ const COMMON: &str = "1077efec-c0b2-4d02-ace3-3c1e52e2fb4b";
 pub struct Options {
     /// Where a ClearKey licence is to be had, for encrypted renditions.
     pub license_url: Option<String>,
+    /// Small pictures to find a place by.
+    pub tiles: Vec<Tiles>,
+    /// Where else the presentation can be had, and who says from where to take it.
+    pub steering: Option<Steering>,
 }
 
 /// The manifest as an object named `manifest.mpd`.
@@ -59,13 +64,35 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
     let period = Element::new("Period").attr("id", "0").attr("start", "PT0S");
     let period =
         adaptation_sets(&all, &Scene { options, timing: None }).into_iter().fold(period, Element::child);
-    let mpd = root()
+    let next = period.children().len();
+    let period = options.tiles.iter().enumerate().fold(period, |period, (n, tiles)| {
+        period.child(tiles::adaptation_set(next.saturating_add(n), tiles))
+    });
+    let mut mpd = root()
         .attr("profiles", profile)
         .attr("type", "static")
         .attr("mediaPresentationDuration", iso_duration(duration))
-        .attr("minBufferTime", format!("PT{longest}S"))
-        .child(period);
-    Ok(mpd.document())
+        .attr("minBufferTime", format!("PT{longest}S"));
+    if let Some(steering) = &options.steering {
+        mpd = steered(mpd, steering);
+    }
+    Ok(mpd.child(period).document())
+}
+
+/// ETSI TS 103 998, 5: a base for each pathway, and whom to ask. Players begin with the first one and ask at
+/// the same time, as those of HLS do.
+fn steered(mut mpd: Element, steering: &Steering) -> Element {
+    for pathway in steering.pathways() {
+        let base = if pathway.base.is_empty() { "./" } else { &pathway.base };
+        mpd = mpd.child(Element::new("BaseURL").attr("serviceLocation", &pathway.id).text(base));
+    }
+    let first = steering.pathways().first().map_or("", |way| &way.id);
+    mpd.child(
+        Element::new("ContentSteering")
+            .attr("defaultServiceLocation", first)
+            .attr("queryBeforeStart", "false")
+            .text(steering.server()),
+    )
 }
 
 /// The outermost element, with the names that stand in it.

@@ -5,13 +5,14 @@ mod key;
 pub(crate) mod live;
 mod media;
 mod multivariant;
+mod tiles;
 
 pub use media::{iframes, media};
 pub use multivariant::multivariant;
 
 use sv_core::Object;
 
-use crate::{Error, Rendition};
+use crate::{Error, Rendition, Steering, Tiles};
 
 /// The media type of a playlist.
 pub const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";
@@ -26,6 +27,10 @@ pub struct Options {
     /// Where players get the 16 bytes of a key (`KEYFORMAT="identity"`); `{kid}` in it stands for the key's name in
     /// hexadecimal. Transport streams have no other way: `{kid}.key` beside the playlist, if nothing is said.
     pub key_url: Option<String>,
+    /// Small pictures to find a place by.
+    pub tiles: Vec<Tiles>,
+    /// Where else the presentation can be had, and who says from where to take it.
+    pub steering: Option<Steering>,
 }
 
 /// One key system's tag.
@@ -49,6 +54,9 @@ pub fn playlists(renditions: &[Rendition], options: &Options) -> Result<Vec<Obje
         if let Some(text) = iframes(rendition, options) {
             out.push(Object::whole(iframes_path(&rendition.name), CONTENT_TYPE, text));
         }
+    }
+    for tiles in &options.tiles {
+        out.push(Object::whole(media_path(&tiles.name), CONTENT_TYPE, tiles::media(tiles)));
     }
     out.push(Object::whole("master.m3u8", CONTENT_TYPE, multivariant(renditions, options)?));
     Ok(out)

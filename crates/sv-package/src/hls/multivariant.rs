@@ -5,8 +5,31 @@ use std::fmt::Write as _;
 
 use sv_core::TrackKind;
 
-use super::{Options, iframes, iframes_path, key, media_path, quoted};
+use super::{Options, iframes, iframes_path, key, media_path, quoted, tiles};
+use crate::steering::Pathway;
 use crate::{Bandwidth, Error, Rendition, Role, VideoRange};
+
+/// Where the playlists that are named lie, and what is said of it.
+#[derive(Default)]
+struct Way {
+    /// In front of each address.
+    base: String,
+    /// Behind each group's name: a pathway has groups of its own.
+    group: String,
+    /// The attribute.
+    pathway: String,
+}
+
+impl Way {
+    fn of(pathway: &Pathway) -> Self {
+        let Pathway { id, base } = pathway;
+        Self { base: base.clone(), group: format!("-{id}"), pathway: format!(",PATHWAY-ID=\"{id}\"") }
+    }
+
+    fn uri(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
 
 /// Sound that a player may swap: the same codec and channels, in several languages.
 struct Group<'a> {
@@ -44,14 +67,27 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     for attributes in session_keys(renditions, options) {
         let _ = writeln!(out, "#EXT-X-SESSION-KEY:{attributes}");
     }
-    for group in &audio {
-        let chosen = group.members.iter().position(|r| r.info.default).unwrap_or(0);
-        for (i, rendition) in group.members.iter().enumerate() {
-            media_tag(&mut out, "AUDIO", &group.id, rendition, i == chosen);
-        }
+    let mut ways = vec![Way::default()];
+    if let Some(steering) = &options.steering {
+        ways = steering.pathways().iter().map(Way::of).collect();
+        let first = steering.pathways().first().map_or("", |way| &way.id);
+        let _ = writeln!(
+            out,
+            "#EXT-X-CONTENT-STEERING:SERVER-URI={},PATHWAY-ID={}",
+            quoted(steering.server()),
+            quoted(first)
+        );
     }
-    for rendition in &subtitles {
-        media_tag(&mut out, "SUBTITLES", "subtitles", rendition, rendition.info.default);
+    for way in &ways {
+        for group in &audio {
+            let chosen = group.members.iter().position(|r| r.info.default).unwrap_or(0);
+            for (i, rendition) in group.members.iter().enumerate() {
+                media_tag(&mut out, "AUDIO", &group.id, rendition, i == chosen, way);
+            }
+        }
+        for rendition in &subtitles {
+            media_tag(&mut out, "SUBTITLES", "subtitles", rendition, rendition.info.default, way);
+        }
     }
 
     // Every variant has them or none (RFC 8216, 4.3.4.2).
@@ -73,38 +109,47 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     let mut texts: Vec<_> = subtitles.iter().filter(|r| r.is_mp4()).map(|r| r.info.codec.as_str()).collect();
     texts.sort_unstable();
     texts.dedup();
-    let tail = if subtitles.is_empty() { "" } else { ",SUBTITLES=\"subtitles\"" };
-    for (video, rate) in &videos {
-        if audio.is_empty() {
-            let codecs: Vec<_> = std::iter::once(video.info.codec.as_str()).chain(texts.clone()).collect();
-            variant(&mut out, video, *rate, &codecs, &format!("{tail}{closed}"));
-        }
-        for group in &audio {
-            let sound = group.bandwidth();
-            let rate = Bandwidth {
-                peak: rate.peak.saturating_add(sound.peak),
-                average: rate.average.saturating_add(sound.average),
-            };
-            let mut codecs = vec![video.info.codec.as_str()];
-            codecs.extend(group.members.first().map(|r| r.info.codec.as_str()));
-            codecs.extend(&texts);
-            let rest = format!(",AUDIO={}{tail}{closed}", quoted(&group.id));
-            variant(&mut out, video, rate, &codecs, &rest);
-        }
-    }
-    if videos.is_empty() {
-        for group in &audio {
-            if let Some(sound) = group.members.first() {
-                let rest = format!(",AUDIO={}{tail}", quoted(&group.id));
+    for way in &ways {
+        let tail = match subtitles.is_empty() {
+            true => String::new(),
+            false => format!(",SUBTITLES={}", quoted(&format!("subtitles{}", way.group))),
+        };
+        for (video, rate) in &videos {
+            if audio.is_empty() {
                 let codecs: Vec<_> =
-                    std::iter::once(sound.info.codec.as_str()).chain(texts.clone()).collect();
-                variant(&mut out, sound, group.bandwidth(), &codecs, &rest);
+                    std::iter::once(video.info.codec.as_str()).chain(texts.clone()).collect();
+                variant(&mut out, video, *rate, &codecs, &format!("{tail}{closed}"), way);
+            }
+            for group in &audio {
+                let sound = group.bandwidth();
+                let rate = Bandwidth {
+                    peak: rate.peak.saturating_add(sound.peak),
+                    average: rate.average.saturating_add(sound.average),
+                };
+                let mut codecs = vec![video.info.codec.as_str()];
+                codecs.extend(group.members.first().map(|r| r.info.codec.as_str()));
+                codecs.extend(&texts);
+                let rest = format!(",AUDIO={}{tail}{closed}", quoted(&format!("{}{}", group.id, way.group)));
+                variant(&mut out, video, rate, &codecs, &rest, way);
             }
         }
-    }
-    for (video, _) in &videos {
-        if iframes(video, options).is_some() {
-            iframe_variant(&mut out, video);
+        if videos.is_empty() {
+            for group in &audio {
+                if let Some(sound) = group.members.first() {
+                    let rest = format!(",AUDIO={}{tail}", quoted(&format!("{}{}", group.id, way.group)));
+                    let codecs: Vec<_> =
+                        std::iter::once(sound.info.codec.as_str()).chain(texts.clone()).collect();
+                    variant(&mut out, sound, group.bandwidth(), &codecs, &rest, way);
+                }
+            }
+        }
+        for (video, _) in &videos {
+            if iframes(video, options).is_some() {
+                iframe_variant(&mut out, video, way);
+            }
+        }
+        for sheets in &options.tiles {
+            tiles::stream(&mut out, sheets, &way.base, &way.pathway);
         }
     }
     Ok(out)
@@ -147,7 +192,7 @@ fn session_keys(renditions: &[Rendition], options: &Options) -> Vec<String> {
     all
 }
 
-fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, default: bool) {
+fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, default: bool, way: &Way) {
     let info = &rendition.info;
     let yes = |b: bool| if b { "YES" } else { "NO" };
     let mut name = info.label.as_deref().or(info.language.as_deref()).unwrap_or(&rendition.name).to_owned();
@@ -158,7 +203,7 @@ fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, d
     let _ = write!(
         out,
         "#EXT-X-MEDIA:TYPE={kind},GROUP-ID={},NAME={},DEFAULT={},AUTOSELECT={}",
-        quoted(group),
+        quoted(&format!("{group}{}", way.group)),
         quoted(&name),
         yes(default),
         yes(default || info.language.is_some()),
@@ -178,10 +223,10 @@ fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, d
     if !all.is_empty() {
         let _ = write!(out, ",CHARACTERISTICS={}", quoted(&all.join(",")));
     }
-    let _ = writeln!(out, ",URI={}", quoted(&media_path(&rendition.name)));
+    let _ = writeln!(out, ",URI={}", quoted(&way.uri(&media_path(&rendition.name))));
 }
 
-fn variant(out: &mut String, rendition: &Rendition, rate: Bandwidth, codecs: &[&str], rest: &str) {
+fn variant(out: &mut String, rendition: &Rendition, rate: Bandwidth, codecs: &[&str], rest: &str, way: &Way) {
     let _ = write!(
         out,
         "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
@@ -193,10 +238,10 @@ fn variant(out: &mut String, rendition: &Rendition, rate: Bandwidth, codecs: &[&
     if let Some(rate) = rendition.frame_rate() {
         let _ = write!(out, ",FRAME-RATE={rate:.3}");
     }
-    let _ = writeln!(out, "{rest}\n{}", media_path(&rendition.name));
+    let _ = writeln!(out, "{rest}{}\n{}", way.pathway, way.uri(&media_path(&rendition.name)));
 }
 
-fn iframe_variant(out: &mut String, rendition: &Rendition) {
+fn iframe_variant(out: &mut String, rendition: &Rendition, way: &Way) {
     let rate = key_rate(rendition);
     let _ = write!(
         out,
@@ -204,7 +249,8 @@ fn iframe_variant(out: &mut String, rendition: &Rendition) {
         rate.peak, rate.average, rendition.info.codec
     );
     picture(out, rendition);
-    let _ = writeln!(out, ",URI={}", quoted(&iframes_path(&rendition.name)));
+    let uri = quoted(&way.uri(&iframes_path(&rendition.name)));
+    let _ = writeln!(out, "{},URI={uri}", way.pathway);
 }
 
 /// The rate of a rendition's key pictures, counted as if they were all of it.

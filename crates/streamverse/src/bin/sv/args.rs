@@ -434,9 +434,25 @@ pub(crate) struct Output {
     /// What segments are written as; ts is for HLS on old devices
     #[arg(long, value_enum, default_value_t = Format::Cmaf)]
     pub(crate) format: Format,
+    /// Small pictures of the whole film for players to show where a seek would go: how many seconds apart, and
+    /// how wide, in how many columns and rows of a file
+    #[arg(long, value_name = "SECONDS[,WIDTH[,COLUMNSxROWS]]", num_args = 0..=1, default_missing_value = "10")]
+    pub(crate) thumbnails: Option<streamverse::Thumbnails>,
+    /// Another place where the folder will be had, such as cdn-b=https://b.example/talk/ (an empty address: beside the
+    /// manifest); may be said several times, the place to begin with first
+    #[arg(long, value_name = "NAME=URL", value_parser = pathway)]
+    pub(crate) pathway: Vec<streamverse::package::steering::Pathway>,
+    /// Who tells players which pathway to take; a file steering.json beside the manifests, if left out
+    #[arg(long, value_name = "URL", requires = "pathway")]
+    pub(crate) steering: Option<String>,
     /// Print events as JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn pathway(text: &str) -> Result<streamverse::package::steering::Pathway, String> {
+    let (id, base) = text.split_once('=').ok_or("NAME=URL is wanted")?;
+    Ok(streamverse::package::steering::Pathway { id: id.into(), base: base.into() })
 }
 
 #[derive(ClapArgs)]
@@ -502,6 +518,15 @@ impl Output {
     /// Which manifests: naming none means all that the format has.
     pub(crate) fn manifests(&self) -> (bool, bool) {
         if self.hls || self.dash { (self.hls, self.dash) } else { (true, self.format == Format::Cmaf) }
+    }
+
+    /// Where else the presentation will be had.
+    pub(crate) fn steering(&self) -> streamverse::Result<Option<streamverse::package::Steering>> {
+        if self.pathway.is_empty() {
+            return Ok(None);
+        }
+        let server = self.steering.as_deref().unwrap_or("steering.json");
+        Ok(Some(streamverse::package::Steering::new(server, self.pathway.clone())?))
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) fn run(args: &Package) -> Result<(), Failure> {
     request.extract_captions = args.captions == crate::args::Captions::Extract;
     request.text = args.text.map(Into::into);
     request.license_url = args.output.license_url.clone();
+    request.thumbnails.clone_from(&args.output.thumbnails);
+    request.steering = args.output.steering()?;
     let (handle, driver) = package_files::start(request)?;
     vod::drive(handle, args.output.json, || driver.run())?;
     Ok(())

@@ -32,6 +32,8 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     request.keep_audio = args.keep_audio.iter().map(|c| (*c).into()).collect();
     request.loudness = args.loudness.map(streamverse::transcode::loudness::Target::new);
     request.license_url = args.output.license_url.clone();
+    request.thumbnails.clone_from(&args.output.thumbnails);
+    request.steering = args.output.steering()?;
     let (handle, driver) = vod::start(request)?;
     let result = drive(handle, args.output.json, || driver.run());
     if let Err(error) = &result
