@@ -90,7 +90,7 @@ impl Demuxer {
     /// # Errors
     /// When the file is of another kind, is cut short before its header ends, breaks the
     /// specification, goes beyond `limits`, or can't be read.
-    pub fn open(source: Arc<dyn ReadAt>, limits: Limits) -> Result<Self> {
+    pub fn open(source: Arc<dyn ReadAt>, mut limits: Limits) -> Result<Self> {
         let layout = Layout::scan(&*source, &limits)?;
         let quicktime = layout.brand == Some(*b"qt  ");
         let movie = trak::movie_time_base(&layout.moov)?;
@@ -98,6 +98,7 @@ impl Demuxer {
         let mut warnings = Vec::new();
         let mut order = Vec::new();
         let mut samples_left = limits.samples;
+        let mut counted = 0u64;
         let mut seen = 0usize;
         for atom in layout.moov.children(0) {
             let atom = atom?;
@@ -128,11 +129,21 @@ impl Demuxer {
                             .push(format!("track {id} has a complex edit list: only its start is applied"));
                     }
                     samples_left = samples_left.saturating_sub(trak.tables.count);
+                    counted = counted.saturating_add(u64_of(trak.tables.count));
+                    if counted > source.size() {
+                        // A few bytes named again and again would keep a reader busy for long.
+                        return Err(
+                            atom.malformed("moov/trak", "it counts more samples than the file has bytes")
+                        );
+                    }
                     order.push(id);
                     traks.insert(id, *trak);
                 }
             }
         }
+        // Fragments may name the same bytes again and again too.
+        limits.samples = limits.samples.min(usize_of(source.size()));
+        samples_left = samples_left.min(limits.samples);
         let (mut defaults, mut pssh) = (BTreeMap::new(), Vec::new());
         for atom in layout.moov.children(0).map_while(Result::ok) {
             match &atom.kind {
