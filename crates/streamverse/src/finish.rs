@@ -52,6 +52,8 @@ pub(crate) struct Finish {
     /// Packets before this moment, in nanoseconds, were stored by an earlier run.
     from: Option<Timestamp>,
     base: Option<TimeBase>,
+    /// Up to where progress was told.
+    told_at: Option<Timestamp>,
     work: Shared,
     meter: Meter,
 }
@@ -122,6 +124,7 @@ impl Finish {
             told: None,
             from,
             base: None,
+            told_at: None,
             work: Arc::clone(work),
             meter,
         })
@@ -154,8 +157,13 @@ impl Finish {
                 if self.from.is_some_and(|from| packet.pts.rescale(base, TimeBase::NANOS) < from) {
                     return Ok(());
                 }
-                let end = packet.pts.saturating_add(packet.duration);
-                self.meter.at(&self.name, end.rescale(base, TimeBase::MILLIS));
+                // Not for every packet: telling costs more than to cut a small one.
+                let step = i64::from(base.den() / base.num().max(1) / 5);
+                if self.told_at.is_none_or(|at| packet.pts.ticks().saturating_sub(at.ticks()) >= step) {
+                    self.told_at = Some(packet.pts);
+                    let end = packet.pts.saturating_add(packet.duration);
+                    self.meter.at(&self.name, end.rescale(base, TimeBase::MILLIS));
+                }
             }
             _ => {}
         }

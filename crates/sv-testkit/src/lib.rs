@@ -10,6 +10,8 @@ pub mod audio;
 mod env;
 mod font;
 pub mod hdr;
+#[cfg(unix)]
+pub mod postgres;
 mod rng;
 pub mod video;
 

@@ -8,7 +8,7 @@ use sv_pipeline::Cancel;
 use sv_pipeline::queue::{Claim, Error as QueueError, Failed, Lease, NewJob, Options, Queue};
 use sv_pipeline::share::Share;
 
-use super::{Roster, Store, Unit, Workers};
+use super::{Journal, Roster, Store, Unit, Workers};
 use crate::{Error, Result};
 
 /// A worker says that it is alive at most so often.
@@ -24,8 +24,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) name: &'a str,
     pub(crate) units: &'a [Unit],
     pub(crate) store: &'a Store,
-    /// Where the journal is.
-    pub(crate) journal: &'a std::path::Path,
+    /// Where the journal is, if it is in a folder.
+    pub(crate) folder: &'a std::path::Path,
+    pub(crate) journal: &'a Journal,
     pub(crate) cancel: &'a Cancel,
     /// What workers of this process may take of the machine.
     pub(crate) share: &'a Share,
@@ -54,11 +55,18 @@ pub(super) struct Standing {
 impl<'a> Crew<'a> {
     /// Enters what is not in the store yet into the journal beside it.
     pub(crate) fn new(plan: Plan<'a>) -> Result<Self> {
-        std::fs::create_dir_all(plan.journal)?;
+        std::fs::create_dir_all(plan.folder)?;
         plan.store.make()?;
         let mut options = Options::default();
         options.lease = LEASE;
-        let queue = Queue::open(plan.journal, options, SystemTime::now()).map_err(journal)?;
+        let queue = match plan.journal {
+            Journal::Folder => Queue::open(plan.folder, options, SystemTime::now()),
+            // The lock on the output says that no other coordinator lives.
+            #[cfg(feature = "postgres")]
+            Journal::Database(database) => Queue::connect(database, options)
+                .and_then(|queue| queue.release(SystemTime::now()).map(|()| queue)),
+        };
+        let queue = queue.map_err(journal)?;
         for unit in plan.units.iter().filter(|unit| !unit.is_done(plan.store)) {
             let payload = serde_json::to_value(unit.number).unwrap_or_default();
             queue.enqueue(&NewJob::new(key(unit), payload), SystemTime::now()).map_err(journal)?;
@@ -253,7 +261,7 @@ fn what(unit: &Unit) -> String {
     format!("the pictures from {:.1} s to {end} can't be encoded", unit.from.as_secs_f64())
 }
 
-pub(super) fn journal(error: QueueError) -> Error {
+pub(crate) fn journal(error: QueueError) -> Error {
     Error::new(ErrorKind::Io, format!("the journal of chunks can't be used: {error}"))
 }
 

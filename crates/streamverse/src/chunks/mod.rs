@@ -19,7 +19,7 @@ mod unit;
 #[cfg(feature = "nats")]
 mod worker;
 
-pub(crate) use crew::{Crew, Plan};
+pub(crate) use crew::{Crew, Plan, journal as unwritten};
 pub use roster::{Hand, Load, Roster};
 pub use store::Store;
 pub use unit::Unit;
@@ -36,4 +36,17 @@ pub enum Workers {
     /// have the source and the output at the same paths.
     #[cfg(feature = "nats")]
     Nats(sv_pipeline::nats::Options),
+}
+
+/// Where it is written down which chunks are to be made.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Journal {
+    /// In SQLite, beside the output.
+    #[default]
+    Folder,
+    /// In a PostgreSQL server, in a schema that the run names and removes at its end: for outputs on a network's
+    /// folders, where SQLite's locks are worth nothing.
+    #[cfg(feature = "postgres")]
+    Database(sv_pipeline::queue::Database),
 }

@@ -13,7 +13,7 @@ use sv_transcode::chunk;
 use super::Request;
 use super::plan::Plan;
 use super::run::{Build, Todo};
-use crate::chunks::{self, Crew, Store, Unit, Workers};
+use crate::chunks::{self, Crew, Journal, Store, Unit, Workers};
 use crate::finish::Finish;
 use crate::meter::Meter;
 use crate::place;
@@ -93,11 +93,13 @@ pub(super) fn run(
     let progress = Progress::new(build.meter, begin);
     let watch = |name: &str, more: Duration| progress.more(name, more);
     let name = build.request.output.display().to_string();
+    let journal = journal(build.request, &build.plan.fingerprint)?;
     let crew = Crew::new(chunks::Plan {
         name: &name,
         units: &units,
         store: &store,
-        journal: &folder,
+        folder: &folder,
+        journal: &journal,
         cancel,
         share: &build.request.share,
         watch: &watch,
@@ -113,11 +115,28 @@ pub(super) fn run(
         std::mem::replace(&mut last, unit).map_or(Ok(()), remove)
     })?;
     drop(crew);
+    #[cfg(feature = "postgres")]
+    if let Journal::Database(database) = &journal {
+        database.remove().map_err(chunks::unwritten)?;
+    }
     if remote.is_some() {
         store.clear()?;
     }
     lanes.into_iter().try_for_each(Lane::end)?;
     Ok(far)
+}
+
+/// The journal of this very run: one that goes on finds it again.
+fn journal(request: &Request, fingerprint: &str) -> Result<Journal> {
+    let journal = request.journal.clone();
+    #[cfg(feature = "postgres")]
+    if let Journal::Database(mut database) = journal {
+        let output = std::path::absolute(&request.output)?;
+        database.name = format!("{}_{:016x}", database.name, hash(&(output, fingerprint)));
+        return Ok(Journal::Database(database));
+    }
+    let _ = fingerprint;
+    Ok(journal)
 }
 
 /// A place in a bucket that takes a shared folder's part.

@@ -31,7 +31,7 @@ use sv_pipeline::share::Share;
 use sv_transcode::filter::Crop;
 use sv_transcode::{decode, loudness};
 
-use crate::chunks::{Roster, Workers};
+use crate::chunks::{Journal, Roster, Workers};
 use crate::cost::{Prices, Receipt, Window};
 use crate::damage::Ledger;
 use crate::{Damage, Thumbnails};
@@ -74,6 +74,8 @@ pub struct Request {
     /// Who encodes pictures in chunks: the result is the same, byte for byte, whoever does. `None`
     /// encodes them in one go, which takes a little less work in all.
     pub workers: Option<Workers>,
+    /// Where it is written down which chunks are to be made.
+    pub journal: Journal,
     /// A place in a bucket, `s3://BUCKET/PREFIX`, through which workers elsewhere get the source and give
     /// their chunks; without one, they share this process's folders. The source is put there once and
     /// stays: remove it when no run needs it any more.
@@ -134,6 +136,7 @@ impl Request {
             steering: None,
             prices: None,
             workers: None,
+            journal: Journal::default(),
             store: None,
             chunk: Duration::from_secs(30),
             audio_codec: None,

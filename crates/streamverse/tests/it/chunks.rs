@@ -141,3 +141,44 @@ fn journal(output: &Path) -> Option<(u32, u32, u32)> {
     let done = jobs.iter().filter(|job| job.state == State::Done).count();
     Some((attempts, u32::try_from(done).unwrap(), u32::try_from(jobs.len()).unwrap()))
 }
+
+/// The journal in PostgreSQL: killed and gone on with, the same bytes, and nothing left in the database.
+#[cfg(all(unix, feature = "postgres"))]
+#[test]
+fn a_journal_on_a_server_survives_a_kill_and_is_removed_at_the_end() {
+    use streamverse::pipeline::queue::Database;
+    use sv_testkit::postgres::{PASSWORD, Server};
+
+    let dir = tempfile::tempdir().unwrap();
+    let (Some(source), Some(server)) = (source(dir.path()), Server::start()) else { return };
+    let undisturbed = dir.path().join("undisturbed");
+    assert!(command(&source, &undisturbed, 2).output().unwrap().status.success());
+    let output = dir.path().join("out");
+    let url = server.url(PASSWORD);
+    let run = || {
+        let mut run = command(&source, &output, 2);
+        run.env("SV_JOURNAL", &url).stdout(Stdio::piped());
+        run
+    };
+    let mut child = run().spawn().unwrap();
+    let told = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(told.take(12).count() > 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let partial = dir.path().join("out.partial/.chunks");
+    assert!(!partial.join("queue.sqlite3").exists(), "the journal is in the folder all the same");
+    let last = run().output().unwrap();
+    assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
+    assert_same(&files(&undisturbed), &files(&output));
+    let left = server.ask("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'sv\\_vod%'");
+    assert_eq!(left.trim(), "0");
+
+    // A password isn't for others to see, neither in arguments nor in what is said of it.
+    let refused = command(&source, &dir.path().join("no"), 2).args(["--journal", &url]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("SV_JOURNAL") && !said.contains("Kolibri"), "{said}");
+    let nobody = Database::new(url.replace("Kolibri", "Kiebitz")).url;
+    let refused = command(&source, &dir.path().join("no"), 2).env("SV_JOURNAL", nobody).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && !said.contains("Kiebitz") && said.contains("journal"), "{said}");
+}

@@ -69,8 +69,17 @@ impl Queue {
     pub fn open(folder: impl AsRef<Path>, options: Options, now: SystemTime) -> Result<Self> {
         let journal = sqlite::Sqlite::open(folder.as_ref())?;
         let queue = Self { journal: Mutex::new(Box::new(journal)), options };
-        queue.write(|tx| lease::release(tx, i64::MAX, millis(now), options.attempts))?;
+        queue.release(now)?;
         Ok(queue)
+    }
+
+    /// Frees all jobs that somebody holds, as [`open`](Self::open) does: for whoever knows by a lock of its own that
+    /// nobody works on them any more.
+    ///
+    /// # Errors
+    /// [`Error::Journal`].
+    pub fn release(&self, now: SystemTime) -> Result<()> {
+        self.write(|tx| lease::release(tx, i64::MAX, millis(now), self.options.attempts))
     }
 
     /// Puts a job in, unless one with its key is waiting or running: then that one is told.

@@ -3,7 +3,7 @@
 use sv_core::ErrorKind;
 use sv_pipeline::queue::{Database, Error, Options, Queue};
 
-use crate::server::{PASSWORD, shared};
+use crate::server::{PASSWORD, fresh, shared};
 
 #[test]
 fn a_wrong_password_is_one_sentence_without_it() {
@@ -16,7 +16,7 @@ fn a_wrong_password_is_one_sentence_without_it() {
     for text in [sentence, format!("{error:?}"), format!("{database:?}")] {
         assert!(!text.contains("Nachtigall"), "{text}");
     }
-    let queue = Queue::connect(&server.fresh(), Options::default()).unwrap();
+    let queue = Queue::connect(&fresh(&server), Options::default()).unwrap();
     assert!(!format!("{queue:?}").contains(&PASSWORD[..7]));
 }
 
@@ -45,7 +45,7 @@ fn an_address_that_is_none_is_not_repeated() {
 #[test]
 fn a_queue_from_the_future_is_left_alone() {
     let Some(server) = shared() else { return };
-    let database = server.fresh();
+    let database = fresh(&server);
     drop(Queue::connect(&database, Options::default()).unwrap());
     let mut raw = postgres::Client::connect(&database.url, postgres::NoTls).unwrap();
     raw.batch_execute(&format!("UPDATE {}.format SET version = 99", database.name)).unwrap();

@@ -1,22 +1,12 @@
-//! A PostgreSQL server in a temporary folder, reached by a socket in it and by nothing else.
+//! Queues on a PostgreSQL server.
 
-use std::os::unix::fs::chown;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sv_pipeline::queue::Database;
-use tempfile::TempDir;
+pub(crate) use sv_testkit::postgres::{PASSWORD, Server};
 
 use crate::place::Place;
-
-pub(crate) const PASSWORD: &str = "Kolibri/17";
-
-pub(crate) struct Server {
-    folder: TempDir,
-    programs: PathBuf,
-}
 
 /// A server that tests share while they run at the same time. `None`, with a line that says so, where
 /// Debian's package `postgresql` is not installed.
@@ -34,136 +24,14 @@ pub(crate) fn shared() -> Option<Arc<Server>> {
 /// A queue of its own on that server.
 pub(crate) fn place() -> Option<Place> {
     let server = shared()?;
-    let database = server.fresh();
+    let database = fresh(&server);
     Some(Place::Server { _runs: server, database })
 }
 
-impl Server {
-    pub(crate) fn start() -> Option<Self> {
-        let Some(programs) = programs() else {
-            println!("skipped: PostgreSQL is not installed");
-            return None;
-        };
-        let server = Self { folder: tempfile::tempdir().unwrap(), programs };
-        std::fs::write(server.path("password"), PASSWORD).unwrap();
-        if is_root() {
-            // The server refuses to run as root.
-            let of_postgres = |what| number_of(&[what, "postgres"]);
-            for path in [server.folder.path(), &server.path("password")] {
-                chown(path, Some(of_postgres("-u")), Some(of_postgres("-g"))).unwrap();
-            }
-        }
-        let (data, password) = (server.path("data"), server.path("password"));
-        let mut initdb = server.program("initdb");
-        initdb.args(["--username=sv", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
-        initdb.arg("--no-sync").arg("--pwfile").arg(password).arg("--pgdata").arg(data);
-        run(&mut initdb).unwrap();
-        server.up();
-        Some(server)
-    }
-
-    /// Starts the server and waits until it takes connections.
-    pub(crate) fn up(&self) {
-        // Right after a kill the kernel may not have cleared all away: then the server refuses.
-        let tried = (0..20).map(|_| {
-            let sockets = format!("-k {} -c listen_addresses=''", self.folder.path().display());
-            run(self.control().args(["--wait", "--timeout=60", "--options", &sockets, "start"]))
-        });
-        let mut refused = None;
-        for result in tried {
-            match result {
-                Ok(()) => return,
-                Err(why) => refused = Some(why),
-            }
-        }
-        panic!("{refused:?}\n{}", std::fs::read_to_string(self.path("log")).unwrap_or_default());
-    }
-
-    /// Kills the server and what it has started, as a power cut would.
-    pub(crate) fn kill(&self) {
-        self.signal("KILL");
-    }
-
-    /// Sends a signal to the server, then to its children; alone it could not start them again.
-    pub(crate) fn signal(&self, signal: &str) {
-        let text = std::fs::read_to_string(self.path("data/postmaster.pid")).unwrap();
-        let first = text.lines().next().unwrap();
-        let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children"));
-        let send = |process: &str| run(Command::new("sh").args(["-c", "kill -$0 $1", signal, process]));
-        send(first).unwrap();
-        for child in children.unwrap_or_default().split_whitespace() {
-            // Some have noticed already, and are gone.
-            let _ = send(child);
-        }
-    }
-
-    /// The address, with this password.
-    pub(crate) fn url(&self, password: &str) -> String {
-        let socket = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://sv:{}@{socket}/postgres", password.replace('/', "%2F"))
-    }
-
-    /// A queue that nobody has been in.
-    pub(crate) fn fresh(&self) -> Database {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let mut database = Database::new(self.url(PASSWORD));
-        database.name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        database
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn control(&self) -> Command {
-        let mut control = self.program("pg_ctl");
-        control.arg("--pgdata").arg(self.path("data")).arg("--log").arg(self.path("log"));
-        control
-    }
-
-    /// A program of the server's, as somebody who is not root.
-    fn program(&self, name: &str) -> Command {
-        let program = self.programs.join(name);
-        let mut command = if is_root() {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        command.current_dir(self.folder.path()).env("LC_ALL", "C");
-        command
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = run(self.control().args(["--wait", "--mode=immediate", "stop"]));
-    }
-}
-
-/// Where Debian puts the newest version, or a folder of `PATH`.
-fn programs() -> Option<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
-    folders.sort();
-    folders.reverse();
-    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    let has = |folder: &Path, name| folder.join(name).is_file();
-    folders.into_iter().find(|folder| has(folder, "initdb") && has(folder, "pg_ctl"))
-}
-
-fn is_root() -> bool {
-    number_of(&["-u"]) == 0
-}
-
-fn number_of(args: &[&str]) -> u32 {
-    let output = Command::new("id").args(args).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
-    let said = [output.stdout, output.stderr].concat();
-    output.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&said).into_owned())
+/// A queue that nobody has been in.
+pub(crate) fn fresh(server: &Server) -> Database {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let mut database = Database::new(server.url(PASSWORD));
+    database.name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    database
 }

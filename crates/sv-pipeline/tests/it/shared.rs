@@ -8,7 +8,7 @@ use sv_core::ErrorKind;
 use sv_pipeline::queue::{Error, JobId, Options, Queue, State};
 
 use crate::place::{Place, at, job};
-use crate::server::{Server, place, shared};
+use crate::server::{Server, fresh, place, shared};
 
 /// Lets so many processes join and do this at the same time, and gives what each of them says.
 fn together<T: Send>(place: &Place, count: usize, act: impl Fn(usize, &Queue) -> T + Sync) -> Vec<T> {
@@ -136,7 +136,7 @@ fn an_old_fence_is_refused_in_every_process() {
 fn those_who_come_first_make_the_queue_once() {
     let Some(server) = shared() else { return };
     for _ in 0..5 {
-        let (database, start) = (server.fresh(), Barrier::new(8));
+        let (database, start) = (fresh(&server), Barrier::new(8));
         std::thread::scope(|scope| {
             for n in 0..8 {
                 let (database, start) = (&database, &start);
@@ -155,8 +155,8 @@ fn those_who_come_first_make_the_queue_once() {
 #[test]
 fn queues_of_one_server_know_nothing_of_each_other() {
     let Some(server) = shared() else { return };
-    let one = Queue::connect(&server.fresh(), Options::default()).unwrap();
-    let two = Queue::connect(&server.fresh(), Options::default()).unwrap();
+    let one = Queue::connect(&fresh(&server), Options::default()).unwrap();
+    let two = Queue::connect(&fresh(&server), Options::default()).unwrap();
     assert!(one.enqueue(&job("a"), at(0)).unwrap().fresh);
     assert_eq!(two.claim("w", at(0)).unwrap(), None);
     assert!(two.enqueue(&job("a"), at(0)).unwrap().fresh);
@@ -185,7 +185,7 @@ impl Told {
 #[test]
 fn what_was_told_holds_after_the_server_was_killed() {
     let Some(server) = Server::start() else { return };
-    let database = server.fresh();
+    let database = fresh(&server);
     let queues: Vec<_> = (0..4).map(|_| Queue::connect(&database, Options::default()).unwrap()).collect();
     let (mut entered, mut completed) = (HashSet::new(), HashSet::new());
     for round in 0..3 {
@@ -237,7 +237,7 @@ fn what_was_told_holds_after_the_server_was_killed() {
 #[test]
 fn a_server_that_restarts_while_nobody_asks_is_not_noticed() {
     let Some(server) = Server::start() else { return };
-    let queue = Queue::connect(&server.fresh(), Options::default()).unwrap();
+    let queue = Queue::connect(&fresh(&server), Options::default()).unwrap();
     let id = queue.enqueue(&job("a"), at(0)).unwrap().id;
     server.kill();
     server.up();
@@ -253,7 +253,7 @@ fn a_server_that_restarts_while_nobody_asks_is_not_noticed() {
 #[ignore = "it takes two times half a minute"]
 fn a_server_that_hangs_hangs_nobody() {
     let Some(server) = Server::start() else { return };
-    let queue = Queue::connect(&server.fresh(), Options::default()).unwrap();
+    let queue = Queue::connect(&fresh(&server), Options::default()).unwrap();
     server.signal("STOP");
     for result in [queue.enqueue(&job("a"), at(0)).err(), queue.counts().err()] {
         let error = result.unwrap();

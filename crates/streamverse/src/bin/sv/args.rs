@@ -91,6 +91,11 @@ pub(crate) struct Vod {
     /// Encode in chunks, so many at a time; the bytes are the same for any number
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) workers: Option<u32>,
+    /// A PostgreSQL server that keeps the journal of chunks instead of a file beside the output, such as
+    /// postgres://user@host/database; with a password in it, say it by the environment variable
+    #[cfg(feature = "postgres")]
+    #[arg(long, env = "SV_JOURNAL", hide_env_values = true, value_name = "URL")]
+    pub(crate) journal: Option<String>,
     /// How long a chunk is, about, such as 30s
     #[arg(long, default_value = "30s", value_parser = duration)]
     pub(crate) chunk: Duration,

@@ -42,3 +42,18 @@ pub(crate) fn encryption(protect: &Protect) -> Result<Option<vod::Encryption>> {
     encryption.pssh_in_stream = !protect.no_pssh;
     Ok(Some(encryption))
 }
+
+/// Refuses an address with a password that was an argument: a command line is for all users of the machine to see.
+#[cfg(any(feature = "nats", feature = "postgres"))]
+pub(crate) fn not_on_command_line(url: &str, variable: &str) -> Result<()> {
+    // `user:password@`, or `password=` among words; a name alone is nobody's secret.
+    let password = url.split_once("://").is_some_and(|(_, rest)| {
+        rest.split_once('@').is_some_and(|(user, _)| user.contains(':') || variable == "SV_NATS")
+    }) || url.contains("password=");
+    if password && std::env::args().any(|arg| arg.contains(url)) {
+        let message =
+            format!("a password doesn't belong on a command line: put the address into {variable} instead");
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok(())
+}

@@ -24,6 +24,13 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
         #[cfg(feature = "s3")]
         request.store.clone_from(&args.nats.store);
     }
+    #[cfg(feature = "postgres")]
+    if let Some(url) = &args.journal {
+        keys::not_on_command_line(url, "SV_JOURNAL")?;
+        let mut database = streamverse::pipeline::queue::Database::new(url);
+        database.name = "sv_vod".into();
+        request.journal = streamverse::chunks::Journal::Database(database);
+    }
     request.chunk = args.chunk;
     request.share = args.share.get();
     request.strict = args.strict;

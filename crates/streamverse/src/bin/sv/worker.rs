@@ -31,11 +31,7 @@ pub(crate) fn run(args: &Worker) -> Result<(), Failure> {
 /// What the arguments say, if anything.
 pub(crate) fn options(args: &Nats) -> Result<Option<nats::Options>> {
     let Some(url) = &args.nats else { return Ok(None) };
-    // A command line is for all users of the machine to see.
-    if url.contains('@') && std::env::args().any(|arg| arg.contains(url.as_str())) {
-        let message = "a password doesn't belong on a command line: put the address into SV_NATS instead";
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
+    crate::keys::not_on_command_line(url, "SV_NATS")?;
     let mut options = nats::Options::new(url);
     options.credentials.clone_from(&args.nats_creds);
     options.patience = args.nats_patience;

@@ -62,6 +62,18 @@ impl Queue {
     }
 }
 
+impl Database {
+    /// Removes the queue with all of its jobs. One that isn't there is removed already; whoever is in it gets an error
+    /// at the next call.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] when the server can't be reached or refuses.
+    pub fn remove(&self) -> Result<()> {
+        let name = self.checked_name()?;
+        Link::open(&self.config()?)?.batch(format!("DROP SCHEMA IF EXISTS \"{name}\" CASCADE"))
+    }
+}
+
 /// The connection, as long as there is one. It is given up at the first error and made again by the
 /// next call.
 struct Postgres {
