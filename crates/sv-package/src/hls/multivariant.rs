@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use sv_core::TrackKind;
 
-use super::{Options, iframes, iframes_path, key, media_path, quoted};
+use super::{Options, Order, iframes, iframes_path, key, media_path, quoted, url};
 use crate::{Bandwidth, Error, Rendition, Role, VideoRange};
 
 /// Sound that a player may swap: the same codec and channels, in several languages.
@@ -47,11 +47,11 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     for group in &audio {
         let chosen = group.members.iter().position(|r| r.info.default).unwrap_or(0);
         for (i, rendition) in group.members.iter().enumerate() {
-            media_tag(&mut out, "AUDIO", &group.id, rendition, i == chosen);
+            media_tag(&mut out, "AUDIO", &group.id, rendition, i == chosen, options);
         }
     }
     for rendition in &subtitles {
-        media_tag(&mut out, "SUBTITLES", "subtitles", rendition, rendition.info.default);
+        media_tag(&mut out, "SUBTITLES", "subtitles", rendition, rendition.info.default, options);
     }
 
     // Every variant has them or none (RFC 8216, 4.3.4.2).
@@ -65,10 +65,13 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     }
     let closed = if carried.is_empty() { ",CLOSED-CAPTIONS=NONE" } else { ",CLOSED-CAPTIONS=\"cc\"" };
 
-    // Players try the first variant first: a middling one starts soon and looks decent.
     videos.sort_by_key(|(_, b)| b.peak);
     let middle = videos.len().checked_div(2).unwrap_or(0);
-    videos.rotate_left(middle);
+    match options.order {
+        Order::Middle => videos.rotate_left(middle),
+        Order::Ascending => {}
+        Order::Descending => videos.reverse(),
+    }
     // Every format that a variant needs is named (rfc8216bis, 4.4.6.2), but that of plain text files.
     let mut texts: Vec<_> = subtitles.iter().filter(|r| r.is_mp4()).map(|r| r.info.codec.as_str()).collect();
     texts.sort_unstable();
@@ -77,7 +80,7 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     for (video, rate) in &videos {
         if audio.is_empty() {
             let codecs: Vec<_> = std::iter::once(video.info.codec.as_str()).chain(texts.clone()).collect();
-            variant(&mut out, video, *rate, &codecs, &format!("{tail}{closed}"));
+            variant(&mut out, video, *rate, &codecs, &format!("{tail}{closed}"), options);
         }
         for group in &audio {
             let sound = group.bandwidth();
@@ -89,7 +92,7 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
             codecs.extend(group.members.first().map(|r| r.info.codec.as_str()));
             codecs.extend(&texts);
             let rest = format!(",AUDIO={}{tail}{closed}", quoted(&group.id));
-            variant(&mut out, video, rate, &codecs, &rest);
+            variant(&mut out, video, rate, &codecs, &rest, options);
         }
     }
     if videos.is_empty() {
@@ -98,13 +101,13 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
                 let rest = format!(",AUDIO={}{tail}", quoted(&group.id));
                 let codecs: Vec<_> =
                     std::iter::once(sound.info.codec.as_str()).chain(texts.clone()).collect();
-                variant(&mut out, sound, group.bandwidth(), &codecs, &rest);
+                variant(&mut out, sound, group.bandwidth(), &codecs, &rest, options);
             }
         }
     }
     for (video, _) in &videos {
         if iframes(video, options).is_some() {
-            iframe_variant(&mut out, video);
+            iframe_variant(&mut out, video, options);
         }
     }
     Ok(out)
@@ -147,7 +150,14 @@ fn session_keys(renditions: &[Rendition], options: &Options) -> Vec<String> {
     all
 }
 
-fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, default: bool) {
+fn media_tag(
+    out: &mut String,
+    kind: &str,
+    group: &str,
+    rendition: &Rendition,
+    default: bool,
+    options: &Options,
+) {
     let info = &rendition.info;
     let yes = |b: bool| if b { "YES" } else { "NO" };
     let mut name = info.label.as_deref().or(info.language.as_deref()).unwrap_or(&rendition.name).to_owned();
@@ -178,10 +188,17 @@ fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, d
     if !all.is_empty() {
         let _ = write!(out, ",CHARACTERISTICS={}", quoted(&all.join(",")));
     }
-    let _ = writeln!(out, ",URI={}", quoted(&media_path(&rendition.name)));
+    let _ = writeln!(out, ",URI={}", quoted(&url(&media_path(&rendition.name), options)));
 }
 
-fn variant(out: &mut String, rendition: &Rendition, rate: Bandwidth, codecs: &[&str], rest: &str) {
+fn variant(
+    out: &mut String,
+    rendition: &Rendition,
+    rate: Bandwidth,
+    codecs: &[&str],
+    rest: &str,
+    options: &Options,
+) {
     let _ = write!(
         out,
         "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
@@ -193,10 +210,10 @@ fn variant(out: &mut String, rendition: &Rendition, rate: Bandwidth, codecs: &[&
     if let Some(rate) = rendition.frame_rate() {
         let _ = write!(out, ",FRAME-RATE={rate:.3}");
     }
-    let _ = writeln!(out, "{rest}\n{}", media_path(&rendition.name));
+    let _ = writeln!(out, "{rest}\n{}", url(&media_path(&rendition.name), options));
 }
 
-fn iframe_variant(out: &mut String, rendition: &Rendition) {
+fn iframe_variant(out: &mut String, rendition: &Rendition, options: &Options) {
     let rate = key_rate(rendition);
     let _ = write!(
         out,
@@ -204,7 +221,7 @@ fn iframe_variant(out: &mut String, rendition: &Rendition) {
         rate.peak, rate.average, rendition.info.codec
     );
     picture(out, rendition);
-    let _ = writeln!(out, ",URI={}", quoted(&iframes_path(&rendition.name)));
+    let _ = writeln!(out, ",URI={}", quoted(&url(&iframes_path(&rendition.name), options)));
 }
 
 /// The rate of a rendition's key pictures, counted as if they were all of it.
