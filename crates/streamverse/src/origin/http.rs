@@ -113,10 +113,16 @@ async fn answer(counter: &Counter, asked: &Parts) -> Result<Response, Response> 
 
 fn failed(error: &Error) -> Response {
     let status = match error.kind() {
+        // What a folder or a disk says may name places that are nobody's business.
+        ErrorKind::Io | ErrorKind::PermissionDenied | ErrorKind::Internal => {
+            tracing::error!("{error}");
+            let message = "what is stored of this title can't be read at the moment";
+            return refused(StatusCode::INTERNAL_SERVER_ERROR, message);
+        }
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::InvalidInput => StatusCode::BAD_REQUEST,
         ErrorKind::Malformed | ErrorKind::Unsupported | ErrorKind::LimitExceeded => StatusCode::BAD_GATEWAY,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     if status.is_server_error() {
         tracing::warn!("{error}");

@@ -1,7 +1,8 @@
 //! An origin that packages when somebody asks: HLS and DASH of CMAF, HLS of transport streams, clear or encrypted, out
 //! of the same stored files.
 //!
-//! What is stored is a film in one MP4, or a folder of CMAF as this crate or another packager wrote it. An [`Origin`]
+//! What is stored is a film in one MP4, or a folder of CMAF as this crate or another packager wrote it, or the folder in
+//! which [`live`](crate::live) goes on. An [`Origin`]
 //! reads its tables once, and of the payloads what a request needs. What comes out is what
 //! [`package_files`](crate::package_files) would have written, and it is the same each time.
 //!
@@ -20,6 +21,7 @@
 mod http;
 mod joined;
 mod shelf;
+mod shift;
 mod stock;
 mod title;
 
@@ -28,13 +30,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest as _, Sha256};
 use sv_core::{Bytes, ErrorKind, Scheme};
 use sv_package::origin::{Request, Wanted};
 
+use crate::live::JOURNAL;
 use crate::vod::Encryption;
 use crate::{Error, Result};
 use shelf::Shelf;
-use title::Title;
+use shift::Live;
+use title::Stored;
 
 /// How often it is looked whether the files of a title are still the same.
 const FRESH: Duration = Duration::from_secs(1);
@@ -163,7 +168,53 @@ struct Inner {
 #[derive(Clone)]
 struct Known {
     title: Arc<Title>,
+    /// Of the files when the title was opened.
+    stamp: Arc<str>,
     looked: Instant,
+}
+
+/// A title that is open.
+enum Title {
+    /// All of it is there.
+    Stored(Stored),
+    /// `sv live` writes it, or has written it.
+    Live(Live),
+}
+
+impl Title {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Stored(title) => title.weight(),
+            Self::Live(title) => title.weight(),
+        }
+    }
+
+    /// The tag of a segment, before it is made; nothing for what is written anew for each request.
+    fn tag(&self, wanted: &Wanted) -> Option<String> {
+        let print = match (self, wanted) {
+            (Self::Stored(title), Wanted::Init { .. } | Wanted::Segment { .. }) => &title.print,
+            (Self::Live(title), Wanted::Init { .. } | Wanted::Segment { .. }) => &title.print,
+            _ => return None,
+        };
+        let mut hash = Sha256::new();
+        hash.update(print);
+        hash.update(format!("{wanted:?}"));
+        Some(title::digits(hash))
+    }
+
+    fn written(&self, request: &Request) -> Result<Answer> {
+        match self {
+            Self::Stored(title) => title.written(request),
+            Self::Live(title) => title.written(request),
+        }
+    }
+
+    fn segment(&self, wanted: &Wanted) -> Result<(Bytes, &'static str)> {
+        match self {
+            Self::Stored(title) => title.segment(wanted),
+            Self::Live(title) => title.segment(wanted),
+        }
+    }
 }
 
 /// What is sent.
@@ -277,18 +328,26 @@ impl Inner {
             }
             let looked = Instant::now();
             let stamp = stock::stamp(&path).map_err(|e| e.context(format!("{name} can't be read")))?;
-            let old = lock(&self.titles).get(name).map(|known| known.title);
-            let title = match old.filter(|old| old.stamp == stamp) {
-                Some(same) => same,
-                None => {
-                    let encryption = self.settings.protect.as_ref().map(|p| p.of(name)).transpose()?;
-                    Arc::new(Title::open(name, &path, stamp, &self.settings, encryption)?)
-                }
+            let old = lock(&self.titles).get(name).filter(|old| *old.stamp == *stamp);
+            let title = match old {
+                Some(same) => same.title,
+                None => Arc::new(
+                    self.open(name, &path, &stamp)
+                        .map_err(|e| e.context(format!("{name} can't be served")))?,
+                ),
             };
-            let known = Known { title: Arc::clone(&title), looked };
+            let known = Known { title: Arc::clone(&title), stamp: stamp.into(), looked };
             lock(&self.titles).put(name.to_owned(), known, title.weight());
             Ok(title)
         })
+    }
+
+    fn open(&self, name: &str, path: &Path, stamp: &str) -> Result<Title> {
+        let encryption = self.settings.protect.as_ref().map(|p| p.of(name)).transpose()?;
+        if path.join(JOURNAL).is_file() {
+            return Live::open(name, path, &self.settings, encryption).map(Title::Live);
+        }
+        Stored::open(name, path, stamp, &self.settings, encryption).map(Title::Stored)
     }
 
     /// Runs something that nobody else runs at the same time.
@@ -323,7 +382,8 @@ impl Inner {
             if let Some(answer) = found() {
                 return Ok(answer);
             }
-            let answer = title.segment(&request.wanted, &key.0)?;
+            let (data, content_type) = title.segment(&request.wanted)?;
+            let answer = Answer { data, content_type, tag: key.0.clone(), lasting: true };
             lock(&self.segments).put(key.clone(), answer.clone(), answer.data.len().saturating_add(512));
             Ok(answer)
         })

@@ -8,6 +8,7 @@ use std::time::UNIX_EPOCH;
 use sv_core::{ErrorKind, FileAt, ReadAt};
 
 use super::joined::Joined;
+use crate::live::JOURNAL;
 use crate::{Error, Result};
 
 /// Most files of one title: a day of segments of a second, in a few renditions.
@@ -35,6 +36,10 @@ pub(super) fn stamp(path: &Path) -> Result<String> {
         Ok(format!("{}@{}", if meta.is_dir() { 0 } else { meta.len() }, modified.as_nanos()))
     };
     let mut stamp = of(path)?;
+    let journal = path.join(JOURNAL);
+    if journal.is_file() {
+        stamp.push_str(&of(&journal)?);
+    }
     if path.is_dir() {
         for (name, kind) in entries(path)? {
             // What is in a folder of segments is seen by the folder.
@@ -67,8 +72,7 @@ pub(super) fn open(path: &Path) -> Result<Stock> {
     texts.extend(files(Kind::Text).map(|name| path.join(name)));
     sources.retain(|source| source.stem.as_ref().is_none_or(|stem| !stem.ends_with("-trick")));
     if sources.is_empty() {
-        let message =
-            format!("{} holds neither MP4 files nor segments with their initialisation", path.display());
+        let message = "it holds neither MP4 files nor segments with their initialisation";
         return Err(Error::new(ErrorKind::NotFound, message));
     }
     Ok(Stock { sources, texts })

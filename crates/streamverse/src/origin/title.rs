@@ -1,4 +1,4 @@
-//! One title that is open: its tables, and what it offers.
+//! One stored title that is open: its tables, and what it offers.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use sv_container::{mp4, webvtt};
-use sv_core::{Bytes, ErrorKind, Limits, ReadAt, Scheme, Stage as _, TimeBase, Timestamp, TrackKind};
+use sv_core::{
+    Bytes, ErrorKind, Item, Limits, ReadAt, Scheme, Segment, Stage as _, TimeBase, Timestamp, TrackKind,
+};
 use sv_drm::{aes128, cenc};
 use sv_package::origin::{Member, Offer, Piece, Request, Table, Wanted};
 use sv_package::{Form, Info, dash, hls};
@@ -17,11 +19,10 @@ use crate::text::{self, Text};
 use crate::vod::Encryption;
 use crate::{Error, Result};
 
-/// A title as its files were when they had this stamp.
-pub(super) struct Title {
-    pub(super) stamp: String,
+/// A title as its files are.
+pub(super) struct Stored {
     /// Of everything that decides the bytes.
-    print: [u8; 32],
+    pub(super) print: [u8; 32],
     readers: Vec<Arc<dyn ReadAt>>,
     forms: Vec<Shape>,
     tables: usize,
@@ -35,22 +36,12 @@ struct Shape {
     encryption: Option<Encryption>,
 }
 
-impl Title {
+impl Stored {
+    /// Reads the tables of all files. `stamp` is what tells these files from others.
     pub(super) fn open(
         name: &str,
         path: &Path,
-        stamp: String,
-        settings: &Settings,
-        encryption: Option<Vec<Encryption>>,
-    ) -> Result<Self> {
-        Self::read(name, path, stamp, settings, encryption)
-            .map_err(|e| e.context(format!("{name} can't be served")))
-    }
-
-    fn read(
-        name: &str,
-        path: &Path,
-        stamp: String,
+        stamp: &str,
         settings: &Settings,
         encryption: Option<Vec<Encryption>>,
     ) -> Result<Self> {
@@ -129,7 +120,7 @@ impl Title {
         }
         let tables = members.iter().map(|m| m.table.weight()).sum();
         let readers = stock.sources.into_iter().map(|source| source.reader).collect();
-        Ok(Self { stamp, print, readers, forms, tables })
+        Ok(Self { print, readers, forms, tables })
     }
 
     /// Bytes that it takes in memory, about.
@@ -145,17 +136,6 @@ impl Title {
             self.forms.iter().find(|s| s.form == form).ok_or_else(|| nothing("there is no such form"))?;
         let offer = shape.offer.as_ref().map_err(|why| nothing(why))?;
         Ok((offer, shape.encryption.as_ref()))
-    }
-
-    /// The tag of a segment, before it is made; nothing for what is written anew for each request.
-    pub(super) fn tag(&self, wanted: &Wanted) -> Option<String> {
-        if !matches!(wanted, Wanted::Init { .. } | Wanted::Segment { .. }) {
-            return None;
-        }
-        let mut hash = Sha256::new();
-        hash.update(self.print);
-        hash.update(format!("{wanted:?}"));
-        Some(tag(hash))
     }
 
     /// A manifest, a playlist or a text.
@@ -174,21 +154,20 @@ impl Title {
         let (text, content_type) = text.ok_or_else(missing)?;
         let mut hash = Sha256::new();
         hash.update(text.as_bytes());
-        Ok(Answer { data: text.into(), content_type, tag: tag(hash), lasting: false })
+        Ok(Answer { data: text.into(), content_type, tag: digits(hash), lasting: false })
     }
 
     /// A segment or an initialisation, made now.
-    pub(super) fn segment(&self, wanted: &Wanted, tag: &str) -> Result<Answer> {
+    pub(super) fn segment(&self, wanted: &Wanted) -> Result<(Bytes, &'static str)> {
         let (offer, encryption) = self.shape(wanted.is_ts())?;
-        let (data, content_type) = match wanted {
-            Wanted::Init { name, epoch: 0 } => offer.init(name)?.ok_or_else(missing)?,
+        match wanted {
+            Wanted::Init { name, epoch: 0 } => offer.init(name)?.ok_or_else(missing),
             Wanted::Segment { name, number, .. } => {
                 let piece = offer.piece(name, *number).ok_or_else(missing)?;
-                (self.make(name, &piece, encryption)?, piece.content_type())
+                Ok((self.make(name, &piece, encryption)?, piece.content_type()))
             }
-            _ => return Err(missing()),
-        };
-        Ok(Answer { data, content_type, tag: tag.to_owned(), lasting: true })
+            _ => Err(missing()),
+        }
     }
 
     fn make(&self, name: &str, piece: &Piece, encryption: Option<&Encryption>) -> Result<Bytes> {
@@ -206,34 +185,45 @@ impl Title {
         let mut items = piece.items(&read).ok_or_else(broken)?;
         drop(read);
         if let Some(encryption) = encryption {
-            let mut encryptor = encryptor(name, piece.track(), encryption, &self.print, piece.first())?;
-            let mut out = Vec::with_capacity(items.len());
-            for item in items {
-                encryptor.push(item)?;
-                while let Some(item) = encryptor.pull()? {
-                    out.push(item);
-                }
-            }
-            items = out;
+            items =
+                encrypted(encryptor(name, piece.track(), encryption, &self.print, piece.first())?, items)?;
         }
-        let segment = piece.write(items)?;
-        let whole = encryption.filter(|e| e.scheme == Scheme::Aes128);
-        if let (Some(encryption), Some(kid)) = (whole, segment.kid) {
-            let key = encryption.keys.named(kid).ok_or_else(broken)?;
-            return Ok(aes128::encrypt(key, aes128::vector(segment.number), &segment.data));
-        }
-        Ok(match segment.data.as_slice() {
-            [one] => one.clone(),
-            all => all.concat().into(),
-        })
+        whole(piece.write(items)?, encryption)
     }
 }
 
-fn missing() -> Error {
+/// The items of one segment, encrypted.
+pub(super) fn encrypted(mut encryptor: cenc::Encryptor, items: Vec<Item>) -> Result<Vec<Item>> {
+    let mut out = Vec::with_capacity(items.len());
+    for item in items {
+        encryptor.push(item)?;
+        while let Some(item) = encryptor.pull()? {
+            out.push(item);
+        }
+    }
+    Ok(out)
+}
+
+/// A segment as one run of bytes, encrypted as a whole where that is the scheme.
+pub(super) fn whole(segment: Segment, encryption: Option<&Encryption>) -> Result<Bytes> {
+    let sealed = encryption.filter(|e| e.scheme == Scheme::Aes128);
+    if let (Some(encryption), Some(kid)) = (sealed, segment.kid) {
+        let key = encryption.keys.named(kid);
+        let key =
+            key.ok_or_else(|| Error::new(ErrorKind::Internal, "a segment is under a key that is not there"))?;
+        return Ok(aes128::encrypt(key, aes128::vector(segment.number), &segment.data));
+    }
+    Ok(match segment.data.as_slice() {
+        [one] => one.clone(),
+        all => all.concat().into(),
+    })
+}
+
+pub(super) fn missing() -> Error {
     Error::new(ErrorKind::NotFound, "this title has nothing of that name")
 }
 
-fn tag(hash: Sha256) -> String {
+pub(super) fn digits(hash: Sha256) -> String {
     let digest: [u8; 32] = hash.finalize().into();
     digest.iter().take(16).fold(String::new(), |mut out, byte| {
         let _ = write!(out, "{byte:02x}");
@@ -321,7 +311,7 @@ fn shape(
 
 /// What encrypts from sample `first` of a rendition on. Its vectors are told by everything that decides the clear bytes:
 /// no two of different bytes are the same, and those of the same bytes are always the same.
-fn encryptor(
+pub(super) fn encryptor(
     name: &str,
     track: &sv_core::Track,
     encryption: &Encryption,
@@ -352,7 +342,13 @@ fn texts(paths: &[std::path::PathBuf]) -> Result<Vec<(String, Info, webvtt::Docu
     let mut out = Vec::new();
     for path in paths {
         let (name, language) = crate::package_files::text_name(path);
-        let text = text::read(path)?;
+        // Whoever asks is not told where it lies.
+        let broken = |e: Error| {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            tracing::warn!("{e}");
+            Error::new(e.kind(), format!("its text {file} can't be used"))
+        };
+        let text = text::read(path).map_err(broken)?;
         // As packagers name their files: `text-de.vtt`.
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let told = stem.strip_prefix("text-").map(|rest| rest.split('-').next().unwrap_or(rest).to_owned());

@@ -158,7 +158,7 @@ impl Offer {
                 let part = (!query.is_whole()).then(|| (query.start.unwrap_or_default(), query.end));
                 found.map(|(_, document)| (self.written(document, part), "text/vtt; charset=utf-8"))
             }
-            Wanted::Init { .. } | Wanted::Segment { .. } => None,
+            Wanted::Clock | Wanted::Init { .. } | Wanted::Segment { .. } => None,
         })
     }
 
@@ -184,10 +184,7 @@ impl Offer {
             number,
             reorder: lane.rendition.info.reorder,
             form: self.form,
-            content_type: match self.form {
-                Form::Cmaf => content_type(lane.rendition.info.kind),
-                Form::Ts | Form::Text => lane.rendition.packed_type(),
-            },
+            content_type: lane.rendition.content_type(),
         })
     }
 

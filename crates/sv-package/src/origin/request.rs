@@ -48,6 +48,8 @@ pub enum Wanted {
     },
     /// `dash.mpd`.
     Manifest,
+    /// `time`: the clock that a live presentation goes by.
+    Clock,
     /// `NAME.m3u8`, `NAME-iframes.m3u8`; below `ts/` of transport streams.
     Media {
         /// Whether segments are transport streams and packed audio.
@@ -129,6 +131,7 @@ impl Wanted {
             "hls.m3u8" => return Some(Self::Multivariant { ts: false }),
             "ts.m3u8" => return Some(Self::Multivariant { ts: true }),
             "dash.mpd" => return Some(Self::Manifest),
+            "time" => return Some(Self::Clock),
             _ => {}
         }
         let (ts, path) = path.strip_prefix("ts/").map_or((false, path), |rest| (true, rest));
@@ -159,7 +162,7 @@ impl Wanted {
             | Self::Media { ts, .. }
             | Self::Segment { ts, .. }
             | Self::Text { ts, .. } => *ts,
-            Self::Manifest | Self::Init { .. } => false,
+            Self::Manifest | Self::Clock | Self::Init { .. } => false,
         }
     }
 }
