@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use sha2::{Digest as _, Sha256};
 use sv_core::{ErrorKind, FileAt, ReadAt};
 
 use super::joined::Joined;
+use super::title::digits;
 use crate::live::JOURNAL;
 use crate::{Error, Result};
 
@@ -29,27 +31,25 @@ pub(super) struct Stock {
 
 /// Changes when a file or a folder does. Segments that are written never change, and a new one changes its folder.
 pub(super) fn stamp(path: &Path) -> Result<String> {
-    let of = |path: &Path| -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut take = |path: &Path| -> Result<()> {
         let meta = std::fs::metadata(path)?;
-        let modified =
-            meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        Ok(format!("{}@{}", if meta.is_dir() { 0 } else { meta.len() }, modified.as_nanos()))
+        let modified = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let size = if meta.is_dir() { 0 } else { meta.len() };
+        hash.update(format!("{:?} {size} {modified:?};", path.file_name()));
+        Ok(())
     };
-    let mut stamp = of(path)?;
-    let journal = path.join(JOURNAL);
-    if journal.is_file() {
-        stamp.push_str(&of(&journal)?);
-    }
+    take(path)?;
     if path.is_dir() {
-        for (name, kind) in entries(path)? {
-            // What is in a folder of segments is seen by the folder.
-            stamp.push_str(&format!(";{name} {}", of(&path.join(&name))?));
-            if kind == Kind::Folder && stamp.len() > 1 << 20 {
-                break;
-            }
+        let journal = path.join(JOURNAL);
+        if journal.is_file() {
+            take(&journal)?;
+        }
+        for (name, _) in entries(path)?.iter().filter(|(name, _)| !name.ends_with(".m4s")) {
+            take(&path.join(name))?;
         }
     }
-    Ok(stamp)
+    Ok(digits(hash))
 }
 
 /// Finds what a title is made of.

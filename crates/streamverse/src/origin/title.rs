@@ -19,6 +19,9 @@ use crate::text::{self, Text};
 use crate::vod::Encryption;
 use crate::{Error, Result};
 
+/// Most samples of one file: 128 MiB of tables, which is 19 hours at 60 pictures a second.
+const MOST_SAMPLES: usize = 4 << 20;
+
 /// A title as its files are.
 pub(super) struct Stored {
     /// Of everything that decides the bytes.
@@ -237,7 +240,9 @@ fn tables(source: usize, stored: &stock::Source, names: &mut Names) -> Result<Ve
         Some(stem) => Error::from(e).context(stem),
         None => e.into(),
     };
-    let mut demuxer = mp4::Demuxer::open(Arc::clone(&stored.reader), Limits::default()).map_err(named)?;
+    let mut limits = Limits::default();
+    limits.samples = MOST_SAMPLES;
+    let mut demuxer = mp4::Demuxer::open(Arc::clone(&stored.reader), limits).map_err(named)?;
     let mut tables = Vec::new();
     for track in demuxer.tracks() {
         let serves = track.kind() != TrackKind::Text && sv_codec::rfc6381::string(track).is_some();

@@ -411,18 +411,8 @@ fn filters_and_clips() {
         "{words}"
     );
     assert!(clip.contains("text-fr.vtt?start=5&amp;end=8"), "{clip}");
-    if let Some(xmllint) = tool("xmllint") {
-        for (name, text) in [("clip", clip), ("whole", server.text("film/dash.mpd"))] {
-            let file = dir.path().join(format!("{name}.mpd"));
-            fs::write(&file, text).unwrap();
-            match std::env::var("STREAMVERSE_DASH_XSD") {
-                Ok(schema) => {
-                    kit::run(&xmllint, &["--noout", "--nonet", "--schema", &schema, file.to_str().unwrap()]);
-                }
-                Err(_) => println!("skipped: STREAMVERSE_DASH_XSD names no schema to validate against"),
-            }
-        }
-    }
+    valid(dir.path(), &clip);
+    valid(dir.path(), &server.text("film/dash.mpd"));
 }
 
 #[test]
@@ -534,4 +524,125 @@ fn nothing_odd_is_given_away_or_breaks_it() {
         let said = String::from_utf8_lossy(&run.stderr);
         assert!(run.status.code() == Some(code) && said.contains(what), "{args:?}: {said}");
     }
+}
+
+/// `sv live` until it has ended, asked on the way what is there so far.
+struct Going(Child, String);
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Going {
+    fn start(source: &Path, out: &Path) -> Self {
+        let mut child = kit::sv()
+            .arg("live")
+            .arg(source)
+            .arg("--out")
+            .arg(out)
+            .args(["--listen", "127.0.0.1:0", "--segment", "1s"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+        let url = line.split_whitespace().find(|w| w.starts_with("http")).unwrap().to_owned();
+        Self(child, url)
+    }
+
+    /// Returns when that segment is there.
+    fn until(&self, segment: u64) {
+        for number in 0..=segment {
+            ureq::get(format!("{}{PICTURES}.m3u8?_HLS_msn={number}", self.1)).call().unwrap();
+        }
+    }
+}
+
+fn valid(dir: &Path, text: &str) {
+    let (Some(xmllint), Ok(schema)) = (tool("xmllint"), std::env::var("STREAMVERSE_DASH_XSD")) else {
+        println!("skipped: STREAMVERSE_DASH_XSD names no schema to validate against");
+        return;
+    };
+    let file = dir.join("asked.mpd");
+    fs::write(&file, text).unwrap();
+    kit::run(&xmllint, &["--noout", "--nonet", "--schema", &schema, file.to_str().unwrap()]);
+}
+
+#[test]
+fn a_live_presentation_is_seen_later_and_in_every_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=640x360:r=25:d=8",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=f=440:r=48000:d=8",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
+        "-g",
+        "25",
+        "-bf",
+        "2",
+        "-pix_fmt",
+        "yuv420p",
+        "-c:a",
+        "aac",
+    ];
+    let Some(source) = kit::make(dir.path(), "source.mp4", &args) else { return };
+    let wanted = kit::picture_hashes(&source, None);
+    let folder = dir.path().join("live");
+    let mut going = Going::start(&source, &folder);
+    going.until(4);
+    let server = Server::start(&[&folder], &[]);
+    let segments = |server: &Server, query: &str| {
+        let text = server.text(&format!("live/{PICTURES}.m3u8{query}"));
+        let list = m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap();
+        (list.media_sequence, list.segments.len() as u64, list.end_list, text)
+    };
+    let (first, count, ended, text) = segments(&server, "?delay=2");
+    assert!(first == 0 && (2..=4).contains(&count) && !ended, "{text}");
+    assert!(!text.contains("CAN-BLOCK-RELOAD") && !text.contains("EXT-X-PART"), "{text}");
+    let later = server.text("live/dash.mpd?delay=2");
+    assert!(later.contains("type=\"dynamic\"") && !later.contains("PatchLocation"), "{later}");
+    valid(dir.path(), &later);
+    assert_eq!(server.status("live/hls.m3u8?delay=3600"), 404);
+    assert!(server.text("live/time").starts_with("20"));
+    // A stretch that is over is a recording while the rest goes on.
+    let (first, count, ended, text) = segments(&server, "?start=1&end=3");
+    assert_eq!((first, count, ended), (1, 2, true), "{text}");
+    valid(dir.path(), &server.text("live/dash.mpd?start=1&end=3"));
+    assert!(going.0.wait().unwrap().success());
+
+    let server = Server::start(&[&folder], &[]);
+    for manifest in ["hls.m3u8", "ts.m3u8", "dash.mpd"] {
+        let url = server.url(&format!("live/{manifest}"));
+        kit::same(&play(&url, "0:v:0", &[]), &wanted, manifest);
+        assert!(play(&url, "0:a:0", &[]).len() > 360, "{manifest}");
+    }
+    kit::same(&play(&server.url("live/hls.m3u8?start=2&end=4"), "0:v:0", &[]), &wanted[50..100], "a stretch");
+    for file in [format!("{PICTURES}/init.mp4"), format!("{PICTURES}/3.m4s")] {
+        assert!(server.get(&format!("live/{file}")) == fs::read(folder.join(&file)).unwrap(), "{file}");
+    }
+    for hidden in ["live/.journal", "live/%2ejournal", "live/.manifests", &format!("live/{PICTURES}/3.1.m4s")]
+    {
+        assert_eq!(server.status(hidden), 404, "{hidden}");
+    }
+    let server = Server::start(&[&folder], &["--encrypt", "cbcs"]);
+    let mirror = dir.path().join("mirror");
+    server.mirror("live", &format!("{PICTURES}.m3u8"), &mirror);
+    kit::same(&kit::segment_hashes(&mirror, PICTURES, KEY), &wanted, "cbcs");
+    assert!(
+        server.get(&format!("live/{PICTURES}/3.m4s"))
+            != fs::read(folder.join(format!("{PICTURES}/3.m4s"))).unwrap()
+    );
 }
