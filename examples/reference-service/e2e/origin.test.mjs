@@ -86,9 +86,9 @@ describe('origin', { skip, timeout: 600_000 }, () => {
       })();
       const all = [['hls', 'hls.m3u8'], ['hls', 'ts.m3u8'], ['dash', 'dash.mpd'], ['shaka', 'dash.mpd'], ['shaka', 'hls.m3u8']];
       await Promise.all(all.map(([player, manifest]) => play(`${origin.url}origin/${manifest}`, player, length)));
-      // In DASH to the picture, in HLS whole segments.
-      await play(`${origin.url}origin/dash.mpd?start=3&end=7`, 'dash', 4);
-      await play(`${origin.url}origin/dash.mpd?start=3&end=7`, 'shaka', 4);
+      // In DASH from the beginning of a segment to the picture.
+      await play(`${origin.url}origin/dash.mpd?start=3&end=7`, 'dash', 5);
+      await play(`${origin.url}origin/dash.mpd?start=3&end=7`, 'shaka', 5);
     } finally {
       origin.stop();
     }

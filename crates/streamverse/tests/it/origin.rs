@@ -382,7 +382,8 @@ fn filters_and_clips() {
         assert_eq!(server.status(&format!("film/hls.m3u8{query}")), status, "{query}");
     }
 
-    // Segments 2 to 3 of HLS, and where to begin in them; in DASH to the picture.
+    // Segments 2 to 3 of HLS, and where to begin in them; in DASH from the
+    // beginning of a segment to the picture.
     let wanted = kit::picture_hashes(&path.join("high.mp4"), None);
     let text = server.text("film/high.m3u8?start=5&end=8");
     let list = m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap();
@@ -400,7 +401,7 @@ fn filters_and_clips() {
     );
     let clip = server.text("film/dash.mpd?start=5&end=8");
     assert!(
-        clip.contains("mediaPresentationDuration=\"PT3.000S\"") && clip.contains("presentationTimeOffset="),
+        clip.contains("mediaPresentationDuration=\"PT4.000S\"") && clip.contains("presentationTimeOffset="),
         "{clip}"
     );
     let words = server.text("film/text-fr.vtt?start=5&end=8");
@@ -410,7 +411,7 @@ fn filters_and_clips() {
             && !words.contains("one"),
         "{words}"
     );
-    assert!(clip.contains("text-fr.vtt?start=5&amp;end=8"), "{clip}");
+    assert!(clip.contains("text-fr.vtt?start=4&amp;end=8"), "{clip}");
     valid(dir.path(), &clip);
     valid(dir.path(), &server.text("film/dash.mpd"));
 }

@@ -27,7 +27,7 @@ const COMMON: &str = "1077efec-c0b2-4d02-ace3-3c1e52e2fb4b";
 pub struct Options {
     /// Where a ClearKey licence is to be had, for encrypted renditions.
     pub license_url: Option<String>,
-    /// The stretch of the presentation's timeline that is shown, to the tick; all of it if nothing is said. Its beginning
+    /// The stretch of the presentation's timeline that is shown; all of it if nothing is said. Its beginning
     /// is moment 0 of the manifest.
     pub stretch: Option<(std::time::Duration, std::time::Duration)>,
     /// What stands behind the path of a whole file of text, such as `?start=10`.

@@ -129,13 +129,14 @@ impl Offer {
                 Some((hls::multivariant(&self.chosen(query), &hls)?, hls::CONTENT_TYPE))
             }
             Wanted::Manifest => {
+                let chosen = self.chosen(query);
                 let mut options = self.dash.clone();
-                options.query.clone_from(&hls.query);
                 if !query.is_whole() {
-                    options.stretch =
-                        Some((query.start.unwrap_or_default(), query.end.unwrap_or(Duration::MAX)));
+                    let query = Query { start: Some(begins(&chosen)), ..query.clone() };
+                    options.query = query.suffix();
+                    options.stretch = Some((begins(&chosen), query.end.unwrap_or(Duration::MAX)));
                 }
-                Some((dash::manifest(&self.chosen(query), &options)?, dash::CONTENT_TYPE))
+                Some((dash::manifest(&chosen, &options)?, dash::CONTENT_TYPE))
             }
             Wanted::Media { name, .. } => {
                 let text = match (self.find(name), name.strip_suffix("-iframes")) {
@@ -253,6 +254,17 @@ fn stretch(rendition: &Rendition, query: &Query) -> Rendition {
     }
     rendition.segments.retain(|s| at(s.start.saturating_add(s.duration)) > from && at(s.start) < to);
     rendition
+}
+
+/// When the first picture of these renditions is shown, or their first sound. A DASH period begins there and not at a moment
+/// within a segment: players would drop all pictures up to the next one that needs no other.
+fn begins(renditions: &[Rendition]) -> Duration {
+    let first = |kind| {
+        let own = renditions.iter().filter(move |r| r.info.kind == kind && r.trick_play_of.is_none());
+        own.filter_map(|r| Some(sv_core::Duration::new(r.segments.first()?.start).to_std(r.info.time_base())))
+            .min()
+    };
+    first(TrackKind::Video).or_else(|| first(TrackKind::Audio)).unwrap_or_default()
 }
 
 fn init(track: &Track) -> Result<Bytes, Error> {
