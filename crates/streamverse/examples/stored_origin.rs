@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
-use streamverse::core::{KeyId, Scheme};
+use streamverse::core::{Bytes, KeyId, Scheme};
 use streamverse::drm::{ContentKey, Keys};
 use streamverse::origin::{KeyPlace, Origin, Protect, Settings};
 use tower_service::Service as _;
@@ -62,16 +62,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn get(router: &mut Router, path: &str) -> Vec<u8> {
+async fn get(router: &mut Router, path: &str) -> Bytes {
     let request = Request::get(format!("/film/{path}")).body(Body::empty()).expect("an address");
     let Ok(response) = router.call(request).await;
     assert_eq!(response.status(), StatusCode::OK, "{path}");
-    to_bytes(response.into_body(), usize::MAX).await.expect("a body").into()
+    to_bytes(response.into_body(), usize::MAX).await.expect("a body")
 }
 
 /// Every segment that the playlists of a manifest name.
 async fn segments(router: &mut Router, manifest: &str) -> Vec<String> {
-    let text = String::from_utf8(get(router, manifest).await).expect("text");
+    let text = String::from_utf8(get(router, manifest).await.to_vec()).expect("text");
     let uri =
         |line: &str| line.split("URI=\"").nth(1).and_then(|rest| Some(rest.split_once('"')?.0.to_owned()));
     let of_lines = text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned);
@@ -79,7 +79,7 @@ async fn segments(router: &mut Router, manifest: &str) -> Vec<String> {
     let mut out = Vec::new();
     for playlist in media {
         let folder = playlist.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
-        let list = String::from_utf8(get(router, &playlist).await).expect("text");
+        let list = String::from_utf8(get(router, &playlist).await.to_vec()).expect("text");
         out.extend(list.lines().filter(|l| !l.starts_with('#')).map(|l| format!("{folder}{l}")));
     }
     out

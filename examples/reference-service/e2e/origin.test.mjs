@@ -18,6 +18,9 @@ if (skip) console.log(skip);
 
 const [KID, KEY] = ['31323334353637383930313233343536', '32333435363738393021323334353637'];
 
+/** Waits that somebody sees: longer than a picture of these clips, or not over yet. */
+const stalls = (seen) => seen.waits.filter(({ ms }) => ms === null || ms > 40);
+
 /** A command of `sv` that serves; gives its address and how to end it. */
 async function command(...args) {
   const child = spawn(SV, [...args, '--listen', '127.0.0.1:0'], {
@@ -62,12 +65,11 @@ describe('origin', { skip, timeout: 600_000 }, () => {
     try {
       const ended = async () => {
         const seen = await look(page);
-        // A refusal to play without a touch is none of ours.
         return seen.errors.length || (await page.evaluate(() => video.ended)) ? seen : undefined;
       };
       const seen = await until(ended, `${name} to end`, 60_000);
       assert.deepEqual(seen.errors, [], name);
-      assert.deepEqual(seen.waits, [], `${name} stalled`);
+      assert.deepEqual(stalls(seen), [], `${name} stalled`);
       const length = await page.evaluate(() => video.duration);
       assert.ok(Math.abs(length - seconds) < 0.3, `${name} lasts ${length}`);
       assert.ok(seen.frames > seconds * 20, `${name} showed ${seen.frames} pictures`);
@@ -126,7 +128,7 @@ describe('origin', { skip, timeout: 600_000 }, () => {
         await new Promise((done) => setTimeout(done, 8000));
         const now = await look(page);
         assert.deepEqual(now.errors, [], name);
-        assert.deepEqual(now.waits, [], `${name} stalled`);
+        assert.deepEqual(stalls(now), [], `${name} stalled`);
         assert.ok(now.time > before.time + 7, `${name} went from ${before.time} to ${now.time}`);
         console.log(`${name}, live: ${now.frames} pictures, ${now.latency} s behind`);
         await page.close();

@@ -24,6 +24,7 @@ mod shelf;
 mod shift;
 mod stock;
 mod title;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -5,17 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use sv_container::{mp4, webvtt};
+use sv_container::mp4;
 use sv_core::{
-    Bytes, ErrorKind, Item, Limits, ReadAt, Scheme, Segment, Stage as _, TimeBase, Timestamp, TrackKind,
+    Bytes, Codec, ErrorKind, Item, Limits, ReadAt, Scheme, Segment, Stage as _, TimeBase, Timestamp,
+    TrackKind,
 };
 use sv_drm::{aes128, cenc};
 use sv_package::origin::{Member, Offer, Piece, Request, Table, Wanted};
-use sv_package::{Form, Info, dash, hls};
+use sv_package::{Form, dash, hls};
 
+use super::words::{self, Words};
 use super::{Answer, Settings, stock};
 use crate::names::Names;
-use crate::text::{self, Text};
 use crate::vod::Encryption;
 use crate::{Error, Result};
 
@@ -35,7 +36,7 @@ pub(super) struct Stored {
 struct Shape {
     form: Form,
     /// Why there is none.
-    offer: Result<Offer, &'static str>,
+    offer: Result<Offer, String>,
     encryption: Option<Encryption>,
 }
 
@@ -50,9 +51,11 @@ impl Stored {
     ) -> Result<Self> {
         let stock = stock::open(path)?;
         let mut members = Vec::new();
-        let mut names = Names::default();
+        let (mut names, mut texts) = (Names::default(), Vec::new());
         for (source, stored) in stock.sources.iter().enumerate() {
-            members.extend(tables(source, stored, &mut names)?);
+            let (tables, words) = tables(source, stored, &mut names)?;
+            members.extend(tables);
+            texts.extend(words);
         }
         if members.is_empty() {
             let message = "there is neither clear video nor clear audio in it that HLS or DASH could name";
@@ -70,6 +73,12 @@ impl Stored {
         for member in members.iter_mut().filter(|_| begin > Timestamp::ZERO) {
             let base = member.table.track.time_base;
             Arc::make_mut(&mut member.table).rebase(begin.rescale(TimeBase::NANOS, base).ticks());
+        }
+        texts
+            .iter_mut()
+            .for_each(|words| words.rebase(begin.rescale(TimeBase::NANOS, TimeBase::MILLIS).ticks()));
+        for path in &stock.texts {
+            texts.push(words::file(path, &mut names)?);
         }
         let fast = members
             .iter()
@@ -93,33 +102,28 @@ impl Stored {
         }
         let print: [u8; 32] = print.finalize().into();
 
-        let texts = texts(&stock.texts)?;
         let mut forms = Vec::new();
         for form in [Form::Cmaf, Form::Ts] {
             let own = encryption
                 .as_ref()
                 .map(|all| all.iter().find(|e| e.scheme.fourcc().is_none() == (form == Form::Ts)).cloned());
             let offer = match &own {
-                Some(None) => Err("what is served here is encrypted, and no scheme is set for that form"),
+                Some(None) => {
+                    Err("what is served here is encrypted, and no scheme is set for that form".to_owned())
+                }
                 _ => {
                     let encryption = own.as_ref().and_then(Option::as_ref);
-                    let all = shape(form, &members, fast.as_ref().map(|(_, name)| name), encryption, &print)?;
-                    if all.is_empty() {
-                        Err("nothing of this title has a place in transport streams")
-                    } else {
-                        let mut hls = hls::Options::default();
-                        hls.key_url = encryption.and_then(|e| e.key_url.clone());
-                        let mut dash = dash::Options::default();
-                        dash.license_url.clone_from(&settings.license_url);
-                        let mut offer = Offer::new(form, settings.segment, all, hls, dash)?;
-                        for (name, info, document) in &texts {
-                            offer.text(name, info.clone(), document.clone());
-                        }
-                        Ok(offer)
-                    }
+                    let fast = fast.as_ref().map(|(_, name)| name);
+                    // What one form has no place for may have one in the other.
+                    offer(form, settings, &members, fast, &texts, encryption, &print)
+                        .map_err(|e| e.to_string())
                 }
             };
             forms.push(Shape { form, offer, encryption: own.flatten() });
+        }
+        if let [Shape { offer: Err(first), .. }, Shape { offer: Err(second), .. }] = forms.as_slice() {
+            let message = format!("{first}; and as transport streams: {second}");
+            return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let tables = members.iter().map(|m| m.table.weight()).sum();
         let readers = stock.sources.into_iter().map(|source| source.reader).collect();
@@ -134,7 +138,7 @@ impl Stored {
 
     fn shape(&self, ts: bool) -> Result<(&Offer, Option<&Encryption>)> {
         let form = if ts { Form::Ts } else { Form::Cmaf };
-        let nothing = |why: &str| Error::new(ErrorKind::NotFound, why);
+        let nothing = |why: &str| Error::new(ErrorKind::NotFound, why.to_owned());
         let shape =
             self.forms.iter().find(|s| s.form == form).ok_or_else(|| nothing("there is no such form"))?;
         let offer = shape.offer.as_ref().map_err(|why| nothing(why))?;
@@ -234,8 +238,8 @@ pub(super) fn digits(hash: Sha256) -> String {
     })
 }
 
-/// The tracks of a source that can be served, and where their samples lie.
-fn tables(source: usize, stored: &stock::Source, names: &mut Names) -> Result<Vec<Member>> {
+/// The tracks of a source that can be served: where their samples lie, and their text.
+fn tables(source: usize, stored: &stock::Source, names: &mut Names) -> Result<(Vec<Member>, Vec<Words>)> {
     let named = |e: sv_container::Error| match &stored.stem {
         Some(stem) => Error::from(e).context(stem),
         None => e.into(),
@@ -243,14 +247,16 @@ fn tables(source: usize, stored: &stock::Source, names: &mut Names) -> Result<Ve
     let mut limits = Limits::default();
     limits.samples = MOST_SAMPLES;
     let mut demuxer = mp4::Demuxer::open(Arc::clone(&stored.reader), limits).map_err(named)?;
-    let mut tables = Vec::new();
+    let (mut tables, mut texts) = (Vec::new(), Vec::new());
     for track in demuxer.tracks() {
         let serves = track.kind() != TrackKind::Text && sv_codec::rfc6381::string(track).is_some();
         if track.protection.is_some() {
             let message = "it is encrypted already, and the origin encrypts what is clear";
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        if serves {
+        if matches!(track.codec, Codec::WebVtt | Codec::Ttml) {
+            texts.push(Arc::clone(track));
+        } else if serves {
             tables.push(Table::new(Arc::clone(track)));
         } else {
             tracing::warn!("{} in {:?} is not served", track.codec, stored.stem);
@@ -272,7 +278,35 @@ fn tables(source: usize, stored: &stock::Source, names: &mut Names) -> Result<Ve
         };
         Member::new(name, source, Arc::new(table))
     };
-    Ok(tables.into_iter().filter(|t| !t.samples.is_empty()).map(member).collect())
+    let members = tables.into_iter().filter(|t| !t.samples.is_empty()).map(member).collect();
+    let texts = texts.iter().map(|track| words::track(stored, track, names));
+    Ok((members, texts.collect::<Result<_>>()?))
+}
+
+/// What there is to ask for in one form.
+fn offer(
+    form: Form,
+    settings: &Settings,
+    members: &[Member],
+    fast: Option<&String>,
+    texts: &[Words],
+    encryption: Option<&Encryption>,
+    print: &[u8; 32],
+) -> Result<Offer> {
+    let all = shape(form, members, fast, encryption, print)?;
+    if all.is_empty() {
+        let message = "nothing of this title has a place in transport streams";
+        return Err(Error::new(ErrorKind::NotFound, message));
+    }
+    let mut hls = hls::Options::default();
+    hls.key_url = encryption.and_then(|e| e.key_url.clone());
+    let mut dash = dash::Options::default();
+    dash.license_url.clone_from(&settings.license_url);
+    let mut offer = Offer::new(form, settings.segment, all, hls, dash)?;
+    for words in texts {
+        offer.text(&words.name, words.info.clone(), words.document.clone());
+    }
+    Ok(offer)
 }
 
 /// The renditions of one form.
@@ -339,35 +373,4 @@ fn digest(table: &Table, hash: &mut Sha256) {
         hash.update(sample.size.to_be_bytes());
         hash.update(sample.duration.to_be_bytes());
     }
-}
-
-/// Files of text, as WebVTT.
-fn texts(paths: &[std::path::PathBuf]) -> Result<Vec<(String, Info, webvtt::Document)>> {
-    let mut names = Names::default();
-    let mut out = Vec::new();
-    for path in paths {
-        let (name, language) = crate::package_files::text_name(path);
-        // Whoever asks is not told where it lies.
-        let broken = |e: Error| {
-            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            tracing::warn!("{e}");
-            Error::new(e.kind(), format!("its text {file} can't be used"))
-        };
-        let text = text::read(path).map_err(broken)?;
-        // As packagers name their files: `text-de.vtt`.
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let told = stem.strip_prefix("text-").map(|rest| rest.split('-').next().unwrap_or(rest).to_owned());
-        let language = language.or_else(|| text.language()).or(told.filter(|t| (2..=3).contains(&t.len())));
-        let name = match &language {
-            Some(language) => format!("text-{language}"),
-            None => name,
-        };
-        let info = Info::of(&text::track(language))?;
-        let document = match text {
-            Text::WebVtt(document) => document,
-            Text::Ttml(document, _) => document.to_webvtt(),
-        };
-        out.push((names.unique(&name), info, document));
-    }
-    Ok(out)
 }

@@ -284,6 +284,19 @@ fn what_is_encrypted_on_the_way_out_decrypts() {
             server.text("source/hls.m3u8") + &server.text("source/dash.mpd") + &server.text("source/ts.m3u8");
         assert!(!text.contains(KEY) && text.contains(KID), "{text}");
     }
+    // What one form can't encrypt, the other may.
+    let args = ["-f", "lavfi", "-i", "sine=f=300:r=48000:d=3", "-c:a", "libmp3lame"];
+    if let Some(mp3) = kit::make(dir.path(), "mp3.mp4", &args) {
+        let server = Server::start(&[&mp3], &["--encrypt", "cbcs,aes-128", "--key-url", &url]);
+        let Reply(status, _, body) = server.ask("GET", "mp3/hls.m3u8", &[]);
+        assert!(status == 404 && String::from_utf8_lossy(&body).contains("mp3 can't be encrypted"));
+        assert_eq!(server.status("mp3/ts.m3u8"), 200);
+        let run = kit::sv()
+            .args(["origin", mp3.to_str().unwrap(), "--encrypt", "cbcs"])
+            .env("SV_KEYS", format!("{KID}:{KEY}"))
+            .output();
+        assert_eq!(run.unwrap().status.code(), Some(3));
+    }
     // What is to be encrypted is not served in clear because of its form.
     let server = Server::start(&[&source], &["--encrypt", "cbcs"]);
     assert_eq!((server.status("source/hls.m3u8"), server.status("source/ts.m3u8")), (200, 404));
@@ -646,4 +659,28 @@ fn a_live_presentation_is_seen_later_and_in_every_form() {
         server.get(&format!("live/{PICTURES}/3.m4s"))
             != fs::read(folder.join(format!("{PICTURES}/3.m4s"))).unwrap()
     );
+}
+
+/// Text in MP4 leaves as the file of text that it was made of.
+#[test]
+fn text_comes_out_of_mp4() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 7) else { return };
+    let words = dir.path().join("words.de.vtt");
+    let cues = "00:00:00.500 --> 00:00:03.000\neins\n\n00:00:03.000 --> 00:00:06.500\nzwei\n";
+    fs::write(&words, format!("WEBVTT\n\n{cues}")).unwrap();
+    for (name, more) in [("wvtt", &[][..]), ("stpp", &["ttml"])] {
+        let output = dir.path().join(name);
+        let text = match more {
+            [] => words.to_str().unwrap().to_owned(),
+            _ => format!("in={},format=ttml,language=de", words.display()),
+        };
+        package(&source, &output, &[&text, "--text", "mp4"]);
+        let server = Server::start(&[&output], &[]);
+        let got = server.text(&format!("{name}/text-de.vtt"));
+        assert!(got.ends_with(cues), "{name}: {got}");
+        assert!(server.text(&format!("{name}/ts/text-de.vtt")).contains("X-TIMESTAMP-MAP=MPEGTS:900000,"));
+        let list = m3u8_rs::parse_master_playlist_res(&server.get(&format!("{name}/hls.m3u8"))).unwrap();
+        assert!(list.alternatives.iter().any(|a| a.language.as_deref() == Some("de")), "{name}");
+    }
 }
