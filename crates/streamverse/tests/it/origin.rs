@@ -287,12 +287,12 @@ fn what_is_encrypted_on_the_way_out_decrypts() {
     // What one form can't encrypt, the other may.
     let args = ["-f", "lavfi", "-i", "sine=f=300:r=48000:d=3", "-c:a", "libmp3lame"];
     if let Some(mp3) = kit::make(dir.path(), "mp3.mp4", &args) {
-        let server = Server::start(&[&mp3], &["--encrypt", "cbcs,aes-128", "--key-url", &url]);
-        let Reply(status, _, body) = server.ask("GET", "mp3/hls.m3u8", &[]);
+        let server = Server::start(&[&mp3], &["--encrypt", "cbcs,sample-aes", "--key-url", &url]);
+        let Reply(status, _, body) = server.ask("GET", "mp3/ts.m3u8", &[]);
         assert!(status == 404 && String::from_utf8_lossy(&body).contains("mp3 can't be encrypted"));
-        assert_eq!(server.status("mp3/ts.m3u8"), 200);
+        assert_eq!(server.status("mp3/hls.m3u8"), 200);
         let run = kit::sv()
-            .args(["origin", mp3.to_str().unwrap(), "--encrypt", "cbcs"])
+            .args(["origin", mp3.to_str().unwrap(), "--encrypt", "sample-aes", "--key-url", &url])
             .env("SV_KEYS", format!("{KID}:{KEY}"))
             .output();
         assert_eq!(run.unwrap().status.code(), Some(3));
@@ -678,7 +678,10 @@ fn text_comes_out_of_mp4() {
         package(&source, &output, &[&text, "--text", "mp4"]);
         let server = Server::start(&[&output], &[]);
         let got = server.text(&format!("{name}/text-de.vtt"));
-        assert!(got.ends_with(cues), "{name}: {got}");
+        // TTML's places stand behind the times.
+        let times = |line: &str| line.split(" line:").next().unwrap().to_owned() + "\n";
+        let plain: String = got.lines().map(times).collect();
+        assert!(plain.ends_with(cues), "{name}: {got}");
         assert!(server.text(&format!("{name}/ts/text-de.vtt")).contains("X-TIMESTAMP-MAP=MPEGTS:900000,"));
         let list = m3u8_rs::parse_master_playlist_res(&server.get(&format!("{name}/hls.m3u8"))).unwrap();
         assert!(list.alternatives.iter().any(|a| a.language.as_deref() == Some("de")), "{name}");
