@@ -129,7 +129,8 @@ describe('origin', { skip, timeout: 600_000 }, () => {
         const now = await look(page);
         assert.deepEqual(now.errors, [], name);
         assert.deepEqual(stalls(now), [], `${name} stalled`);
-        assert.ok(now.time > before.time + 7, `${name} went from ${before.time} to ${now.time}`);
+        // A player may go a little slower to keep its distance.
+        assert.ok(now.time > before.time + 6, `${name} went from ${before.time} to ${now.time}`);
         console.log(`${name}, live: ${now.frames} pictures, ${now.latency} s behind`);
         await page.close();
       }

@@ -42,8 +42,9 @@ use shelf::Shelf;
 use shift::Live;
 use title::Stored;
 
-/// How often it is looked whether the files of a title are still the same.
+/// How often it is looked whether the files of a title are still the same, and of one that is live.
 const FRESH: Duration = Duration::from_secs(1);
+const LIVE_FRESH: Duration = Duration::from_millis(200);
 
 /// How an origin works.
 #[derive(Clone, Debug)]
@@ -183,6 +184,14 @@ enum Title {
 }
 
 impl Title {
+    /// How long it is good without another look at its files.
+    fn fresh(&self) -> Duration {
+        match self {
+            Self::Stored(_) => FRESH,
+            Self::Live(_) => LIVE_FRESH,
+        }
+    }
+
     fn weight(&self) -> usize {
         match self {
             Self::Stored(title) => title.weight(),
@@ -318,7 +327,7 @@ impl Inner {
 
     /// The title of that name, as its files are now. Reads files.
     fn title(&self, name: &str) -> Result<Arc<Title>> {
-        let known = || lock(&self.titles).get(name).filter(|k: &Known| k.looked.elapsed() < FRESH);
+        let known = || lock(&self.titles).get(name).filter(|k: &Known| k.looked.elapsed() < k.title.fresh());
         if let Some(known) = known() {
             return Ok(known.title);
         }

@@ -687,3 +687,39 @@ fn text_comes_out_of_mp4() {
         assert!(list.alternatives.iter().any(|a| a.language.as_deref() == Some("de")), "{name}");
     }
 }
+
+#[test]
+fn answers_count_until_they_are_sent() {
+    use axum::body::{Body, to_bytes};
+    use streamverse::origin::{Origin, Settings};
+    use tower_service::Service as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 5) else { return };
+    let mut settings = Settings::default();
+    settings.requests = 2;
+    settings.segment_bytes = 1 << 20;
+    let mut origin = Origin::new(settings);
+    origin.add("film", &source).unwrap();
+    assert!(origin.add("film", &source).is_err() && origin.add("a b", &source).is_err());
+    let mut router = origin.router();
+    assert!(origin.add("late", &source).is_err(), "titles are added before it serves");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut ask = async |path: &str| {
+            let request = axum::http::Request::get(format!("/film/{path}")).body(Body::empty()).unwrap();
+            let Ok(response) = router.call(request).await;
+            response
+        };
+        let path = format!("{PICTURES}/0.m4s");
+        let (one, two) = (ask(&path).await, ask(&path).await);
+        let full = ask(&path).await;
+        assert_eq!((full.status().as_u16(), full.headers()["retry-after"].as_bytes()), (503, &b"1"[..]));
+        let one = to_bytes(one.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(ask("hls.m3u8").await.status().as_u16(), 503, "it is still held");
+        let copy = one.to_vec();
+        drop(one);
+        assert_eq!(ask("hls.m3u8").await.status().as_u16(), 200);
+        assert_eq!(to_bytes(two.into_body(), usize::MAX).await.unwrap().to_vec(), copy);
+    });
+}
