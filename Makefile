@@ -81,10 +81,14 @@ bench-live: setup-run ## how late a live ladder gets beside three films (SOURCE:
 bench-origin: setup-run ## a live origin: playlists of four hours, parts, ten thousand requests that wait
 	ulimit -n 20000; cargo run --release --locked -p streamverse --no-default-features --features live --example live_origin
 
+.PHONY: bench-stored-origin
+bench-stored-origin: setup-run ## what packaging on request costs for each gigabyte (SOURCE: an MP4)
+	cargo run --release --locked -p streamverse --no-default-features --features live --example stored_origin -- '$(SOURCE)'
+
 .PHONY: players
 players: setup-test web ## live in three players for a minute each, and twenty kills of the origin under them
 	cargo build --locked -p streamverse --features cli,ffmpeg --bin sv
-	cd $(E2E) && npm ci --no-audit --no-fund --loglevel=error && SECONDS=60 KILLS=20 node --test --test-reporter=spec live.test.mjs
+	cd $(E2E) && npm ci --no-audit --no-fund --loglevel=error && SECONDS=60 KILLS=20 node --test --test-reporter=spec live.test.mjs origin.test.mjs
 
 .PHONY: bench-peers
 bench-peers: build ## our programs beside FFmpeg and shaka-packager; prints ratios

@@ -33,6 +33,8 @@ pub mod live;
 mod manifests;
 mod meter;
 mod names;
+#[cfg(feature = "live")]
+pub mod origin;
 pub mod package_files;
 mod pick;
 mod place;

@@ -374,7 +374,7 @@ fn is_text(path: &Path) -> bool {
 }
 
 /// `film.en.vtt` is English: a name, and the language.
-fn text_name(path: &Path) -> (String, Option<String>) {
+pub(crate) fn text_name(path: &Path) -> (String, Option<String>) {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     match stem.rsplit_once('.') {
         Some((_, language)) if (2..=11).contains(&language.len()) => {

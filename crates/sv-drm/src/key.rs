@@ -1,5 +1,7 @@
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
@@ -26,6 +28,28 @@ impl ContentKey {
             Some(id) if text.len() == 32 => Ok(Self(id.0)),
             _ => Err(Error::Syntax { what: "a content key", expected: "32 hexadecimal digits" }),
         }
+    }
+
+    /// An initialisation vector for what `subject` names: the same whenever it is asked for, so that what is encrypted
+    /// twice comes out the same, and another one for everything else. Nobody can tell it without the key (HMAC-SHA256).
+    ///
+    /// What is encrypted under it must be the same each time: `subject` has to tell all that decides the bytes.
+    #[must_use]
+    pub fn vector(&self, subject: &[&[u8]]) -> [u8; 16] {
+        let mut out = [0; 16];
+        // HMAC takes keys of any length.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return out };
+        mac.update(b"streamverse vector");
+        for part in subject {
+            // Parts can't run into each other.
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part);
+        }
+        let digest = mac.finalize().into_bytes();
+        for (to, from) in out.iter_mut().zip(digest) {
+            *to = from;
+        }
+        out
     }
 
     /// The bytes themselves: for ciphers and licences only, never for a log.
@@ -64,5 +88,16 @@ mod tests {
         let key = ContentKey::from_hex("00112233445566778899aabbccddeeff").unwrap();
         assert_eq!(format!("{key:?}"), "ContentKey(hidden)");
         assert!(ContentKey::from_hex("0011").is_err());
+    }
+
+    #[test]
+    fn vectors_are_the_same_for_the_same_alone() {
+        let key = ContentKey::new([7; 16]);
+        let one = key.vector(&[b"film", b"v"]);
+        assert_eq!(one, key.vector(&[b"film", b"v"]));
+        for other in [&[&b"fil"[..], b"mv"][..], &[b"film"], &[b"film", b"v", b""], &[b"v", b"film"]] {
+            assert_ne!(one, key.vector(other));
+        }
+        assert_ne!(one, ContentKey::new([8; 16]).vector(&[b"film", b"v"]));
     }
 }

@@ -9,7 +9,7 @@
 //! 3. [`hls`] and [`dash`] write manifests from the list of renditions, and from nothing else.
 //!
 //! What goes on while it is watched is a [`live::Presentation`] instead of a list: the same segments, in
-//! parts if latency matters, with a window.
+//! parts if latency matters, with a window. What is made only when somebody asks for it is an [`origin::Offer`].
 #![forbid(unsafe_code)]
 #![deny(
     clippy::unwrap_used,
@@ -36,6 +36,7 @@ pub mod dash;
 mod error;
 pub mod hls;
 pub mod live;
+pub mod origin;
 mod packager;
 mod parts;
 mod rendition;

@@ -221,6 +221,15 @@ impl Rendition {
         }
     }
 
+    /// The media type of its segments.
+    #[must_use]
+    pub fn content_type(&self) -> &'static str {
+        match self.form {
+            Form::Cmaf => crate::packager::content_type(self.info.kind),
+            Form::Ts | Form::Text => self.packed_type(),
+        }
+    }
+
     /// The path of its initialisation segment.
     #[must_use]
     pub fn init_path(&self) -> String {

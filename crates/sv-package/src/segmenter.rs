@@ -35,6 +35,8 @@ pub struct Segmenter {
     form: Form,
     /// Segments and bytes of an earlier run, from which a transport stream's counters follow.
     earlier: (u64, u64),
+    /// Whether nothing is known of earlier segments.
+    alone: bool,
     pending: Vec<Packet>,
     parts: Option<Parts>,
     /// Wall-clock time of the presentation's beginning, since 1970.
@@ -97,6 +99,7 @@ impl Segmenter {
             reorder: None,
             form: Form::Cmaf,
             earlier: (0, 0),
+            alone: false,
             pending: Vec::new(),
             parts: None,
             clock: None,
@@ -146,6 +149,17 @@ impl Segmenter {
         self
     }
 
+    /// Begins with segment `number` of a rendition whose other segments somebody else makes, at another time or not at
+    /// all: all that has to be known of them is `reorder` ([`Info::reorder`](crate::Info::reorder)). Fragments are
+    /// those that whoever makes the whole rendition writes; transport streams are counted so that each stands alone.
+    #[must_use]
+    pub fn only(mut self, number: u64, reorder: u64) -> Self {
+        self.number = number;
+        self.reorder = Some(reorder);
+        self.alone = true;
+        self
+    }
+
     /// The track as segments describe it: its time base is one over a whole number, and its number
     /// is 1, because every rendition is a file of one track.
     #[must_use]
@@ -165,7 +179,7 @@ impl Segmenter {
             let (pieces, bytes) = self.earlier;
             let muxer = ts::Muxer::new(&[&out]);
             let muxer = muxer.map_err(|source| Error::Container { track: track.id, source })?;
-            Some(muxer.resume(pieces, bytes))
+            Some(if self.alone { muxer.alone(self.number) } else { muxer.resume(pieces, bytes) })
         } else {
             None
         };

@@ -20,6 +20,7 @@ mod store;
 pub use desk::Origin;
 pub use harvest::harvest;
 pub use run::{Driver, start};
+pub(crate) use store::{JOURNAL, Told};
 
 use std::path::PathBuf;
 use std::time::Duration;

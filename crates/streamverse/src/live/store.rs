@@ -18,7 +18,7 @@ use sv_pipeline::folder::Folder;
 use super::desk::Desk;
 use crate::{Error, Result};
 
-const JOURNAL: &str = ".journal";
+pub(crate) const JOURNAL: &str = ".journal";
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
@@ -56,15 +56,15 @@ impl Earlier {
 
 /// What a journal says.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    fingerprint: String,
+pub(crate) struct Told {
+    pub(crate) fingerprint: String,
     /// When the presentation began, since 1970.
-    pub(super) began: Duration,
+    pub(crate) began: Duration,
     /// Whether the source has ended.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
     /// How long the source is, if that is known.
     pub(super) length: Option<Duration>,
-    pub(super) earlier: BTreeMap<String, Earlier>,
+    pub(crate) earlier: BTreeMap<String, Earlier>,
     ivs: BTreeMap<String, [u8; 16]>,
     lines: usize,
 }
@@ -111,7 +111,7 @@ impl Told {
     }
 
     /// What the journal of a folder says, whoever is writing it.
-    pub(super) fn of(folder: &Path) -> Result<Self> {
+    pub(crate) fn of(folder: &Path) -> Result<Self> {
         let nothing = || format!("{} holds no live presentation", folder.display());
         let journal = File::open(folder.join(JOURNAL)).map_err(|e| Error::from(e).context(nothing()))?;
         match Self::read(journal)? {

@@ -33,6 +33,8 @@ mod live;
 #[cfg(feature = "ffmpeg")]
 mod manifests;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod origin;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod picks;
 #[cfg(all(feature = "ffmpeg", feature = "ffmpeg-cli", feature = "cli"))]
 mod program;

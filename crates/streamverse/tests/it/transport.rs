@@ -13,7 +13,7 @@ fn joined(output: &Path, name: &str) -> Vec<u8> {
 }
 
 /// Asserts that the counters of all packet identifiers go on without a gap.
-fn whole(stream: &[u8]) {
+pub(crate) fn whole(stream: &[u8]) {
     let mut counters = HashMap::new();
     assert!(stream.len().is_multiple_of(188) && !stream.is_empty());
     for packet in stream.chunks(188) {

@@ -7,5 +7,5 @@
 mod read;
 mod write;
 
-pub use read::Demuxer;
+pub use read::{Demuxer, Located};
 pub use write::{Emsg, Index, Options, Prft, Reference, fragment, init_segment, progressive};

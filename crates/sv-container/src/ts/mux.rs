@@ -32,6 +32,8 @@ pub struct Muxer {
     streams: Vec<Stream>,
     tables: [Bytes; 2],
     table_counter: u8,
+    /// Whether a piece ends where the counters begin again.
+    alone: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +85,7 @@ impl Muxer {
             let what = format!("a transport stream of {} tracks", streams.len());
             return Err(Error::Unsupported { what, hint: "it has between one and sixteen" });
         }
-        Ok(Self { streams, tables, table_counter: 0 })
+        Ok(Self { streams, tables, table_counter: 0, alone: false })
     }
 
     /// Goes on behind `pieces` pieces of `bytes` bytes together, of a stream with one track.
@@ -95,6 +97,16 @@ impl Muxer {
         for stream in &mut self.streams {
             stream.counter = low(packets);
         }
+        self
+    }
+
+    /// For piece `number` of a stream with one track that others write the rest of, knowing nothing of each other:
+    /// every piece begins with the same counters and ends where they begin again, because its last access unit
+    /// is spread over as many packets as that takes, 15 more at most.
+    #[must_use]
+    pub fn alone(mut self, number: u64) -> Self {
+        self.table_counter = u8::try_from(number & 15).unwrap_or(0);
+        self.alone = true;
         self
     }
 
@@ -124,7 +136,7 @@ impl Muxer {
             let group = stream.group(rest);
             let (now, later) = rest.split_at_checked(group).unwrap_or((rest, &[]));
             rest = later;
-            stream.write(now, index == clock, &mut out)?;
+            stream.write(now, index == clock, self.alone && rest.is_empty(), &mut out)?;
             first.get_or_insert(out.len());
         }
         Ok((out.freeze(), first.unwrap_or(0)))
@@ -221,7 +233,7 @@ impl Stream {
         fits.count().max(1)
     }
 
-    fn write(&mut self, packets: &[Packet], clock: bool, out: &mut BytesMut) -> Result<()> {
+    fn write(&mut self, packets: &[Packet], clock: bool, last: bool, out: &mut BytesMut) -> Result<()> {
         let Some(packet) = packets.first() else { return Ok(()) };
         let data = self.access_units(packets)?;
         let (pts, dts) = (self.time(packet.pts), self.time(packet.dts));
@@ -240,7 +252,7 @@ impl Stream {
         }
         pes.put_slice(&data);
         let clock = clock.then(|| dts.wrapping_sub(AHEAD) & 0x1_FFFF_FFFF);
-        self.split(&pes, packet.key, clock, out);
+        self.split(&pes, packet.key, clock, last, out);
         Ok(())
     }
 
@@ -301,10 +313,25 @@ impl Stream {
         }
     }
 
-    /// Cuts a PES packet into transport packets.
-    fn split(&mut self, pes: &[u8], key: bool, clock: Option<u64>, out: &mut BytesMut) {
+    /// Cuts a PES packet into transport packets; the last of a piece that stands alone into so many that the
+    /// counter comes to 0.
+    fn split(&mut self, pes: &[u8], key: bool, clock: Option<u64>, last: bool, out: &mut BytesMut) {
         let mut rest = pes;
         let mut start = true;
+        let fewest = {
+            let fields: usize = if clock.is_some() {
+                8
+            } else if key {
+                2
+            } else {
+                0
+            };
+            pes.len().saturating_add(fields).div_ceil(PAYLOAD)
+        };
+        let reached = usize::from(self.counter).saturating_add(fewest) % 16;
+        let more = if last && reached > 0 { 16usize.saturating_sub(reached) } else { 0 };
+        // Packets that are still to come behind the one at hand, each with a byte at least.
+        let mut behind = fewest.saturating_add(more).min(pes.len());
         while !rest.is_empty() {
             let mut fields = BytesMut::new();
             if start && (key || clock.is_some()) {
@@ -317,7 +344,9 @@ impl Stream {
             }
             let room =
                 PAYLOAD.saturating_sub(if fields.is_empty() { 0 } else { fields.len().saturating_add(1) });
-            let take = rest.len().min(room);
+            behind = behind.saturating_sub(1);
+            let spare = if last { rest.len().saturating_sub(behind) } else { rest.len() };
+            let take = spare.min(room).max(1);
             let (now, later) = rest.split_at_checked(take).unwrap_or((rest, &[]));
             rest = later;
             // What is over is filled in the adaptation field, which may be a single length of 0.

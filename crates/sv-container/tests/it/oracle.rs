@@ -50,6 +50,12 @@ impl Promises {
 pub(crate) fn mp4(data: &[u8]) {
     let source = Arc::new(Bytes::copy_from_slice(data));
     let Ok(mut demuxer) = mp4::Demuxer::open(source, limits()) else { return };
+    if let Ok(mut places) = demuxer.another() {
+        while let Ok(Some(found)) = places.next_place() {
+            let end = found.offset + u64::from(found.size);
+            assert!(end <= data.len() as u64 && found.packet.data.is_empty(), "a place is in the file");
+        }
+    }
     let mut promises = Promises::default();
     let mut middle = None;
     while let Ok(Some(item)) = demuxer.next_item() {

@@ -160,6 +160,18 @@ fn counters_go_on_after_a_break() {
         assert_eq!(later.piece(piece).unwrap().0, made, "after {n} pieces");
         bytes += made.len() as u64;
     }
+    // Pieces that stand alone make a stream in which no counter is missing either.
+    let mut counters = std::collections::BTreeMap::new();
+    for (n, piece) in pieces.iter().enumerate() {
+        let (made, _) = ts::Muxer::new(&[&track]).unwrap().alone(n as u64).piece(piece).unwrap();
+        assert!(made.len().is_multiple_of(188));
+        for packet in made.chunks(188).filter(|p| p[3] & 0x10 != 0) {
+            let (pid, counter) = ((packet[1] & 0x1F, packet[2]), packet[3] & 15);
+            let last = counters.insert(pid, counter);
+            assert!(last.is_none_or(|last| (last + 1) & 15 == counter), "{pid:?} in piece {n}");
+        }
+    }
+    assert_eq!(counters.len(), 3);
     let foreign = Packet { track: TrackId(9), ..packet(0) };
     assert!(whole.piece(&[foreign]).is_err());
     assert!(ts::Muxer::new(&[]).is_err());

@@ -53,15 +53,15 @@ pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -
     out = out
         .attr("maxSegmentDuration", iso_duration(longest))
         .attr("minBufferTime", iso_duration(settings.part.map_or(settings.segment, |p| p.saturating_mul(2))));
-    if !ended {
+    if !ended && settings.waits {
         out = out.child(
             Element::new("PatchLocation")
                 .attr("ttl", settings.segment.as_secs().saturating_mul(30).max(60))
                 .text(format!("manifest.mpp?publishTime={}", clock::date_time(now))),
         );
-        if let Some(part) = settings.part {
-            out = out.child(service(part, update_period(settings)));
-        }
+    }
+    if let Some(part) = settings.part.filter(|_| !ended) {
+        out = out.child(service(part, update_period(settings)));
     }
     for (i, (epoch, renditions)) in epochs.iter().enumerate() {
         // A period begins with what it had first, and not with what the window has left of it.

@@ -32,6 +32,11 @@ pub struct Options {
     pub tiles: Vec<Tiles>,
     /// Where else the presentation can be had, and who says from where to take it.
     pub steering: Option<Steering>,
+    /// The stretch of the presentation's timeline that is shown; all of it if nothing is said. Its beginning
+    /// is moment 0 of the manifest.
+    pub stretch: Option<(std::time::Duration, std::time::Duration)>,
+    /// What stands behind the path of a whole file of text, such as `?start=10`.
+    pub query: String,
 }
 
 /// The manifest as an object named `manifest.mpd`.
@@ -49,6 +54,10 @@ pub fn object(renditions: &[Rendition], options: &Options) -> Result<Object, Err
 pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, Error> {
     let all: Vec<&Rendition> = renditions.iter().filter(|r| !r.segments.is_empty()).collect();
     let duration = renditions.iter().map(Rendition::duration).max().unwrap_or_default();
+    let duration = match options.stretch {
+        Some((from, to)) => duration.min(to).saturating_sub(from),
+        None => duration,
+    };
     if all.is_empty() || duration.is_zero() {
         return Err(Error::Empty);
     }
@@ -351,7 +360,10 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     }
     match rendition.layout {
         Layout::Files => out.child(template(rendition, scene)),
-        Layout::Sidecar => out.child(Element::new("BaseURL").text(rendition.path(0))),
+        Layout::Sidecar => {
+            let url = format!("{}{}", rendition.path(0), scene.options.query);
+            out.child(Element::new("BaseURL").text(url))
+        }
         Layout::SingleFile => {
             let out = out.child(Element::new("BaseURL").text(format!("{}.mp4", rendition.name)));
             match rendition.index {
@@ -367,6 +379,13 @@ fn template(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     let mut out = Element::new("SegmentTemplate").attr("timescale", rendition.info.timescale);
     if let Some(timing) = &scene.timing {
         out = live::timed(out, timing, rendition.info.time_base());
+    }
+    let from = scene
+        .options
+        .stretch
+        .map_or(0, |(from, _)| sv_core::Duration::from_std(from, rendition.info.time_base()).ticks());
+    if from > 0 && scene.timing.is_none() {
+        out = out.attr("presentationTimeOffset", from);
     }
     let mut extension = "m4s";
     if rendition.is_mp4() {

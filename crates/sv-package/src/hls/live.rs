@@ -154,7 +154,9 @@ fn head(stream: &Stream, view: &View<'_>, kind: &str) -> String {
     let mut out = format!("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-TARGETDURATION:{}\n", view.target);
     let event = view.settings.window == Window::Event;
     let hold = view.target.saturating_mul(3);
-    if kind.is_empty() && !stream.is_ended() {
+    if kind.is_empty() && !stream.is_ended() && !view.settings.waits {
+        let _ = writeln!(out, "#EXT-X-SERVER-CONTROL:HOLD-BACK={hold}.0");
+    } else if kind.is_empty() && !stream.is_ended() {
         let _ = write!(
             out,
             "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={}.0",

@@ -18,7 +18,8 @@ pub fn media(rendition: &Rendition, options: &Options) -> String {
         if rendition.layout == Layout::SingleFile {
             let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.bytes, segment.offset);
         }
-        let _ = writeln!(out, "{}", rendition.path(segment.number));
+        let query = if rendition.layout == Layout::Sidecar { options.query.as_str() } else { "" };
+        let _ = writeln!(out, "{}{query}", rendition.path(segment.number));
     }
     out.push_str("#EXT-X-ENDLIST\n");
     out
@@ -53,8 +54,20 @@ fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
         "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-PLAYLIST-TYPE:VOD\n{kind}",
         rendition.target_duration()
     );
+    let number = rendition.segments.first().map_or(0, |s| s.number);
+    if number > 0 {
+        let _ = writeln!(out, "#EXT-X-MEDIA-SEQUENCE:{number}");
+    }
     if rendition.info.kind == TrackKind::Video {
         out.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
+    if let Some(offset) = begins_after(rendition, options) {
+        let _ = writeln!(
+            out,
+            "#EXT-X-START:TIME-OFFSET={}.{:06},PRECISE=YES",
+            offset.as_secs(),
+            offset.subsec_micros()
+        );
     }
     let first = rendition.segments.first().and_then(|s| s.kid);
     out.push_str(&key::tags(rendition, first, None, options));
@@ -73,6 +86,15 @@ fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
         Layout::Sidecar => {}
     }
     out
+}
+
+/// How far behind the beginning of the first segment playing begins.
+fn begins_after(rendition: &Rendition, options: &Options) -> Option<std::time::Duration> {
+    let first = Duration::new(rendition.segments.first()?.start).to_std(rendition.info.time_base());
+    options
+        .start?
+        .checked_sub(first)
+        .filter(|offset| !offset.is_zero() && rendition.layout != Layout::Sidecar)
 }
 
 /// Decimal seconds with microseconds, without floating point.

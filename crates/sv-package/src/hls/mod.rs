@@ -31,6 +31,26 @@ pub struct Options {
     pub tiles: Vec<Tiles>,
     /// Where else the presentation can be had, and who says from where to take it.
     pub steering: Option<Steering>,
+    /// What stands in front of the path of each media playlist, such as `ts/`.
+    pub folder: String,
+    /// What stands behind it, such as `?start=10`.
+    pub query: String,
+    /// Which variant comes first.
+    pub order: Order,
+    /// Where playing begins, on the presentation's timeline, if the first segments begin before it.
+    pub start: Option<std::time::Duration>,
+}
+
+/// In which order a multivariant playlist names its variants. Many players begin with the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// One in the middle first, then upwards, then those below: it starts soon and looks decent.
+    #[default]
+    Middle,
+    /// From the smallest rate up.
+    Ascending,
+    /// From the largest rate down.
+    Descending,
 }
 
 /// One key system's tag.
@@ -64,6 +84,11 @@ pub fn playlists(renditions: &[Rendition], options: &Options) -> Result<Vec<Obje
 
 fn media_path(name: &str) -> String {
     format!("{name}.m3u8")
+}
+
+/// A playlist's URL as another playlist names it.
+fn url(path: &str, options: &Options) -> String {
+    format!("{}{path}{}", options.folder, options.query)
 }
 
 fn iframes_path(name: &str) -> String {

@@ -5,29 +5,35 @@ use std::fmt::Write as _;
 
 use sv_core::TrackKind;
 
-use super::{Options, iframes, iframes_path, key, media_path, quoted, tiles};
+use super::{Options, Order, iframes, iframes_path, key, media_path, quoted, tiles, url};
 use crate::steering::Pathway;
 use crate::{Bandwidth, Error, Rendition, Role, VideoRange};
 
 /// Where the playlists that are named lie, and what is said of it.
-#[derive(Default)]
-struct Way {
+struct Way<'a> {
     /// In front of each address.
     base: String,
     /// Behind each group's name: a pathway has groups of its own.
     group: String,
     /// The attribute.
     pathway: String,
+    options: &'a Options,
 }
 
-impl Way {
-    fn of(pathway: &Pathway) -> Self {
+impl<'a> Way<'a> {
+    /// Beside the manifest, and nothing else.
+    fn only(options: &'a Options) -> Self {
+        Self { base: String::new(), group: String::new(), pathway: String::new(), options }
+    }
+
+    fn of(pathway: &Pathway, options: &'a Options) -> Self {
         let Pathway { id, base } = pathway;
-        Self { base: base.clone(), group: format!("-{id}"), pathway: format!(",PATHWAY-ID=\"{id}\"") }
+        let pathway = format!(",PATHWAY-ID=\"{id}\"");
+        Self { base: base.clone(), group: format!("-{id}"), pathway, options }
     }
 
     fn uri(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+        format!("{}{}", self.base, url(path, self.options))
     }
 }
 
@@ -67,9 +73,9 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     for attributes in session_keys(renditions, options) {
         let _ = writeln!(out, "#EXT-X-SESSION-KEY:{attributes}");
     }
-    let mut ways = vec![Way::default()];
+    let mut ways = vec![Way::only(options)];
     if let Some(steering) = &options.steering {
-        ways = steering.pathways().iter().map(Way::of).collect();
+        ways = steering.pathways().iter().map(|way| Way::of(way, options)).collect();
         let first = steering.pathways().first().map_or("", |way| &way.id);
         let _ = writeln!(
             out,
@@ -101,10 +107,13 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
     }
     let closed = if carried.is_empty() { ",CLOSED-CAPTIONS=NONE" } else { ",CLOSED-CAPTIONS=\"cc\"" };
 
-    // Players try the first variant first: a middling one starts soon and looks decent.
     videos.sort_by_key(|(_, b)| b.peak);
     let middle = videos.len().checked_div(2).unwrap_or(0);
-    videos.rotate_left(middle);
+    match options.order {
+        Order::Middle => videos.rotate_left(middle),
+        Order::Ascending => {}
+        Order::Descending => videos.reverse(),
+    }
     // Every format that a variant needs is named (rfc8216bis, 4.4.6.2), but that of plain text files.
     let mut texts: Vec<_> = subtitles.iter().filter(|r| r.is_mp4()).map(|r| r.info.codec.as_str()).collect();
     texts.sort_unstable();
@@ -192,7 +201,7 @@ fn session_keys(renditions: &[Rendition], options: &Options) -> Vec<String> {
     all
 }
 
-fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, default: bool, way: &Way) {
+fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, default: bool, way: &Way<'_>) {
     let info = &rendition.info;
     let yes = |b: bool| if b { "YES" } else { "NO" };
     let mut name = info.label.as_deref().or(info.language.as_deref()).unwrap_or(&rendition.name).to_owned();
@@ -226,7 +235,14 @@ fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, d
     let _ = writeln!(out, ",URI={}", quoted(&way.uri(&media_path(&rendition.name))));
 }
 
-fn variant(out: &mut String, rendition: &Rendition, rate: Bandwidth, codecs: &[&str], rest: &str, way: &Way) {
+fn variant(
+    out: &mut String,
+    rendition: &Rendition,
+    rate: Bandwidth,
+    codecs: &[&str],
+    rest: &str,
+    way: &Way<'_>,
+) {
     let _ = write!(
         out,
         "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\"",
@@ -241,7 +257,7 @@ fn variant(out: &mut String, rendition: &Rendition, rate: Bandwidth, codecs: &[&
     let _ = writeln!(out, "{rest}{}\n{}", way.pathway, way.uri(&media_path(&rendition.name)));
 }
 
-fn iframe_variant(out: &mut String, rendition: &Rendition, way: &Way) {
+fn iframe_variant(out: &mut String, rendition: &Rendition, way: &Way<'_>) {
     let rate = key_rate(rendition);
     let _ = write!(
         out,

@@ -42,6 +42,9 @@ pub struct Settings {
     pub window: Window,
     /// Of a recording: the moment at which it begins. Manifests count time from there.
     pub recorded_from: Option<Duration>,
+    /// Whether requests for what is not there yet wait for it, and manifests are patched: manifests of who does neither
+    /// promise neither.
+    pub waits: bool,
     /// What playlists say besides.
     pub hls: crate::hls::Options,
     /// What the DASH manifest says besides.
@@ -58,6 +61,7 @@ impl Settings {
             part: None,
             window: Window::Sliding(Duration::from_secs(30)),
             recorded_from: None,
+            waits: true,
             hls: crate::hls::Options::default(),
             dash: crate::dash::Options::default(),
         }

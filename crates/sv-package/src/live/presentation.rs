@@ -59,6 +59,13 @@ impl Presentation {
         Self { settings, streams, published, patches: Patches::default() }
     }
 
+    /// Says when a segment came last, since 1970, where somebody else has seen it come.
+    #[must_use]
+    pub fn published_at(mut self, at: Duration) -> Self {
+        self.published = at;
+        self
+    }
+
     /// What all have in common.
     #[must_use]
     pub fn settings(&self) -> &Settings {

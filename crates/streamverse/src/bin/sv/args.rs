@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Harvest(Harvest),
     /// Serve a packaged folder, with a test player
     Serve(Serve),
+    /// Package on request: serve stored MP4 and CMAF as HLS (CMAF or TS) and DASH, clear or encrypted on the way out
+    Origin(Origin),
     /// Show what works on this machine and what would switch on the rest
     Doctor(Doctor),
     /// Print completions for a shell
@@ -601,6 +603,60 @@ pub(crate) struct Serve {
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub(crate) listen: SocketAddr,
 }
+
+#[derive(ClapArgs)]
+#[command(after_help = ORIGIN)]
+pub(crate) struct Origin {
+    /// Titles: MP4 files, or folders with the renditions of one title (of sv vod, sv package or another packager).
+    /// Each is called as its file or folder, without the ending
+    #[arg(value_name = "TITLE")]
+    pub(crate) titles: Vec<PathBuf>,
+    /// Serve every file and folder in this one as a title, by its whole name, also those that come later
+    #[arg(long, value_name = "DIR")]
+    pub(crate) library: Option<PathBuf>,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) listen: SocketAddr,
+    /// Length of a segment, such as 4s or 2500ms
+    #[arg(long, default_value = "4s", value_parser = duration)]
+    pub(crate) segment: Duration,
+    /// Encrypt what is sent: a scheme for CMAF (cenc, cbcs), one for transport streams (sample-aes, aes-128), or both,
+    /// separated by a comma. A form without a scheme is not served then
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) encrypt: Vec<SchemeName>,
+    /// A key file as for sv package, or a folder with one for each title, NAME.keys; or set SV_KEYS
+    #[arg(long)]
+    pub(crate) keys: Option<PathBuf>,
+    /// Where players of HLS get the 16 bytes of the key; {kid} in it stands for the key's name
+    #[arg(long, value_name = "URL")]
+    pub(crate) key_url: Option<String>,
+    /// Where players get a ClearKey licence; written into DASH manifests
+    #[arg(long)]
+    pub(crate) license_url: Option<String>,
+    /// Whole pssh boxes in hexadecimal, one behind the other, instead of the common one
+    #[arg(long, value_name = "HEX", value_parser = pssh)]
+    pub(crate) pssh: Option<Boxes>,
+    /// Leave pssh boxes out of the stream: only the DASH manifest has them
+    #[arg(long)]
+    pub(crate) no_pssh: bool,
+    /// Most MiB of segments that stay in memory
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub(crate) cache: usize,
+    /// Most MiB of sample tables that stay in memory: 32 bytes for each picture and each frame of sound
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub(crate) tables: usize,
+    /// Most requests at a time; others are told to come again
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) requests: usize,
+}
+
+const ORIGIN: &str = "\
+Addresses: /NAME/hls.m3u8 (HLS, CMAF), /NAME/ts.m3u8 (HLS, transport streams), /NAME/dash.mpd (DASH).
+
+Behind a manifest's address, as a query:
+  filter=video_height:240-720;video_codec:h264;audio_language:en,de   which renditions
+  start=90&end=150.5                                                  which stretch, in seconds
+  order=ascending|descending|middle                                   which variant of HLS comes first";
 
 #[derive(ClapArgs)]
 pub(crate) struct Doctor {

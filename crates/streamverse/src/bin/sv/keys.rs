@@ -1,9 +1,25 @@
 //! Keys come from a file or the environment, never from the command line.
 
+use std::path::Path;
+
 use streamverse::core::ErrorKind;
 use streamverse::{Error, Result, drm, vod};
 
 use crate::args::Protect;
+
+/// What the key file says, or the environment where none is given.
+pub(crate) fn text(path: Option<&Path>) -> Result<String> {
+    match path {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|e| Error::from(e).context(format!("the key file {}", path.display()))),
+        None => std::env::var("SV_KEYS").map_err(|_| {
+            Error::new(
+                ErrorKind::InvalidInput,
+                "--encrypt needs a key: give a file with a line KID:KEY by --keys, or set SV_KEYS",
+            )
+        }),
+    }
+}
 
 /// The encryption that the arguments ask for.
 pub(crate) fn encryption(protect: &Protect) -> Result<Option<vod::Encryption>> {
@@ -24,16 +40,7 @@ pub(crate) fn encryption(protect: &Protect) -> Result<Option<vod::Encryption>> {
             None => Ok(None),
         };
     };
-    let text = match &protect.keys {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|e| Error::from(e).context(format!("the key file {}", path.display())))?,
-        None => std::env::var("SV_KEYS").map_err(|_| {
-            Error::new(
-                ErrorKind::InvalidInput,
-                "--encrypt needs a key: give a file with a line KID:KEY by --keys, or set SV_KEYS",
-            )
-        })?,
-    };
+    let text = text(protect.keys.as_deref())?;
     let mut encryption = vod::Encryption::new(scheme.into(), drm::Keys::parse(&text)?);
     encryption.clear_lead = protect.clear_lead.unwrap_or_default();
     encryption.crypto_period = protect.crypto_period;

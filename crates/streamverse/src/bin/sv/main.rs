@@ -10,6 +10,7 @@ mod estimate;
 mod keys;
 mod ladder;
 mod live;
+mod origin;
 mod package;
 mod probe;
 mod progress;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         args::Command::Live(a) => live::run(&a),
         args::Command::Harvest(a) => live::harvest(&a),
         args::Command::Serve(a) => serve::run(&a),
+        args::Command::Origin(a) => origin::run(&a),
         args::Command::Doctor(a) => doctor::run(&a),
         args::Command::Completions { shell } => {
             args::completions(shell);

@@ -48,6 +48,17 @@ pub struct Demuxer {
     state: State,
 }
 
+/// A packet without its payload, and where that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// All of the packet but its data.
+    pub packet: Packet,
+    /// Where its payload begins in the file.
+    pub offset: u64,
+    /// Bytes of it.
+    pub size: u32,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Tracks,
@@ -285,6 +296,44 @@ impl Demuxer {
             }
         }
         Ok(Timestamp::new(pts))
+    }
+
+    /// Where the next packet lies, in the order of [`next_item`](Source::next_item): what is read of the file is
+    /// its tables alone. `None` at the end of all tracks. From the first call on no payload is read any more. For
+    /// clear pictures and sound: of encrypted ones, and of text, nothing is told.
+    ///
+    /// # Errors
+    /// As for reading packets, but for what is in their payloads; [`Error::Unsupported`] when a track's
+    /// description changes on the way.
+    pub fn next_place(&mut self) -> Result<Option<Located>> {
+        if self.windows.place().is_none() {
+            let clear = |t: &&Arc<Track>| t.kind() != TrackKind::Text && t.protection.is_none();
+            let ids: Vec<TrackId> = self.tracks.iter().filter(clear).map(|t| t.id).collect();
+            let ids: Vec<_> =
+                ids.into_iter().filter(|id| Self::selected(self.only.as_deref(), id.0)).collect();
+            self.select(&ids);
+            self.windows.place_only();
+        }
+        loop {
+            match self.next_item()? {
+                None => return Ok(None),
+                Some(Item::Packet(packet)) => {
+                    let (offset, size) = self.windows.place().unwrap_or_default();
+                    let size = u32::try_from(size).unwrap_or(u32::MAX);
+                    return Ok(Some(Located { packet, offset, size }));
+                }
+                Some(Item::Track(track))
+                    if self.lanes.get(&track.id.0).is_some_and(|l| l.description != 1) =>
+                {
+                    let what = format!("a change of what track {} is", track.id.0);
+                    return Err(Error::Unsupported {
+                        what,
+                        hint: "package the file, which reads it in order",
+                    });
+                }
+                Some(_) => {}
+            }
+        }
     }
 
     /// When the sync samples of a track are shown, in the order of the file and in its time base.

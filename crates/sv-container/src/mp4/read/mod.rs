@@ -11,4 +11,4 @@ mod tables;
 mod trak;
 mod window;
 
-pub use demux::Demuxer;
+pub use demux::{Demuxer, Located};

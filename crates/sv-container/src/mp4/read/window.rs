@@ -16,6 +16,8 @@ pub(super) struct Windows {
     keep: usize,
     piece: usize,
     max_packet: usize,
+    /// Set while nobody wants payloads: where the last one asked for lies.
+    place: Option<(u64, usize)>,
 }
 
 impl Windows {
@@ -23,7 +25,7 @@ impl Windows {
     pub(super) fn new(source: Arc<dyn ReadAt>, tracks: usize, max_packet: usize) -> Self {
         let keep = tracks.saturating_add(1);
         let piece = (8usize << 20).checked_div(keep).unwrap_or(0).clamp(64 << 10, 256 << 10);
-        Self { source, pieces: VecDeque::with_capacity(keep), keep, piece, max_packet }
+        Self { source, pieces: VecDeque::with_capacity(keep), keep, piece, max_packet, place: None }
     }
 
     /// Reads the smallest pieces from now on.
@@ -37,6 +39,17 @@ impl Windows {
 
     pub(super) fn source(&self) -> &dyn ReadAt {
         &*self.source
+    }
+
+    /// Reads nothing from now on: who asks for bytes gets none, and [`place`](Self::place) says where they lie.
+    pub(super) fn place_only(&mut self) {
+        self.place.get_or_insert((0, 0));
+        self.pieces.clear();
+    }
+
+    /// Where the bytes lie that were asked for last, if none are read.
+    pub(super) fn place(&self) -> Option<(u64, usize)> {
+        self.place
     }
 
     /// The bytes at `offset`: of what `what` names when they are not there.
@@ -59,6 +72,10 @@ impl Windows {
         if size > self.max_packet {
             let limit = u64_of(self.max_packet);
             return Err(Error::LimitExceeded { what: "the size of a packet", offset, limit });
+        }
+        if let Some(place) = &mut self.place {
+            *place = (offset, size);
+            return Ok(Bytes::new());
         }
         // A large packet gets a piece of its own: the others stay.
         let large = size > self.piece / 2;
