@@ -1,6 +1,6 @@
 //! Writes the manifests that were asked for.
 
-use sv_package::{Rendition, dash, hls};
+use sv_package::{Marks, Rendition, dash, hls};
 
 use crate::Result;
 use crate::work::Work;
@@ -12,6 +12,7 @@ pub(crate) struct Wanted {
     pub(crate) dash: bool,
     pub(crate) license_url: Option<String>,
     pub(crate) key_url: Option<String>,
+    pub(crate) marks: Marks,
 }
 
 /// Stores every manifest, and says what to open.
@@ -20,6 +21,7 @@ pub(crate) fn write(work: &mut Work, renditions: &[Rendition], wanted: &Wanted) 
     if wanted.hls {
         let mut options = hls::Options::default();
         options.key_url.clone_from(&wanted.key_url);
+        options.marks.clone_from(&wanted.marks);
         for playlist in hls::playlists(renditions, &options)? {
             work.put(playlist)?;
         }
@@ -28,6 +30,7 @@ pub(crate) fn write(work: &mut Work, renditions: &[Rendition], wanted: &Wanted) 
     if wanted.dash {
         let mut options = dash::Options::default();
         options.license_url.clone_from(&wanted.license_url);
+        options.marks.clone_from(&wanted.marks);
         work.put(dash::object(renditions, &options)?)?;
         names.push("manifest.mpd".to_owned());
     }

@@ -10,6 +10,7 @@ use sv_package::{Form, Layout, Rendition, Role, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 
+use crate::cues::Marked;
 use crate::finish::{Common, Finish, check_codec, check_form};
 use crate::input::{Input, Prefer};
 use crate::manifests::{self, Wanted};
@@ -18,7 +19,7 @@ use crate::names::Names;
 use crate::pick::Pick;
 use crate::vod::{Encryption, Handle};
 use crate::work::Work;
-use crate::{Error, Result, captions, text};
+use crate::{AdCue, Between, Error, Result, captions, cues, text};
 
 /// Packets that wait between reader and writer, in bytes, for each track.
 const QUEUE: usize = 2 << 20;
@@ -49,6 +50,13 @@ pub struct Request {
     pub text: Option<TextAs>,
     /// Make text of the CEA-608 captions that pictures carry, besides saying that they carry them.
     pub extract_captions: bool,
+    /// Places for advertisements that no input tells of. Segments end at the first key picture at or behind each, and
+    /// are counted from there.
+    pub ad_cues: Vec<AdCue>,
+    /// What is to be shown between, by players that know HLS interstitials.
+    pub interstitials: Vec<Between>,
+    /// Heed the cues that inputs tell themselves: SCTE-35 in transport streams.
+    pub cues: bool,
 }
 
 /// How text is stored.
@@ -78,6 +86,9 @@ impl Request {
             license_url: None,
             text: None,
             extract_captions: false,
+            ad_cues: Vec::new(),
+            interstitials: Vec::new(),
+            cues: true,
         }
     }
 }
@@ -110,6 +121,7 @@ pub struct Driver {
     texts: Vec<Words>,
     /// Captions that pictures carry, by the names of their renditions.
     carried: BTreeMap<String, Vec<String>>,
+    marked: Marked,
     meter: Meter,
     cancel: Cancel,
 }
@@ -125,6 +137,9 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
     let mut sources = Vec::new();
     let mut texts = Vec::new();
     let mut carried = BTreeMap::new();
+    let mut surveys = Vec::new();
+    let asked = cues::asked(&request.ad_cues)?;
+    let some = !asked.is_empty() || !request.interstitials.is_empty();
     for pick in &request.inputs {
         let path = &pick.path;
         if is_text(path) {
@@ -176,6 +191,8 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
         let mut scout = input.again()?;
         scout.select(&ids);
         let start = scout.find_start()?;
+        let video = tracks.iter().find(|t| t.track.video().is_some()).map(|t| t.track.id);
+        surveys.push(cues::Survey::of(&input, start, video, some, request.cues)?);
         for taken in tracks.iter().filter(|t| captions::may_carry(&t.track)) {
             let mut scan = input.again()?;
             scan.select(&[taken.track.id]);
@@ -196,7 +213,9 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
     }
     let (meter, events) = Meter::new();
     let cancel = Cancel::default();
-    let driver = Driver { request, sources, texts, carried, meter, cancel: cancel.clone() };
+    let mut marked = cues::marks(asked, &request.interstitials, surveys);
+    marked.warnings.drain(..).for_each(|message| meter.tell(Event::Warning { message }));
+    let driver = Driver { request, sources, texts, carried, marked, meter, cancel: cancel.clone() };
     Ok((Handle::new(events, cancel), driver))
 }
 
@@ -215,7 +234,7 @@ impl Driver {
     }
 
     fn package(self) -> Result<Vec<Rendition>> {
-        let Self { request, sources, texts, mut carried, meter, cancel } = self;
+        let Self { request, sources, texts, mut carried, marked, meter, cancel } = self;
         let duration = sources.iter().filter_map(|(i, _)| i.duration).max();
         let common = Common {
             segment: request.segment,
@@ -223,6 +242,7 @@ impl Driver {
             form: request.form,
             encryption: request.encryption.clone(),
             duration,
+            cuts: marked.cuts,
         };
         let work = Arc::new(Mutex::new(Work::plain(&request.output)?));
         let mut order: Vec<String> =
@@ -295,8 +315,13 @@ impl Driver {
             });
         }
         let key_url = request.encryption.and_then(|e| e.key_url);
-        let wanted =
-            Wanted { hls: request.hls, dash: request.dash, license_url: request.license_url, key_url };
+        let wanted = Wanted {
+            hls: request.hls,
+            dash: request.dash,
+            license_url: request.license_url,
+            key_url,
+            marks: marked.marks,
+        };
         let manifests = manifests::write(&mut work, &renditions, &wanted)?;
         work.publish()?;
         meter.tell(Event::Finished { manifests, elapsed_ms: meter.elapsed().as_millis() as u64 });

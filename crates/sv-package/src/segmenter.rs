@@ -16,8 +16,11 @@ use crate::{Error, Form, Rendition};
 ///
 /// A segment ends before the first key packet at or behind the next multiple of the target length,
 /// so tracks whose key frames stand on the grid are cut at the same moments, and others as near to
-/// them as they allow. Cutting depends on nothing but the packets: a run that begins at a segment
+/// them as they allow. Cutting depends on nothing but the packets and cues: a run that begins at a segment
 /// boundary gives the same segments from there on.
+///
+/// A [`Cue`](sv_core::Cue) ends a segment too ([`Grid::cut`]); it counts from where it stands among the items. Those that
+/// are known from the start may be given to [`cuts`](Self::cuts).
 ///
 /// Times leave in a time base of one over a whole number, which is what MP4 can store. Decode times
 /// are made anew: the n-th packet of a segment is decoded at the n-th smallest presentation time of
@@ -36,6 +39,8 @@ pub struct Segmenter {
     /// Segments and bytes of an earlier run, from which a transport stream's counters follow.
     earlier: (u64, u64),
     pending: Vec<Packet>,
+    /// When the first packet of the segment that is being filled is shown, and for how long.
+    first: Option<(Timestamp, Duration)>,
     parts: Option<Parts>,
     /// Wall-clock time of the presentation's beginning, since 1970.
     clock: Option<std::time::Duration>,
@@ -98,6 +103,7 @@ impl Segmenter {
             form: Form::Cmaf,
             earlier: (0, 0),
             pending: Vec::new(),
+            first: None,
             parts: None,
             clock: None,
             ready: VecDeque::new(),
@@ -112,6 +118,13 @@ impl Segmenter {
     #[must_use]
     pub fn parts(mut self, target: std::time::Duration) -> Self {
         self.parts = Some(Parts::new(target));
+        self
+    }
+
+    /// Ends segments at these moments too, and counts the multiples of the target length from each of them.
+    #[must_use]
+    pub fn cuts(mut self, cuts: &[std::time::Duration]) -> Self {
+        cuts.iter().for_each(|at| self.grid.cut(*at));
         self
     }
 
@@ -193,15 +206,15 @@ impl Segmenter {
         packet.dts = Timestamp::new(packet.dts.ticks().saturating_mul(shape.factor));
         let base = shape.track.time_base;
         let in_parts = self.in_parts();
-        let first = match &self.parts {
-            Some(parts) if in_parts => parts.start(),
-            _ => self.pending.first().map(|p| p.pts),
-        };
-        if packet.key
-            && let Some(first) = first
-            && self.grid.cell(packet.pts, base) > self.grid.cell(first, base)
-        {
+        let cell = |(pts, duration)| self.grid.cell_of(pts, duration, base);
+        let here = (packet.pts, packet.duration);
+        if packet.key && self.first.is_some_and(|first| cell(here) > cell(first)) {
             self.flush(Some(packet.pts))?;
+        }
+        if self.first.is_none() {
+            self.first = Some(here);
+            let at = Duration::new(packet.pts.ticks().max(0).unsigned_abs()).to_std(base);
+            self.grid.forget(at);
         }
         if !in_parts {
             self.pending.push(packet);
@@ -246,6 +259,7 @@ impl Segmenter {
     }
 
     fn flush(&mut self, next: Option<Timestamp>) -> Result<(), Error> {
+        self.first = None;
         if self.in_parts() {
             return self.flush_parts(next);
         }
@@ -329,6 +343,10 @@ impl Stage for Segmenter {
             Item::End(track) => {
                 self.flush(None)?;
                 self.ready.push_back(Item::End(track));
+            }
+            Item::Cue(cue) => {
+                self.grid.cut(cue.at);
+                self.ready.push_back(Item::Cue(cue));
             }
             other => self.ready.push_back(other),
         }

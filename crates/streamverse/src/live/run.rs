@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sv_core::{ErrorKind, Event, Item, Source, TimeBase, Timestamp, Track, TrackId, TrackKind};
+use sv_core::{ErrorKind, Event, Grid, Item, Source, TimeBase, Timestamp, Track, TrackId, TrackKind};
 use sv_package::live::{Presentation, Settings, Stream};
 use sv_package::{Form, Segmenter};
 use sv_pipeline::Cancel;
@@ -117,7 +117,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
             let begin = match &request.encryption {
                 Some(encryption) if track.protection.is_none() => Some(Begin {
                     encryption: encryption.clone(),
-                    segment: request.segment,
+                    grid: Grid::new(request.segment),
                     iv: locked().iv(&name)?,
                     first_sample: earlier.packets(),
                 }),

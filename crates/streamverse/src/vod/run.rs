@@ -112,6 +112,7 @@ impl Driver {
 
         let common = Common {
             segment: request.segment,
+            cuts: Vec::new(),
             layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
             form: request.form,
             encryption: request.encryption.clone(),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sv_core::{
-    Codec, Item, KeyId, Packet, Protection, SampleKey, SampleProtection, Scheme, Stage, TimeBase, Track,
-    TrackId, TrackKind,
+    Codec, Duration, Item, KeyId, Packet, Protection, SampleKey, SampleProtection, Scheme, Stage, TimeBase,
+    Timestamp, Track, TrackId, TrackKind,
 };
 
 use crate::schedule::Schedule;
@@ -53,8 +53,8 @@ struct State {
     ranges: Ranges,
     next: u64,
     base: TimeBase,
-    /// The cell of the grid in which the segment at hand begins, and what is done with it.
-    cell: Option<i128>,
+    /// When the first packet of the segment at hand is shown and for how long, and what is done with the segment.
+    begin: Option<(Timestamp, Duration)>,
     clear: bool,
     /// The key, where it isn't the track's own.
     key: Option<Arc<SampleKey>>,
@@ -111,7 +111,7 @@ impl Encryptor {
         let cipher = Cipher::new(&self.config.key, self.config.scheme, pattern);
         let ranges = Ranges::new(track, self.config.scheme)?;
         let state =
-            State { cipher, ranges, next, base: track.time_base, cell: None, clear: false, key: None };
+            State { cipher, ranges, next, base: track.time_base, begin: None, clear: false, key: None };
         self.tracks.insert(track.id, state);
         Ok(Item::Track(Arc::new(protected)))
     }
@@ -153,11 +153,13 @@ impl Encryptor {
 impl State {
     /// Where a segment begins, finds out whether it is clear and which key it is under.
     fn follow(&mut self, schedule: &Schedule, config: &Config, packet: &Packet) -> Result<(), Error> {
-        let cell = schedule.grid.cell(packet.pts, self.base);
-        if self.cell.is_some_and(|begin| !packet.key || cell <= begin) {
+        let cell = |(pts, duration)| schedule.grid.cell_of(pts, duration, self.base);
+        let here = (packet.pts, packet.duration);
+        if self.begin.is_some_and(|begin| !packet.key || cell(here) <= cell(begin)) {
             return Ok(());
         }
-        self.cell = Some(cell);
+        let cell = cell(here);
+        self.begin = Some(here);
         let period = schedule.period(cell);
         self.clear = period.is_none();
         let (Some(period), Some(rotation)) = (period, &schedule.rotation) else { return Ok(()) };
@@ -196,6 +198,12 @@ impl Stage for Encryptor {
         let item = match item {
             Item::Track(track) => self.track(&track)?,
             Item::Packet(packet) => Item::Packet(self.packet(packet)?),
+            Item::Cue(cue) => {
+                if let Some(schedule) = &mut self.schedule {
+                    schedule.grid.cut(cue.at);
+                }
+                Item::Cue(cue)
+            }
             other => other,
         };
         self.ready.push_back(item);

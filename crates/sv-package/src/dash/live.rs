@@ -71,7 +71,8 @@ pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -
             starts(streams, *epoch).unwrap_or_else(|| renditions.iter().map(first).min().unwrap_or_default())
         };
         let timing = Timing { start, ahead: ahead.filter(|_| !ended), began: began.clone() };
-        let scene = Scene { options: &settings.dash, timing: Some(timing) };
+        let scene =
+            Scene { options: &settings.dash, timing: Some(timing), offset: Duration::ZERO, behind: None };
         let all: Vec<&Rendition> = renditions.iter().collect();
         let at = iso_duration(start.saturating_sub(zero));
         let period = Element::new("Period").attr("id", epoch).attr("start", at);

@@ -1,5 +1,6 @@
 //! DASH manifests, ISO/IEC 23009-1:2022 (5th edition).
 
+mod events;
 pub(crate) mod live;
 mod patch;
 mod xml;
@@ -12,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sv_core::{KeyId, Object, TrackKind};
 
-use crate::{Error, Info, Key, Layout, Rendition, Role, VideoRange};
+use crate::{Error, Info, Key, Layout, Marks, Rendition, Role, VideoRange};
 use xml::Element;
 
 /// The media type of a manifest.
@@ -27,6 +28,9 @@ const COMMON: &str = "1077efec-c0b2-4d02-ace3-3c1e52e2fb4b";
 pub struct Options {
     /// Where a ClearKey licence is to be had, for encrypted renditions.
     pub license_url: Option<String>,
+    /// Splices: a finished presentation has a period for each stretch between them, and all of them are events. (The
+    /// interstitials among them are for HLS alone.)
+    pub marks: Marks,
 }
 
 /// The manifest as an object named `manifest.mpd`.
@@ -56,15 +60,26 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
         "urn:mpeg:dash:profile:isoff-live:2011"
     };
 
-    let period = Element::new("Period").attr("id", "0").attr("start", "PT0S");
-    let period =
-        adaptation_sets(&all, &Scene { options, timing: None }).into_iter().fold(period, Element::child);
-    let mpd = root()
+    let mut mpd = root()
         .attr("profiles", profile)
         .attr("type", "static")
         .attr("mediaPresentationDuration", iso_duration(duration))
-        .attr("minBufferTime", format!("PT{longest}S"))
-        .child(period);
+        .attr("minBufferTime", format!("PT{longest}S"));
+    let starts = events::starts(&options.marks, duration);
+    for (id, start) in starts.iter().enumerate() {
+        let until = id.checked_add(1).and_then(|next| starts.get(next)).copied();
+        let mut period = Element::new("Period").attr("id", id).attr("start", iso_start(*start));
+        if starts.len() > 1 {
+            period = period.attr("duration", iso_micros(until.unwrap_or(duration).saturating_sub(*start)));
+        }
+        if options.marks.iter().any(|mark| mark.splice().is_some()) {
+            period = period.child(events::stream(&options.marks, *start, until));
+        }
+        let parts: Vec<Rendition> = all.iter().map(|r| events::part(r, *start, until)).collect();
+        let parts: Vec<&Rendition> = parts.iter().filter(|r| !r.segments.is_empty()).collect();
+        let scene = Scene { options, timing: None, offset: *start, behind: id.checked_sub(1) };
+        mpd = mpd.child(adaptation_sets(&parts, &scene).into_iter().fold(period, Element::child));
+    }
     Ok(mpd.document())
 }
 
@@ -82,6 +97,21 @@ struct Scene<'a> {
     options: &'a Options,
     /// Of a presentation that goes on.
     timing: Option<Timing>,
+    /// Where on the presentation's timeline its own begins; of a presentation that goes on, see its timing.
+    offset: std::time::Duration,
+    /// The period that it goes on with, without a break.
+    behind: Option<usize>,
+}
+
+impl Scene<'_> {
+    /// Tells where in media time the period begins.
+    fn offset(&self, element: Element, timescale: u32) -> Element {
+        let base = sv_core::TimeBase::new(1, timescale).unwrap_or(sv_core::TimeBase::MILLIS);
+        match sv_core::Duration::from_std(self.offset, base).ticks() {
+            0 => element,
+            ticks => element.attr("presentationTimeOffset", ticks),
+        }
+    }
 }
 
 /// How a period that goes on lies in time.
@@ -221,6 +251,13 @@ fn adaptation_set(
                 .attr("value", others.join(",")),
         );
     }
+    if let Some(before) = scene.behind {
+        out = out.child(
+            Element::new("SupplementalProperty")
+                .attr("schemeIdUri", "urn:mpeg:dash:period-continuity:2015")
+                .attr("value", before),
+        );
+    }
     if let Some(label) = &info.label {
         out = out.child(Element::new("Label").text(label));
     }
@@ -324,12 +361,18 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     }
     match rendition.layout {
         Layout::Files => out.child(template(rendition, scene)),
-        Layout::Sidecar => out.child(Element::new("BaseURL").text(rendition.path(0))),
+        Layout::Sidecar => {
+            let out = out.child(Element::new("BaseURL").text(rendition.path(0)));
+            if scene.offset.is_zero() {
+                return out;
+            }
+            out.child(scene.offset(Element::new("SegmentBase").attr("timescale", 1000), 1000))
+        }
         Layout::SingleFile => {
             let out = out.child(Element::new("BaseURL").text(format!("{}.mp4", rendition.name)));
             match rendition.index {
-                Some((offset, bytes)) => out.child(segment_base(rendition, offset, bytes)),
-                None => out.child(segment_list(rendition)),
+                Some((offset, bytes)) => out.child(segment_base(rendition, offset, bytes, scene)),
+                None => out.child(segment_list(rendition, scene)),
             }
         }
     }
@@ -340,6 +383,8 @@ fn template(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     let mut out = Element::new("SegmentTemplate").attr("timescale", rendition.info.timescale);
     if let Some(timing) = &scene.timing {
         out = live::timed(out, timing, rendition.info.time_base());
+    } else {
+        out = scene.offset(out, rendition.info.timescale);
     }
     let mut extension = "m4s";
     if rendition.is_mp4() {
@@ -384,17 +429,19 @@ fn timeline(rendition: &Rendition) -> Element {
     emit(out, run)
 }
 
-fn segment_base(rendition: &Rendition, offset: u64, bytes: u64) -> Element {
+fn segment_base(rendition: &Rendition, offset: u64, bytes: u64, scene: &Scene<'_>) -> Element {
     let last = offset.saturating_add(bytes).saturating_sub(1);
-    Element::new("SegmentBase")
-        .attr("timescale", rendition.info.timescale)
+    let out = Element::new("SegmentBase").attr("timescale", rendition.info.timescale);
+    scene
+        .offset(out, rendition.info.timescale)
         .attr("indexRange", format!("{offset}-{last}"))
         .child(initialization(rendition))
 }
 
-fn segment_list(rendition: &Rendition) -> Element {
-    let mut out = Element::new("SegmentList")
-        .attr("timescale", rendition.info.timescale)
+fn segment_list(rendition: &Rendition, scene: &Scene<'_>) -> Element {
+    let out = Element::new("SegmentList").attr("timescale", rendition.info.timescale);
+    let mut out = scene
+        .offset(out, rendition.info.timescale)
         .child(initialization(rendition))
         .child(timeline(rendition));
     for segment in &rendition.segments {
@@ -468,6 +515,15 @@ fn channel_configuration(channels: u16) -> Option<u8> {
         8 => Some(12),
         _ => None,
     }
+}
+
+/// Without a fraction at the very beginning.
+fn iso_start(at: std::time::Duration) -> String {
+    if at.is_zero() { "PT0S".to_owned() } else { iso_micros(at) }
+}
+
+fn iso_micros(length: std::time::Duration) -> String {
+    format!("PT{}.{:06}S", length.as_secs(), length.subsec_micros())
 }
 
 fn iso_duration(length: std::time::Duration) -> String {

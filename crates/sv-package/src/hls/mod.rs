@@ -5,13 +5,16 @@ mod key;
 pub(crate) mod live;
 mod media;
 mod multivariant;
+mod ranges;
 
 pub use media::{iframes, media};
 pub use multivariant::multivariant;
 
+use std::time::Duration;
+
 use sv_core::Object;
 
-use crate::{Error, Rendition};
+use crate::{Error, Marks, Rendition};
 
 /// The media type of a playlist.
 pub const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";
@@ -26,6 +29,10 @@ pub struct Options {
     /// Where players get the 16 bytes of a key (`KEYFORMAT="identity"`); `{kid}` in it stands for the key's name in
     /// hexadecimal. Transport streams have no other way: `{kid}.key` beside the playlist, if nothing is said.
     pub key_url: Option<String>,
+    /// What playlists tell of moments. With some, they say what the date is, too.
+    pub marks: Marks,
+    /// The date at which the presentation begins, since 1970: players only compare dates with each other.
+    pub began: Duration,
 }
 
 /// One key system's tag.

@@ -380,6 +380,17 @@ pub(crate) struct Package {
     /// Captions that pictures carry (CEA-608): only said to be there, or made into text too
     #[arg(long, value_enum, default_value = "keep")]
     pub(crate) captions: Captions,
+    /// Places for advertisements, in seconds, such as 12.5,30+15: segments end there, and manifests tell of them. What
+    /// stands behind + is how long the break is meant to be
+    #[arg(long, value_delimiter = ',', value_name = "SECONDS[+DURATION]")]
+    pub(crate) ad_cues: Vec<streamverse::AdCue>,
+    /// Something to be shown between, by players that know HLS interstitials, such as 30=ad/master.m3u8,resume=0. Options
+    /// behind the URI: list, duration=S, resume=S, limit=S, snap=out;in, restrict=skip;jump, once
+    #[arg(long, value_name = "AT=URI[,OPTION]")]
+    pub(crate) interstitial: Vec<streamverse::Between>,
+    /// Take no notice of the cues that inputs tell themselves (SCTE-35)
+    #[arg(long)]
+    pub(crate) no_cues: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }
