@@ -72,7 +72,9 @@ impl FromStr for Between {
                             "out" => what.snap_out = true,
                             "in" => what.snap_in = true,
                             _ => {
-                                return Err(wrong(format!("{text}: snap is out, in, or both with ; between")));
+                                return Err(wrong(format!(
+                                    "{text}: snap is out, in, or both with ; between"
+                                )));
                             }
                         }
                     }

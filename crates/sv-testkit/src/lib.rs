@@ -11,6 +11,7 @@ mod env;
 mod font;
 pub mod hdr;
 mod rng;
+pub mod splices;
 pub mod video;
 
 pub use env::{corpus, tool};
