@@ -222,6 +222,8 @@ pub(crate) fn marks(asked: Vec<Cue>, between: &[Between], surveys: Vec<Survey>) 
             marked.cuts.push(at);
         }
     }
+    marked.cuts.sort_unstable();
+    marked.cuts.dedup();
     marked
 }
 

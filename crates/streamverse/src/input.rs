@@ -113,7 +113,9 @@ impl Input {
     /// The same source from its beginning: all tracks, no rebasing.
     pub(crate) fn again(&self) -> Result<Self> {
         let Demuxer::Mp4(demuxer) = &self.demuxer else {
-            return Self::open(&self.path, self.prefer);
+            let mut input = Self::open(&self.path, self.prefer)?;
+            input.cues = self.cues;
+            return Ok(input);
         };
         Ok(Self {
             path: self.path.clone(),
@@ -129,7 +131,7 @@ impl Input {
             damage: None,
             reached: BTreeMap::new(),
             over: false,
-            cues: false,
+            cues: self.cues,
         })
     }
 
@@ -294,8 +296,8 @@ impl Input {
             *track = Arc::clone(known);
         }
         if let Item::Cue(cue) = &mut item {
-            let start = u64::try_from(self.start.ticks()).unwrap_or(0);
-            cue.at = cue.at.saturating_sub(Duration::from_nanos(start));
+            let nanos = i128::try_from(cue.at.as_nanos()).unwrap_or(0) - i128::from(self.start.ticks());
+            cue.at = Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX));
         }
         if let Item::Packet(packet) = &mut item
             && self.start != Timestamp::ZERO

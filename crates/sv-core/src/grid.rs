@@ -2,6 +2,9 @@
 
 use crate::{Duration, TimeBase, Timestamp};
 
+/// Most cuts that are kept: whoever sends more of them isn't telling where anything is.
+const MOST: usize = 4096;
+
 /// A presentation's common grid: a segment ends before the first key packet that lies in a later cell than the
 /// segment's first packet. Whoever cuts and whoever has to know beforehand where a cut will be ask the same grid.
 ///
@@ -24,12 +27,13 @@ impl Grid {
         Self { target_ns, origin: (0, 0), cuts: Vec::new() }
     }
 
-    /// Ends a cell at `at`. The numbers of the cells behind it change by it.
+    /// Ends a cell at `at`. The numbers of the cells behind it change by it. The latest of more than four thousand is lost.
     pub fn cut(&mut self, at: std::time::Duration) {
         let at = i128::try_from(at.as_nanos()).unwrap_or(i128::MAX);
         let place = self.cuts.partition_point(|cut| *cut < at);
         if at > self.origin.0 && self.cuts.get(place) != Some(&at) {
             self.cuts.insert(place, at);
+            self.cuts.truncate(MOST);
         }
     }
 
@@ -86,6 +90,24 @@ impl Grid {
             length.saturating_add(self.target_ns.saturating_sub(1)).checked_div(self.target_ns).unwrap_or(0)
         };
         (0..cut).map(each).fold(self.origin.1, i128::saturating_add)
+    }
+
+    /// Where cells were ended, ascending, as far as they aren't forgotten; of those that are, the last.
+    #[must_use]
+    pub fn cuts(&self) -> Vec<std::time::Duration> {
+        let all = std::iter::once(self.origin.0).chain(self.cuts.iter().copied()).filter(|at| *at > 0);
+        all.map(|at| std::time::Duration::from_nanos(u64::try_from(at).unwrap_or(u64::MAX))).collect()
+    }
+
+    /// Where a segment will probably end that begins at `at`, in nanoseconds: at the next line of the grid, or the one
+    /// behind if that is so near that the key frame for it was the one at `at`.
+    #[must_use]
+    pub fn end_of(&self, at: Timestamp, base: TimeBase) -> i128 {
+        let cell = self.cell(at, base);
+        let end = self.start(cell.saturating_add(1));
+        let begin = scaled(at, base).checked_div(i128::from(base.den())).unwrap_or(0);
+        let near = end.saturating_sub(begin).saturating_mul(4) < self.target_ns;
+        if near && self.cuts.binary_search(&end).is_err() { self.start(cell.saturating_add(2)) } else { end }
     }
 
     /// When a cell begins, in nanoseconds.

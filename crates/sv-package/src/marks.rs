@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sv_container::scte35::{At, BreakDuration, Command, Insert, SCHEME, Section, Splice as Content};
 use sv_core::{Bytes, Cue, TimeBase};
 
-/// Most marks that are kept: a stream that sends more of them is not telling of breaks.
+/// Most marks that are kept: whoever sends more of them isn't telling of breaks.
 const MOST: usize = 4096;
 /// Splice information is sent several times, and clocks round: what is so near is the same.
 const NEAR: Duration = Duration::from_millis(100);
@@ -178,17 +178,24 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Takes one in; what is there already is not taken a second time, and neither is one beyond four thousand.
+    /// Takes one in; what is there already is not taken a second time. The latest of more than four thousand is lost.
     /// Says whether it was new.
     pub fn add(&mut self, mut mark: Mark) -> bool {
-        if self.all.len() >= MOST || self.all.iter().any(|known| known.repeats(&mark)) {
+        if self.knows(&mark) {
             return false;
         }
         mark.number = self.next;
         self.next = self.next.wrapping_add(1);
         let place = self.all.partition_point(|known| known.at <= mark.at);
         self.all.insert(place, mark);
+        self.all.truncate(MOST);
         true
+    }
+
+    /// Whether [`add`](Self::add) would take it.
+    #[must_use]
+    pub fn knows(&self, mark: &Mark) -> bool {
+        self.all.iter().any(|known| known.repeats(mark))
     }
 
     /// All of them.

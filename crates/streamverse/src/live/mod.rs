@@ -49,6 +49,8 @@ pub struct Request {
     pub looping: bool,
     /// Whether and how to encrypt.
     pub encryption: Option<Encryption>,
+    /// Heed the cues that the source tells itself: SCTE-35 in transport streams.
+    pub cues: bool,
     /// Where a ClearKey licence is to be had; written into the DASH manifest.
     pub license_url: Option<String>,
 }
@@ -66,6 +68,7 @@ impl Request {
             keep: false,
             looping: false,
             encryption: None,
+            cues: true,
             license_url: None,
         }
     }

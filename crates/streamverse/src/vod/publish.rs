@@ -68,7 +68,7 @@ pub(super) fn publish(
         }
     }
     let wanted = manifests::Wanted {
-        marks: sv_package::Marks::default(),
+        marks: request.marked()?.marks,
         hls: request.hls,
         dash: request.dash,
         license_url: request.license_url.clone(),

@@ -112,7 +112,7 @@ impl Driver {
 
         let common = Common {
             segment: request.segment,
-            cuts: Vec::new(),
+            cuts: request.marked()?.cuts,
             layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
             form: request.form,
             encryption: request.encryption.clone(),
@@ -355,6 +355,7 @@ impl<'a> Build<'a> {
         }
         let how = rungs::How {
             segment: self.request.segment,
+            cuts: &self.common.cuts,
             crop: video.crop,
             decode: &options,
             encoder: self.request.encoder.as_deref(),

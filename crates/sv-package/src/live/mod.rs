@@ -42,7 +42,9 @@ pub struct Settings {
     pub window: Window,
     /// Of a recording: the moment at which it begins. Manifests count time from there.
     pub recorded_from: Option<Duration>,
-    /// What playlists say besides.
+    /// Whether the source may tell of splices: manifests keep room for them.
+    pub splices: bool,
+    /// What playlists say besides; marks come as they happen ([`Presentation::mark`]).
     pub hls: crate::hls::Options,
     /// What the DASH manifest says besides.
     pub dash: crate::dash::Options,
@@ -58,6 +60,7 @@ impl Settings {
             part: None,
             window: Window::Sliding(Duration::from_secs(30)),
             recorded_from: None,
+            splices: false,
             hls: crate::hls::Options::default(),
             dash: crate::dash::Options::default(),
         }

@@ -14,8 +14,8 @@ pub(crate) fn run(args: &Package) -> Result<(), Failure> {
     request.form = args.output.format.into();
     request.extract_captions = args.captions == crate::args::Captions::Extract;
     request.text = args.text.map(Into::into);
-    request.ad_cues.clone_from(&args.ad_cues);
-    request.interstitials.clone_from(&args.interstitial);
+    request.ad_cues.clone_from(&args.output.ad_cues);
+    request.interstitials.clone_from(&args.output.interstitial);
     request.cues = !args.no_cues;
     request.license_url = args.output.license_url.clone();
     let (handle, driver) = package_files::start(request)?;
