@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sv_core::{Codec, Grid, Item, Object, Scheme, Segment, Stage as _, TimeBase, Timestamp, Track};
 use sv_drm::{aes128, cenc};
-use sv_package::{Form, Layout, Packager, Rendition, Role, Segmenter};
+use sv_package::{Form, Layout, Marks, Packager, Rendition, Role, Segmenter};
 
 use crate::meter::Meter;
 use crate::vod::Encryption;
@@ -25,6 +25,8 @@ pub(crate) struct Common {
     pub(crate) duration: Option<Duration>,
     /// Where segments end besides.
     pub(crate) cuts: Vec<Duration>,
+    /// What segments of MP4 tell of themselves.
+    pub(crate) events: Option<Marks>,
 }
 
 impl Common {
@@ -130,6 +132,14 @@ impl Finish {
     pub(crate) fn told(mut self, track: &Arc<Track>, roles: &[Role]) -> Self {
         self.told = Some(Arc::clone(track));
         self.packager = self.packager.roles(roles.iter().copied());
+        self
+    }
+
+    /// Tells of splices in segments, where that is asked for.
+    pub(crate) fn telling(mut self, common: &Common) -> Self {
+        if let Some(marks) = &common.events {
+            self.segmenter = self.segmenter.emsg(marks);
+        }
         self
     }
 

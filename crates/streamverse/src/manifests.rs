@@ -13,6 +13,8 @@ pub(crate) struct Wanted {
     pub(crate) license_url: Option<String>,
     pub(crate) key_url: Option<String>,
     pub(crate) marks: Marks,
+    /// Segments tell of marks too.
+    pub(crate) inband: bool,
 }
 
 /// Stores every manifest, and says what to open.
@@ -29,6 +31,7 @@ pub(crate) fn write(work: &mut Work, renditions: &[Rendition], wanted: &Wanted) 
     }
     if wanted.dash {
         let mut options = dash::Options::default();
+        options.inband = wanted.inband;
         options.license_url.clone_from(&wanted.license_url);
         options.marks.clone_from(&wanted.marks);
         work.put(dash::object(renditions, &options)?)?;

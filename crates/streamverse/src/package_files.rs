@@ -57,6 +57,8 @@ pub struct Request {
     pub interstitials: Vec<Between>,
     /// Heed the cues that inputs tell themselves: SCTE-35 in transport streams.
     pub cues: bool,
+    /// Tell of splices in segments too (`emsg`): in those of pictures, or of sound where there are none.
+    pub emsg: bool,
 }
 
 /// How text is stored.
@@ -89,6 +91,7 @@ impl Request {
             ad_cues: Vec::new(),
             interstitials: Vec::new(),
             cues: true,
+            emsg: false,
         }
     }
 }
@@ -133,6 +136,10 @@ pub struct Driver {
 pub fn start(request: Request) -> Result<(Handle, Driver)> {
     Work::check(&request.output)?;
     check_form(request.form, request.dash, request.encryption.as_ref())?;
+    if request.emsg && request.form != Form::Cmaf {
+        let message = "transport streams have no emsg boxes: leave --emsg or --format ts out";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     let mut names = Names::default();
     let mut sources = Vec::new();
     let mut texts = Vec::new();
@@ -243,6 +250,7 @@ impl Driver {
             encryption: request.encryption.clone(),
             duration,
             cuts: marked.cuts,
+            events: request.emsg.then(|| marked.marks.clone()),
         };
         let work = Arc::new(Mutex::new(Work::plain(&request.output)?));
         let mut order: Vec<String> =
@@ -260,13 +268,17 @@ impl Driver {
             .flat_map(|(_, tracks)| tracks)
             .filter_map(|t| t.track.video().map(|v| (v.width * v.height, t.name.clone())))
             .min();
+        let pictures = fast.is_some();
         let mut ends = Vec::new();
         for (index, (_, tracks)) in sources.iter().enumerate() {
             for Taken { track, told, name, roles } in tracks {
                 // What is encrypted already stays as it is.
                 let mut common = common.clone();
                 common.encryption = common.encryption.filter(|_| track.protection.is_none());
-                let end = Finish::new(name, &common, None, &work, meter.clone())?;
+                let mut end = Finish::new(name, &common, None, &work, meter.clone())?;
+                if track.video().is_some() || !pictures {
+                    end = end.telling(&common);
+                }
                 ends.push((index, track.id, end.told(told, roles), None));
                 if request.dash && fast.as_ref().is_some_and(|(_, f)| f == name) && track.protection.is_none()
                 {
@@ -321,6 +333,7 @@ impl Driver {
             license_url: request.license_url,
             key_url,
             marks: marked.marks,
+            inband: request.emsg,
         };
         let manifests = manifests::write(&mut work, &renditions, &wanted)?;
         work.publish()?;

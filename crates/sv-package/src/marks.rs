@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sv_container::mp4::Emsg;
 use sv_container::scte35::{At, BreakDuration, Command, Insert, SCHEME, Section, Splice as Content};
 use sv_core::{Bytes, Cue, TimeBase};
 
@@ -159,6 +160,35 @@ impl Mark {
         }
     }
 
+    /// A number of what it says: the same for whoever meets it, now or after a restart (FNV-1a).
+    fn digest(&self) -> u32 {
+        let what = match &self.what {
+            What::Splice(splice) => splice.section.to_vec(),
+            What::Interstitial(interstitial) => format!("{interstitial:?}").into_bytes(),
+        };
+        let at = self.at.as_millis().to_be_bytes();
+        let hash = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        at.iter().chain(&what).fold(0x811C_9DC5, hash)
+    }
+
+    /// An `emsg` box that says the same, on a timeline of so many ticks a second (ANSI/SCTE 214-3, 7.2); nothing for
+    /// interstitials.
+    pub(crate) fn emsg(&self, timescale: u32) -> Option<Emsg> {
+        let splice = self.splice()?;
+        let base = TimeBase::new(1, timescale)?;
+        let ticks = |length: Duration| sv_core::Duration::from_std(length, base).ticks();
+        Some(Emsg {
+            scheme: SCHEME.to_owned(),
+            value: String::new(),
+            timescale,
+            presentation_time: ticks(self.at),
+            // All ones is a length that nobody knows.
+            duration: splice.duration.map_or(u32::MAX, |d| u32::try_from(ticks(d)).unwrap_or(u32::MAX)),
+            id: self.number,
+            data: splice.section.clone(),
+        })
+    }
+
     /// Whether both tell the same.
     fn repeats(&self, other: &Self) -> bool {
         match (&self.what, &other.what) {
@@ -174,7 +204,6 @@ impl Mark {
 #[derive(Clone, Debug, Default)]
 pub struct Marks {
     all: VecDeque<Mark>,
-    next: u32,
 }
 
 impl Marks {
@@ -184,8 +213,10 @@ impl Marks {
         if self.knows(&mark) {
             return false;
         }
-        mark.number = self.next;
-        self.next = self.next.wrapping_add(1);
+        mark.number = mark.digest();
+        while self.all.iter().any(|known| known.number == mark.number) {
+            mark.number = mark.number.wrapping_add(1);
+        }
         let place = self.all.partition_point(|known| known.at <= mark.at);
         self.all.insert(place, mark);
         self.all.truncate(MOST);

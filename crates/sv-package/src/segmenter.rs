@@ -1,6 +1,6 @@
 //! Cuts the packets of one track into CMAF segments on a grid that all renditions share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use sv_core::{
 };
 
 use crate::parts::{Context, Parts};
-use crate::{Error, Form, Rendition};
+use crate::{Error, Form, Mark, Marks, Rendition};
 
 /// Takes one track's items and gives its [`Segment`]s.
 ///
@@ -42,9 +42,27 @@ pub struct Segmenter {
     /// When the first packet of the segment that is being filled is shown, and for how long.
     first: Option<(Timestamp, Duration)>,
     parts: Option<Parts>,
+    /// Splices that fragments tell of, if they do.
+    events: Option<Events>,
     /// Wall-clock time of the presentation's beginning, since 1970.
     clock: Option<std::time::Duration>,
     ready: VecDeque<Item>,
+}
+
+/// Splices, and which of them have been told.
+#[derive(Debug, Default)]
+struct Events {
+    marks: Marks,
+    told: BTreeSet<u32>,
+}
+
+impl Events {
+    /// What is told with the fragment that ends at `until`.
+    fn take(&mut self, until: std::time::Duration, timescale: u32) -> Vec<mp4::Emsg> {
+        let told = &mut self.told;
+        let new = self.marks.iter().filter(|mark| mark.at < until && told.insert(mark.number()));
+        new.filter_map(|mark| mark.emsg(timescale)).collect()
+    }
 }
 
 #[derive(Debug)]
@@ -105,6 +123,7 @@ impl Segmenter {
             pending: Vec::new(),
             first: None,
             parts: None,
+            events: None,
             clock: None,
             ready: VecDeque::new(),
         }
@@ -125,6 +144,14 @@ impl Segmenter {
     #[must_use]
     pub fn cuts(mut self, cuts: &[std::time::Duration]) -> Self {
         cuts.iter().for_each(|at| self.grid.cut(*at));
+        self
+    }
+
+    /// Tells of splices in `emsg` boxes, in fragments of MP4: of those that are known already with the segment in which
+    /// each happens, and of cues that come with what comes next.
+    #[must_use]
+    pub fn emsg(mut self, marks: &Marks) -> Self {
+        self.events = Some(Events { marks: marks.clone(), told: BTreeSet::new() });
         self
     }
 
@@ -229,6 +256,14 @@ impl Segmenter {
         Ok(())
     }
 
+    /// What has come to be known leaves with the next part.
+    fn tell(&mut self) {
+        if let (true, Some(shape), Some(events)) = (self.in_parts(), &self.track, &mut self.events) {
+            let all = events.take(std::time::Duration::MAX, shape.track.time_base.den());
+            self.parts.iter_mut().for_each(|parts| parts.tell(&all));
+        }
+    }
+
     fn in_parts(&self) -> bool {
         self.parts.is_some() && self.form == Form::Cmaf
     }
@@ -301,7 +336,10 @@ impl Segmenter {
         let long = |bytes: usize| u64::try_from(bytes).unwrap_or(0);
         let (data, first) = match (self.form, &mut shape.muxer) {
             (Form::Cmaf, _) => {
-                let options = mp4::Options { prft, ..mp4::Options::default() };
+                let until = Duration::new(end.ticks().max(0).unsigned_abs()).to_std(track.time_base);
+                let scale = track.time_base.den();
+                let emsg = self.events.as_mut().map(|events| events.take(until, scale)).unwrap_or_default();
+                let options = mp4::Options { prft, emsg, ..mp4::Options::default() };
                 let data = mp4::fragment(track, sequence, decode, &packets, &options).map_err(failed)?;
                 let first = data.iter().take(2).map(|b| long(b.len())).fold(0, u64::saturating_add);
                 (data, first)
@@ -346,6 +384,10 @@ impl Stage for Segmenter {
             }
             Item::Cue(cue) => {
                 self.grid.cut(cue.at);
+                if let (Some(events), Some(mark)) = (&mut self.events, Mark::of(&cue)) {
+                    events.marks.add(mark);
+                    self.tell();
+                }
                 self.ready.push_back(Item::Cue(cue));
             }
             other => self.ready.push_back(other),

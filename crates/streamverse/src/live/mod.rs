@@ -51,6 +51,8 @@ pub struct Request {
     pub encryption: Option<Encryption>,
     /// Heed the cues that the source tells itself: SCTE-35 in transport streams.
     pub cues: bool,
+    /// Tell of splices in segments too (`emsg`): in those of pictures, or of sound where there are none.
+    pub emsg: bool,
     /// Where a ClearKey licence is to be had; written into the DASH manifest.
     pub license_url: Option<String>,
 }
@@ -69,6 +71,7 @@ impl Request {
             looping: false,
             encryption: None,
             cues: true,
+            emsg: false,
             license_url: None,
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sv_core::{ErrorKind, Event, Grid, Item, Source, TimeBase, Timestamp, Track, TrackId, TrackKind};
 use sv_package::live::{Presentation, Settings, Stream};
-use sv_package::{Form, Mark, Segmenter};
+use sv_package::{Form, Mark, Marks, Segmenter};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 use sv_pipeline::share::{Class, Share, Shares};
@@ -92,6 +92,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     let told: Vec<_> = store.cues.iter().filter_map(Mark::of).collect();
     let mut cuts = store.cuts.clone();
     cuts.extend(told.iter().map(|mark| mark.at));
+    let known: Marks = told.iter().cloned().collect();
     let mut grid = Grid::new(request.segment);
     cuts.iter().for_each(|at| grid.cut(*at));
     let mut splices = false;
@@ -135,6 +136,10 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
             if let Some(part) = request.part {
                 segmenter = segmenter.parts(part);
             }
+            let pictures = taken.iter().any(|track| track.video().is_some());
+            if request.emsg && (track.video().is_some() || !pictures) {
+                segmenter = segmenter.emsg(&known);
+            }
             if let Some(newest) = earlier.epochs.iter().rev().find(|e| !e.segments.is_empty()) {
                 segmenter = segmenter.resume(newest);
             }
@@ -152,6 +157,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     settings.part = request.part;
     settings.window = request.window;
     settings.splices = request.cues && splices;
+    settings.dash.inband = request.emsg;
     settings.dash.license_url.clone_from(&request.license_url);
     settings.hls.key_url = request.encryption.as_ref().and_then(|e| e.key_url.clone());
     let handed_out = std::fs::read_to_string(request.output.join(MANIFESTS)).unwrap_or_default();
@@ -246,7 +252,18 @@ fn check(track: &Track, request: &Request) -> Result<()> {
 fn fingerprint(request: &Request) -> String {
     let inputs: Vec<String> = request.inputs.iter().map(|pick| format!("{pick:?}")).collect();
     let scheme = request.encryption.as_ref().map(|e| (e.scheme.as_str(), e.clear_lead, e.crypto_period));
-    format!("{};{:?};{:?};{};{scheme:?}", inputs.join(";"), request.segment, request.part, request.looping)
+    let mut all = format!(
+        "{};{:?};{:?};{};{scheme:?}",
+        inputs.join(";"),
+        request.segment,
+        request.part,
+        request.looping
+    );
+    // Nothing is said where all is as it always was, so that presentations of before go on.
+    if request.emsg || !request.cues {
+        all += &format!(";{};{}", request.emsg, request.cues);
+    }
+    all
 }
 
 impl Driver {

@@ -68,6 +68,7 @@ pub(super) fn publish(
         }
     }
     let wanted = manifests::Wanted {
+        inband: false,
         marks: request.marked()?.marks,
         hls: request.hls,
         dash: request.dash,

@@ -113,6 +113,7 @@ impl Driver {
         let common = Common {
             segment: request.segment,
             cuts: request.marked()?.cuts,
+            events: None,
             layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
             form: request.form,
             encryption: request.encryption.clone(),

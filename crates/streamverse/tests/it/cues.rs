@@ -8,7 +8,7 @@ use sv_testkit::{splices, tool};
 use crate::kit;
 
 /// Twelve seconds at 25 pictures a second, a key picture every second, as a transport stream with a departure at 4.2 s of 3 s and a return. Each section comes twice, two seconds ahead.
-fn source(dir: &Path) -> Option<PathBuf> {
+pub(crate) fn source(dir: &Path) -> Option<PathBuf> {
     let plain = kit::make(
         dir,
         "plain.ts",
@@ -145,7 +145,8 @@ fn a_source_tells_of_a_break() {
     let lead = first_time(&source, &["-select_streams", "v:0"]).unwrap() - first_time(&source, &[]).unwrap();
     let at = 4200 + (lead * 1000.0).round() as i64;
     assert!(ranges.iter().all(|line| (date(line) - at).abs() <= 1), "{at}: {video}");
-    assert!(ranges.iter().all(|line| line.contains("ID=\"splice-0\"")), "{video}");
+    let id = |line: &str| line.split("ID=\"splice-").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert_eq!(id(ranges[0]), id(ranges[1]), "{video}");
     assert!(ranges[0].contains(",PLANNED-DURATION=3.000,SCTE35-OUT=0xFC30"), "{video}");
     assert!(ranges[1].contains(",DURATION=3.000,SCTE35-IN=0xFC30"), "{video}");
 
@@ -155,7 +156,7 @@ fn a_source_tells_of_a_break() {
     assert_eq!(periods.len(), 3, "{manifest}");
     assert!(periods[1].contains("duration=\"PT3.000000S\""), "{periods:?}");
     assert_eq!(manifest.matches("<Event ").count(), 2);
-    assert!(manifest.contains(" duration=\"270000\" id=\"0\">"), "{manifest}");
+    assert!(manifest.contains(&format!(" duration=\"270000\" id=\"{}\">", id(ranges[0]))), "{manifest}");
     valid(&out);
 
     let deaf = dir.path().join("deaf");
@@ -163,7 +164,7 @@ fn a_source_tells_of_a_break() {
     assert!(!read(&deaf, "180p-h264.m3u8").contains("DATERANGE"));
 }
 
-fn valid(folder: &Path) {
+pub(crate) fn valid(folder: &Path) {
     let Some(xmllint) = tool("xmllint") else { return };
     match std::env::var("STREAMVERSE_DASH_XSD") {
         Ok(schema) => {
@@ -194,12 +195,99 @@ fn what_was_asked_for_is_cut_and_told() {
         assert_eq!(starts(&video), [0, 4000, 6000, 8000]);
         assert_eq!(video.matches("#EXT-X-PLACEMENT-OPPORTUNITY\n").count(), 1);
         assert!(video.contains("PLANNED-DURATION=2.000,SCTE35-OUT="), "{video}");
-        let between = "#EXT-X-DATERANGE:ID=\"interstitial-2\",START-DATE=\"1970-01-01T00:00:08.000Z\",CLASS=\"com.apple.hls.interstitial\",X-ASSET-URI=\"ad.m3u8\",X-RESUME-OFFSET=0.000,X-SNAP=\"OUT,IN\",CUE=\"ONCE\"\n";
-        assert!(video.contains(between), "{video}");
+        let between = video.lines().find(|line| line.contains("interstitial-")).unwrap();
+        assert_eq!(date(between), 8000);
+        let said = "CLASS=\"com.apple.hls.interstitial\",X-ASSET-URI=\"ad.m3u8\",X-RESUME-OFFSET=0.000,X-SNAP=\"OUT,IN\",CUE=\"ONCE\"";
+        assert!(between.ends_with(said), "{between}");
         assert_eq!(read(&out, "manifest.mpd").matches("<Period ").count(), 3);
         valid(&out);
         // FFmpeg plays all of it. (Of DASH it plays the first period alone.)
         let wanted = kit::picture_hashes(&source, None);
         kit::same(&kit::picture_hashes(&out.join("master.m3u8"), None), &wanted, "HLS");
     }
+}
+
+/// Boxes of a type, of a file.
+fn boxes(file: &Path, kind: &[u8; 4]) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(file).unwrap();
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at + 8 <= bytes.len() {
+        let size = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        if &bytes[at + 4..at + 8] == kind {
+            out.push(bytes[at..at + size].to_vec());
+        }
+        at += size;
+    }
+    out
+}
+
+#[test]
+fn segments_tell_of_cues_where_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = source(dir.path()) else { return };
+    let out = dir.path().join("out");
+    package(&[&source], &["--segment", "3s", "--emsg"], &out);
+    let told = |name: &str| {
+        (0..5).map(|n| boxes(&out.join(format!("{name}/{n}.m4s")), b"emsg").len()).collect::<Vec<_>>()
+    };
+    assert_eq!(told("180p-h264"), [0, 0, 1, 1, 0]);
+    assert_eq!(told("audio-aac-1ch"), [0; 5]);
+    let message = boxes(&out.join("180p-h264/2.m4s"), b"emsg").remove(0);
+    // Version 1: timescale, time (of 64 bits), duration, number, scheme, value, message.
+    assert_eq!(message[8], 1);
+    let scheme = b"urn:scte:scte35:2013:bin\0\0";
+    assert_eq!(&message[32..32 + scheme.len()], scheme);
+    let section = Section::parse(&message[32 + scheme.len()..]).unwrap();
+    assert_eq!((section.event().unwrap().0, section.leaves()), (77, Some(true)));
+    let number = |at: usize| u64::from(u32::from_be_bytes(message[at..at + 4].try_into().unwrap()));
+    assert_eq!(number(24), 3 * number(12), "three seconds");
+    let manifest = read(&out, "manifest.mpd");
+    assert_eq!(
+        manifest.matches("<InbandEventStream schemeIdUri=\"urn:scte:scte35:2013:bin\"/>").count(),
+        3,
+        "{manifest}"
+    );
+    valid(&out);
+}
+
+#[test]
+fn encoders_put_key_pictures_at_cues() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 10) else { return };
+    let mut made = Vec::new();
+    for (name, more) in [("one", &[][..]), ("chunks", &["--workers", "2", "--chunk", "3s"])] {
+        let out = dir.path().join(name);
+        let mut command = kit::sv();
+        command
+            .arg("vod")
+            .arg(&source)
+            .args(["--segment", "4s", "--ad-cues", "3.56+2", "--preset", "fastest"])
+            .args(more)
+            .arg("--out")
+            .arg(&out);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // The grid is counted from each cue: 3.56 s are 89 pictures.
+        let playlists: Vec<_> = std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().path()).collect();
+        let pictures = playlists
+            .iter()
+            .filter(|p| p.extension().is_some_and(|e| e == "m3u8"))
+            .map(|p| std::fs::read_to_string(p).unwrap());
+        let pictures: Vec<_> = pictures
+            .filter(|text| text.contains("h264/") && !text.contains("I-FRAMES") && text.contains("EXTINF"))
+            .collect();
+        assert!(!pictures.is_empty());
+        for playlist in &pictures {
+            assert_eq!(starts(playlist), [0, 3560, 5560, 9560], "{playlist}");
+            assert!(playlist.contains("PLANNED-DURATION=2.000,SCTE35-OUT="), "{playlist}");
+        }
+        assert_eq!(read(&out, "manifest.mpd").matches("<Period ").count(), 3);
+        valid(&out);
+        let mut names: Vec<_> =
+            std::fs::read_dir(out.join("360p-h264")).unwrap().map(|e| e.unwrap().path()).collect();
+        names.sort();
+        made.push(names.iter().map(|n| std::fs::read(n).unwrap()).collect::<Vec<_>>());
+    }
+    assert_eq!(made[0].len(), made[1].len());
 }

@@ -297,3 +297,63 @@ fn a_stretch_is_harvested_while_it_goes_on() {
     assert!(!other.exists() && !dir.path().join("x.partial").exists());
     drop(live);
 }
+
+/// Cues of a pipe: segments end at them, and playlists and manifests tell of them as long as the window holds them, also when
+/// the run goes on after it was killed.
+#[test]
+fn a_live_source_tells_of_a_break() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = crate::cues::source(dir.path()) else { return };
+    let out = dir.path().join("out");
+    let live = Live::start(&source, &out, Stdio::null(), &["--segment", "3s", "--event", "--emsg"]);
+    // The departure at 4.2 s is known two seconds before: here, in the middle of the second segment.
+    let early = live.text("180p-h264.m3u8?_HLS_msn=1&_HLS_part=0");
+    assert!(early.contains("PLANNED-DURATION=3.000,SCTE35-OUT=0xFC30"), "{early}");
+    let delta = live.text("180p-h264.m3u8?_HLS_msn=2&_HLS_part=0&_HLS_skip=YES");
+    assert!(delta.contains("SCTE35-OUT=0xFC30"), "{delta}");
+    let manifest = live.text("manifest.mpd");
+    assert!(
+        manifest.contains("<Event presentationTime=") && manifest.contains("<InbandEventStream"),
+        "{manifest}"
+    );
+    let published = manifest.split("publishTime=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    drop(live);
+
+    let live = Live::start(&source, &out, Stdio::null(), &["--segment", "3s", "--event", "--emsg"]);
+    let late = live.text("180p-h264.m3u8?_HLS_msn=3&_HLS_part=0");
+    let ranges = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.starts_with("#EXT-X-DATERANGE")).map(str::to_owned).collect()
+    };
+    assert_eq!(ranges(&late).len(), 2, "{late}");
+    assert_eq!(ranges(&late)[0], ranges(&early)[0], "what was told never changes");
+    assert!(ranges(&late)[1].contains(",DURATION=3.000,SCTE35-IN=0xFC30"), "{late}");
+    // A client that came with the first run's manifest hears of what is new.
+    let patch = live.text(&format!("manifest.mpp?publishTime={published}"));
+    assert!(!patch.contains("<Period"), "{patch}");
+    live.wait();
+
+    let whole = fs::read_to_string(out.join("180p-h264.m3u8")).unwrap();
+    let lengths: Vec<f64> = whole
+        .lines()
+        .filter_map(|line| line.strip_prefix("#EXTINF:")?.split(',').next()?.parse().ok())
+        .collect();
+    let wanted = [3.0, 1.2, 3.0, 3.0];
+    assert!(lengths.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 0.001), "{whole}");
+    assert_eq!(ranges(&whole), ranges(&late));
+    let manifest = fs::read_to_string(out.join("manifest.mpd")).unwrap();
+    assert_eq!(manifest.matches("<Event ").count(), 2, "{manifest}");
+    crate::cues::valid(&out);
+
+    let best = dir.path().join("best");
+    assert!(
+        kit::sv()
+            .arg("harvest")
+            .arg(&out)
+            .args(["--from", "4s", "--to", "7s", "--out"])
+            .arg(&best)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(ranges(&fs::read_to_string(best.join("180p-h264.m3u8")).unwrap()).len(), 1);
+}

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sv_container::scte35::SCHEME;
 use sv_core::{KeyId, Object, TrackKind};
 
 use crate::{Error, Info, Key, Layout, Marks, Rendition, Role, VideoRange};
@@ -31,6 +32,8 @@ pub struct Options {
     /// Splices: a finished presentation has a period for each stretch between them, and all of them are events. (The
     /// interstitials among them are for HLS alone.)
     pub marks: Marks,
+    /// Segments of pictures (of sound, where there are none) tell of splices too, in `emsg` boxes.
+    pub inband: bool,
 }
 
 /// The manifest as an object named `manifest.mpd`.
@@ -136,15 +139,17 @@ fn adaptation_sets(renditions: &[&Rendition], scene: &Scene<'_>) -> Vec<Element>
         .enumerate()
         .flat_map(|(id, set)| set.iter().map(move |r| (r.name.as_str(), id)))
         .collect();
+    let telling = sets.keys().map(|key| key.kind).min().filter(|_| scene.options.inband);
     let mut out = Vec::new();
     for (id, (key, set)) in sets.iter().enumerate() {
+        let inband = telling == Some(key.kind);
         let others: Vec<String> = sets
             .keys()
             .enumerate()
             .filter(|(_, other)| key.switches_to(other))
             .map(|(other, _)| other.to_string())
             .collect();
-        out.push(adaptation_set(id, key, set, &ids, &others, scene));
+        out.push(adaptation_set(id, key, set, &Kin { ids: &ids, others: &others, inband }, scene));
     }
     out
 }
@@ -200,14 +205,18 @@ impl SetKey {
     }
 }
 
-fn adaptation_set(
-    id: usize,
-    key: &SetKey,
-    set: &[&Rendition],
-    ids: &BTreeMap<&str, usize>,
-    others: &[String],
-    scene: &Scene<'_>,
-) -> Element {
+/// What a set has to know of its period.
+struct Kin<'a> {
+    /// The set of each rendition.
+    ids: &'a BTreeMap<&'a str, usize>,
+    /// Sets that players may switch to.
+    others: &'a [String],
+    /// Whether its segments tell of splices.
+    inband: bool,
+}
+
+fn adaptation_set(id: usize, key: &SetKey, set: &[&Rendition], kin: &Kin<'_>, scene: &Scene<'_>) -> Element {
+    let Kin { ids, others, inband } = *kin;
     let Some(first) = set.first() else { return Element::new("AdaptationSet") };
     let info = &first.info;
     let kind = match info.kind {
@@ -257,6 +266,9 @@ fn adaptation_set(
                 .attr("schemeIdUri", "urn:mpeg:dash:period-continuity:2015")
                 .attr("value", before),
         );
+    }
+    if inband {
+        out = out.child(Element::new("InbandEventStream").attr("schemeIdUri", SCHEME));
     }
     if let Some(label) = &info.label {
         out = out.child(Element::new("Label").text(label));

@@ -383,6 +383,9 @@ pub(crate) struct Package {
     /// Take no notice of the cues that inputs tell themselves (SCTE-35)
     #[arg(long)]
     pub(crate) no_cues: bool,
+    /// Tell of cues in segments too, as emsg boxes: for players that look for them there
+    #[arg(long)]
+    pub(crate) emsg: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -549,6 +552,9 @@ pub(crate) struct Live {
     /// Take no notice of the cues that the source tells itself (SCTE-35)
     #[arg(long)]
     pub(crate) no_cues: bool,
+    /// Tell of cues in segments too, as emsg boxes: for players that look for them there
+    #[arg(long)]
+    pub(crate) emsg: bool,
     /// Go on serving when the stream has ended
     #[arg(long)]
     pub(crate) serve: bool,

@@ -17,6 +17,7 @@ pub(crate) fn run(args: &Package) -> Result<(), Failure> {
     request.ad_cues.clone_from(&args.output.ad_cues);
     request.interstitials.clone_from(&args.output.interstitial);
     request.cues = !args.no_cues;
+    request.emsg = args.emsg;
     request.license_url = args.output.license_url.clone();
     let (handle, driver) = package_files::start(request)?;
     vod::drive(handle, args.output.json, || driver.run())?;
