@@ -30,8 +30,6 @@ describe('cues', { skip, timeout: 300_000 }, () => {
       const made = spawnSync(SV, ['package', ...args], { encoding: 'utf8' });
       assert.equal(made.status, 0, made.stderr);
     };
-    pack([ad, '--segment', '2s', '--out', join(root, 'ad')]);
-    pack([clip, '--segment', '2s', '--ad-cues', '2+2', '--emsg', '--interstitial', '4=../ad/master.m3u8,resume=0,snap=out;in', '--out', join(root, 'film')]);
     server = spawn(SV, ['serve', root, '--listen', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
     url = await new Promise((done, fail) => {
       server.once('exit', (code) => fail(new Error(`sv serve ended with ${code}`)));
@@ -40,6 +38,9 @@ describe('cues', { skip, timeout: 300_000 }, () => {
         if (found) done(found[0]);
       });
     });
+    // hls.js wants to know all of the address.
+    pack([ad, '--segment', '2s', '--out', join(root, 'ad')]);
+    pack([clip, '--segment', '2s', '--ad-cues', '2+2', '--emsg', '--interstitial', `4=${url}ad/master.m3u8,resume=0,snap=out;in`, '--out', join(root, 'film')]);
     browser = await launch();
     players = await serve();
   });

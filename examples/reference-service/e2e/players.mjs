@@ -51,7 +51,7 @@ video.addEventListener('error', () => fail('media ' + video.error?.message));
       (d.fatal ? fail : (t) => (seen.notes ??= []).push(t))(text);
     });
     for (const name of Object.keys(Hls.Events).filter((name) => name.startsWith('INTERSTITIAL'))) {
-      hls.on(Hls.Events[name], () => (seen.between ??= []).push(name));
+      hls.on(Hls.Events[name], (_, d) => (seen.between ??= []).push(d.error ? name + ' ' + d.error.message : name));
     }
     hls.loadSource(url); hls.attachMedia(video);
     window.latency = () => hls.latency;

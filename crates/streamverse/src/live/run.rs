@@ -158,6 +158,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     settings.window = request.window;
     settings.splices = request.cues && splices;
     settings.dash.inband = request.emsg;
+    settings.interstitial.clone_from(&request.interstitial);
     settings.dash.license_url.clone_from(&request.license_url);
     settings.hls.key_url = request.encryption.as_ref().and_then(|e| e.key_url.clone());
     let handed_out = std::fs::read_to_string(request.output.join(MANIFESTS)).unwrap_or_default();

@@ -305,7 +305,15 @@ fn a_live_source_tells_of_a_break() {
     let dir = tempfile::tempdir().unwrap();
     let Some(source) = crate::cues::source(dir.path()) else { return };
     let out = dir.path().join("out");
-    let live = Live::start(&source, &out, Stdio::null(), &["--segment", "3s", "--event", "--emsg"]);
+    let options = [
+        "--segment",
+        "3s",
+        "--event",
+        "--emsg",
+        "--interstitial",
+        "https://ads.example/{event}-{seconds}.m3u8",
+    ];
+    let live = Live::start(&source, &out, Stdio::null(), &options);
     // The departure at 4.2 s is known two seconds before: here, in the middle of the second segment.
     let early = live.text("180p-h264.m3u8?_HLS_msn=1&_HLS_part=0");
     assert!(early.contains("PLANNED-DURATION=3.000,SCTE35-OUT=0xFC30"), "{early}");
@@ -316,14 +324,22 @@ fn a_live_source_tells_of_a_break() {
         manifest.contains("<Event presentationTime=") && manifest.contains("<InbandEventStream"),
         "{manifest}"
     );
+    let aside = dir.path().join("aside");
+    fs::create_dir(&aside).unwrap();
+    fs::write(aside.join("manifest.mpd"), &manifest).unwrap();
+    crate::cues::valid(&aside);
     let published = manifest.split("publishTime=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     drop(live);
 
-    let live = Live::start(&source, &out, Stdio::null(), &["--segment", "3s", "--event", "--emsg"]);
+    let live = Live::start(&source, &out, Stdio::null(), &options);
     let late = live.text("180p-h264.m3u8?_HLS_msn=3&_HLS_part=0");
     let ranges = |text: &str| -> Vec<String> {
-        text.lines().filter(|line| line.starts_with("#EXT-X-DATERANGE")).map(str::to_owned).collect()
+        text.lines().filter(|line| line.contains(":ID=\"splice-")).map(str::to_owned).collect()
     };
+    for text in [&early, &late] {
+        let said = ",DURATION=3.000,X-ASSET-URI=\"https://ads.example/77-3.m3u8\",X-PLAYOUT-LIMIT=3.000,X-SNAP=\"OUT,IN\"\n";
+        assert_eq!(text.matches(said).count(), 1, "{text}");
+    }
     assert_eq!(ranges(&late).len(), 2, "{late}");
     assert_eq!(ranges(&late)[0], ranges(&early)[0], "what was told never changes");
     assert!(ranges(&late)[1].contains(",DURATION=3.000,SCTE35-IN=0xFC30"), "{late}");

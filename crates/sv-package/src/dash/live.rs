@@ -90,8 +90,9 @@ pub(crate) fn manifest(shown: &Shown<'_>) -> Result<Element, Error> {
         let all: Vec<&Rendition> = renditions.iter().collect();
         let at = iso_duration(start.saturating_sub(zero));
         let mut period = Element::new("Period").attr("id", epoch).attr("start", at);
-        // Also without events: those who come later find their place.
-        if settings.splices || !marks.is_empty() {
+        // Also without events: those who come later find their place. (A patch that put the element there would be one
+        // that Shaka Player takes for another period.)
+        if settings.splices || (ended && !marks.is_empty()) {
             let until = i.checked_add(1).and_then(|next| begins.get(next)).copied();
             period = period.child(events::stream(marks, start, until));
         }

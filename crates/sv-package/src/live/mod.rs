@@ -42,8 +42,11 @@ pub struct Settings {
     pub window: Window,
     /// Of a recording: the moment at which it begins. Manifests count time from there.
     pub recorded_from: Option<Duration>,
-    /// Whether the source may tell of splices: manifests keep room for them.
+    /// Whether the source may tell of splices: DASH manifests that go on have room for them from the beginning, or never.
     pub splices: bool,
+    /// What players of HLS show instead of the programme at a departure, for as long as that is said to be: the URI of a
+    /// playlist, in which `{event}` stands for the identifier of the event and `{seconds}` for its length in whole seconds.
+    pub interstitial: Option<String>,
     /// What playlists say besides; marks come as they happen ([`Presentation::mark`]).
     pub hls: crate::hls::Options,
     /// What the DASH manifest says besides.
@@ -61,6 +64,7 @@ impl Settings {
             window: Window::Sliding(Duration::from_secs(30)),
             recorded_from: None,
             splices: false,
+            interstitial: None,
             hls: crate::hls::Options::default(),
             dash: crate::dash::Options::default(),
         }

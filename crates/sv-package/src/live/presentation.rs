@@ -7,7 +7,7 @@ use sv_core::{Grid, Item, Object};
 use super::{Settings, Stream, Window};
 use crate::dash::Patches;
 use crate::hls::live::{self as playlist, Report, View};
-use crate::{Error, Mark, Marks, Rendition, clock, dash, hls};
+use crate::{Asset, Error, Interstitial, Mark, Marks, Rendition, clock, dash, hls};
 
 /// What a client may ask for, besides segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,7 +98,11 @@ impl Presentation {
     /// whether it was new. Segmenters are told by themselves, by its cue.
     pub fn mark(&mut self, mark: Mark, now: Duration) -> bool {
         self.cut(mark.at);
+        let between = self.settings.interstitial.as_deref().and_then(|template| between(template, &mark));
         let new = self.marks.add(mark);
+        if let Some(between) = between.filter(|_| new) {
+            self.marks.add(between);
+        }
         if new {
             self.published = now.max(self.published.saturating_add(Duration::from_millis(1)));
         }
@@ -280,6 +284,18 @@ impl Presentation {
             reports: Vec::new(),
         }
     }
+}
+
+/// What is shown instead of the programme from a departure on.
+fn between(template: &str, mark: &Mark) -> Option<Mark> {
+    let splice = mark.splice().filter(|splice| splice.out == Some(true))?;
+    let seconds = splice.duration.map_or(0, |length| length.as_secs());
+    let event = splice.event.unwrap_or_default().to_string();
+    let uri = template.replace("{event}", &event).replace("{seconds}", &seconds.to_string());
+    let mut what = Interstitial::new(Asset::Uri(uri));
+    (what.limit, what.duration) = (splice.duration, splice.duration);
+    (what.snap_out, what.snap_in) = (true, true);
+    Some(Mark::interstitial(mark.at, what))
 }
 
 /// The newest epoch that has a segment.

@@ -15,7 +15,7 @@ use sv_package::{Form, Segmenter};
 const RATE: i64 = 48_000;
 const BLOCK: i64 = 1024;
 
-fn sound(id: u32, config: &'static [u8]) -> Arc<Track> {
+pub(crate) fn sound(id: u32, config: &'static [u8]) -> Arc<Track> {
     Arc::new(Track {
         id: TrackId(id),
         codec: Codec::Aac,
@@ -31,7 +31,7 @@ fn sound(id: u32, config: &'static [u8]) -> Arc<Track> {
     })
 }
 
-fn block(id: u32, at: i64) -> Packet {
+pub(crate) fn block(id: u32, at: i64) -> Packet {
     Packet {
         track: TrackId(id),
         pts: Timestamp::new(at),
@@ -43,7 +43,7 @@ fn block(id: u32, at: i64) -> Packet {
     }
 }
 
-fn drain(segmenter: &mut Segmenter) -> Vec<Item> {
+pub(crate) fn drain(segmenter: &mut Segmenter) -> Vec<Item> {
     std::iter::from_fn(|| segmenter.pull().unwrap()).collect()
 }
 

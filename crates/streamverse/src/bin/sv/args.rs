@@ -441,7 +441,7 @@ pub(crate) struct Output {
     /// stands behind + is how long the break is meant to be
     #[arg(long, value_delimiter = ',', value_name = "SECONDS[+DURATION]")]
     pub(crate) ad_cues: Vec<streamverse::AdCue>,
-    /// Something to be shown between, by players that know HLS interstitials, such as 30=ad/master.m3u8,resume=0. Options
+    /// Something to be shown between, by players that know HLS interstitials, such as 30=https://HOST/ad/master.m3u8,resume=0. Options
     /// behind the URI: list, duration=S, resume=S, limit=S, snap=out;in, restrict=skip;jump, once
     #[arg(long, value_name = "AT=URI[,OPTION]")]
     pub(crate) interstitial: Vec<streamverse::Between>,
@@ -552,6 +552,10 @@ pub(crate) struct Live {
     /// Take no notice of the cues that the source tells itself (SCTE-35)
     #[arg(long)]
     pub(crate) no_cues: bool,
+    /// A playlist that players of HLS show instead while the programme is left, as the source's cues say; {event} and
+    /// {seconds} in it stand for the break's identifier and length
+    #[arg(long, value_name = "URL", conflicts_with = "no_cues")]
+    pub(crate) interstitial: Option<String>,
     /// Tell of cues in segments too, as emsg boxes: for players that look for them there
     #[arg(long)]
     pub(crate) emsg: bool,
