@@ -151,7 +151,8 @@ impl Survey {
     ) -> Result<Self> {
         let mut survey = Self::default();
         let tells = wanted && input.has_cues();
-        if !tells && !(asked && video.is_some()) {
+        let leads = asked && video.is_some();
+        if !tells && !leads {
             return Ok(survey);
         }
         if let (false, Some(video)) = (tells, video) {

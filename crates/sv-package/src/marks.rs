@@ -240,7 +240,8 @@ impl Marks {
         self.all.is_empty()
     }
 
-    /// Forgets those that have ended before `until`. A departure stays until its return may be forgotten too.
+    /// Forgets those that have ended before `until`. A departure stays until its return may be forgotten too, and the last
+    /// one of unknown length until it is come back from.
     pub fn trim(&mut self, until: Duration) {
         let end = |mark: &Mark| {
             let stated = match &mark.what {
@@ -250,7 +251,13 @@ impl Marks {
             let returns = self.back(mark).map(|back| back.at);
             returns.unwrap_or(mark.at).max(mark.at.saturating_add(stated.unwrap_or_default()))
         };
-        let keep: Vec<bool> = self.all.iter().map(|mark| end(mark) >= until).collect();
+        let open = |mark: &Mark| {
+            let unknown = mark.splice().is_some_and(|s| s.out == Some(true) && s.duration.is_none());
+            unknown && self.back(mark).is_none()
+        };
+        let last = self.all.iter().rev().find(|mark| open(mark)).map(Mark::number);
+        let stays = |mark: &Mark| end(mark) >= until || Some(mark.number) == last;
+        let keep: Vec<bool> = self.all.iter().map(stays).collect();
         let mut keep = keep.into_iter();
         self.all.retain(|_| keep.next().unwrap_or(true));
     }

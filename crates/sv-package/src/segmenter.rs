@@ -42,6 +42,8 @@ pub struct Segmenter {
     /// When the first packet of the segment that is being filled is shown, and for how long.
     first: Option<(Timestamp, Duration)>,
     parts: Option<Parts>,
+    /// No packet has come yet.
+    fresh: bool,
     /// Splices that fragments tell of, if they do.
     events: Option<Events>,
     /// Wall-clock time of the presentation's beginning, since 1970.
@@ -57,6 +59,11 @@ struct Events {
 }
 
 impl Events {
+    /// All that is known was told by an earlier run.
+    fn pass(&mut self) {
+        self.told.extend(self.marks.iter().map(Mark::number));
+    }
+
     /// What is told with the fragment that ends at `until`.
     fn take(&mut self, until: std::time::Duration, timescale: u32) -> Vec<mp4::Emsg> {
         let told = &mut self.told;
@@ -123,6 +130,7 @@ impl Segmenter {
             pending: Vec::new(),
             first: None,
             parts: None,
+            fresh: true,
             events: None,
             clock: None,
             ready: VecDeque::new(),
@@ -178,6 +186,7 @@ impl Segmenter {
     pub fn resume(mut self, earlier: &Rendition) -> Self {
         self.number = earlier.segments.last().map_or(0, |s| s.number.saturating_add(1));
         self.reorder = Some(earlier.info.reorder);
+        self.events.iter_mut().for_each(Events::pass);
         self.form = earlier.form;
         // What an encrypted segment was filled up with is less than a packet.
         let packets = earlier.segments.iter().map(|s| s.bytes.saturating_sub(s.bytes % 188));
@@ -227,6 +236,7 @@ impl Segmenter {
         let Some(shape) = &self.track else {
             return Err(Error::Order { track: packet.track, what: "a packet came before the track" });
         };
+        self.fresh = false;
         packet.track = shape.track.id;
         packet.pts = Timestamp::new(packet.pts.ticks().saturating_mul(shape.factor));
         packet.duration = Duration::new(packet.duration.ticks().saturating_mul(shape.factor.unsigned_abs()));
@@ -386,7 +396,12 @@ impl Stage for Segmenter {
                 self.grid.cut(cue.at);
                 if let (Some(events), Some(mark)) = (&mut self.events, Mark::of(&cue)) {
                     events.marks.add(mark);
-                    self.tell();
+                    // What stands before the first packet of a run that goes on left with the last packets of the run before.
+                    if self.number > 0 && self.fresh {
+                        events.pass();
+                    } else {
+                        self.tell();
+                    }
                 }
                 self.ready.push_back(Item::Cue(cue));
             }

@@ -208,7 +208,7 @@ fn what_was_asked_for_is_cut_and_told() {
 }
 
 /// Boxes of a type, of a file.
-fn boxes(file: &Path, kind: &[u8; 4]) -> Vec<Vec<u8>> {
+pub(crate) fn boxes(file: &Path, kind: &[u8; 4]) -> Vec<Vec<u8>> {
     let bytes = std::fs::read(file).unwrap();
     let mut out = Vec::new();
     let mut at = 0;

@@ -360,6 +360,10 @@ fn a_live_source_tells_of_a_break() {
     assert_eq!(manifest.matches("<Event ").count(), 2, "{manifest}");
     crate::cues::valid(&out);
 
+    // Segments tell of each once, whichever run made them.
+    let told = |n: u32| crate::cues::boxes(&out.join(format!("180p-h264/{n}.m4s")), b"emsg").len();
+    assert_eq!((0..5).map(told).sum::<usize>(), 2);
+
     let best = dir.path().join("best");
     assert!(
         kit::sv()

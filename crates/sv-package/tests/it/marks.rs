@@ -68,7 +68,7 @@ proptest! {
 
     #[test]
     fn numbers_are_what_marks_say(order in Just((0u32..20).collect::<Vec<_>>()).prop_shuffle()) {
-        let mark = |n: &u32| Mark::of(&cue(*n, n % 2 == 0, u64::from(*n) * 500, None)).unwrap();
+        let mark = |n: &u32| Mark::of(&cue(*n, n.is_multiple_of(2), u64::from(*n) * 500, None)).unwrap();
         let straight: Marks = (0..20).map(|n| mark(&n)).collect();
         let mixed: Marks = order.iter().map(mark).collect();
         let said = |marks: &Marks| marks.iter().map(|m| (m.at, m.number())).collect::<Vec<_>>();
@@ -94,6 +94,14 @@ fn what_is_said_again_is_said_once() {
     assert_eq!(trimmed.iter().count(), 3);
     trimmed.trim(ms(8000));
     assert_eq!(trimmed.iter().map(|m| m.at).collect::<Vec<_>>(), [ms(60_000)]);
+    // One of unknown length stays until somebody comes back.
+    let mut open: Marks =
+        [cue(1, true, 1000, None), cue(2, true, 2000, None)].iter().filter_map(Mark::of).collect();
+    open.trim(ms(500_000));
+    assert_eq!(open.iter().map(|m| m.at).collect::<Vec<_>>(), [ms(2000)]);
+    open.add(Mark::of(&cue(2, false, 600_000, None)).unwrap());
+    open.trim(ms(700_000));
+    assert!(open.is_empty());
     // Four thousand are enough.
     let many: Marks =
         (0..5000).map(|n| Mark::of(&cue(n, true, u64::from(n) * 1000, None)).unwrap()).collect();
