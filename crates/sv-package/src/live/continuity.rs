@@ -40,7 +40,7 @@ struct Lane {
     reached: Option<i64>,
     /// And on the presentation's.
     shown: i64,
-    /// Nothing is shown before this any more: it was, before the last break.
+    /// Nothing is shown before this any more: the start, and what was shown before the last break.
     floor: i64,
     /// Waits for a packet that decoding can start at.
     waits: bool,
@@ -96,7 +96,7 @@ impl Continuity {
                 self.ready.push_back(Item::Track(Arc::clone(&track)));
                 let waits = track.kind() == TrackKind::Video;
                 let epoch = self.breaks.len().saturating_sub(1);
-                let (shown, floor) = (self.start, i64::MIN);
+                let (shown, floor) = (self.start, self.start);
                 let lane = Lane { track, epoch, reached: None, shown, floor, waits };
                 self.lanes.insert(lane.track.id, lane);
             }

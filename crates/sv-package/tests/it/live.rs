@@ -232,6 +232,21 @@ fn requests_wait_for_what_comes_and_for_nothing_else() {
     assert!(text.ends_with("#EXT-X-ENDLIST\n") && !text.contains("EXT-X-PART"));
 }
 
+/// A property above found it: a clock that goes back by a little, right behind the first packet.
+#[test]
+fn nothing_is_shown_before_the_start() {
+    let mut continuity = Continuity::new(Length::from_secs(5));
+    continuity.push(Item::Track(sound(1, &[0x11, 0x90]))).unwrap();
+    for at in [7 * RATE, 7 * RATE - 1, 7 * RATE + BLOCK] {
+        continuity.push(Item::Packet(block(1, at))).unwrap();
+    }
+    continuity.finish().unwrap();
+    let items = std::iter::from_fn(|| continuity.pull().unwrap());
+    let times: Vec<i64> =
+        items.filter_map(|i| if let Item::Packet(p) = i { Some(p.pts.ticks()) } else { None }).collect();
+    assert_eq!(times, [5 * RATE, 5 * RATE + BLOCK]);
+}
+
 #[test]
 fn a_break_is_a_discontinuity_and_a_period() {
     let mut presentation = presentation(Window::Event);
