@@ -5,6 +5,9 @@ use crate::{Duration, TimeBase, Timestamp};
 /// Most cuts that are kept: whoever sends more of them isn't telling where anything is.
 const MOST: usize = 4096;
 
+/// Longer than any frame of sound.
+const FRAME: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// A presentation's common grid: a segment ends before the first key packet that lies in a later cell than the
 /// segment's first packet. Whoever cuts and whoever has to know beforehand where a cut will be ask the same grid.
 ///
@@ -103,7 +106,9 @@ impl Grid {
     /// behind if that is so near that the key frame for it was the one at `at`.
     #[must_use]
     pub fn end_of(&self, at: Timestamp, base: TimeBase) -> i128 {
-        let cell = self.cell(at, base);
+        // A frame of sound begins a little before the cut that it is behind.
+        let frame = Duration::from_std(FRAME, base);
+        let cell = self.cell_of(at, frame, base);
         let end = self.start(cell.saturating_add(1));
         let begin = scaled(at, base).checked_div(i128::from(base.den())).unwrap_or(0);
         let near = end.saturating_sub(begin).saturating_mul(4) < self.target_ns;
@@ -154,6 +159,16 @@ mod tests {
         let cells = [1990, 2001, 2002]
             .map(|pts| grid.cell_of(Timestamp::new(pts), Duration::new(20), TimeBase::MILLIS));
         assert_eq!(cells, [1, 3, 3]);
+    }
+
+    #[test]
+    fn ends_are_foreseen() {
+        let mut grid = Grid::new(Length::from_secs(2));
+        let end = |grid: &Grid, ms| grid.end_of(Timestamp::new(ms), TimeBase::MILLIS) / 1_000_000;
+        assert_eq!([0, 1900, 2010].map(|at| end(&grid, at)), [2000, 4000, 4000]);
+        grid.cut(Length::from_millis(4130));
+        // Sound begins 12 ms before a cut, and its segment goes on from there.
+        assert_eq!([2010, 4000, 4118, 4130].map(|at| end(&grid, at)), [4000, 4130, 6130, 6130]);
     }
 
     proptest! {
