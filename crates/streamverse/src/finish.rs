@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sv_core::{Codec, Item, Object, Scheme, Segment, Stage as _, TimeBase, Timestamp, Track};
+use sv_core::{Codec, Grid, Item, Object, Scheme, Segment, Stage as _, TimeBase, Timestamp, Track};
 use sv_drm::{aes128, cenc};
-use sv_package::{Form, Layout, Packager, Rendition, Role, Segmenter};
+use sv_package::{Form, Layout, Marks, Packager, Rendition, Role, Segmenter};
 
 use crate::meter::Meter;
 use crate::vod::Encryption;
@@ -26,6 +26,10 @@ pub(crate) struct Common {
     pub(crate) form: Form,
     pub(crate) encryption: Option<Encryption>,
     pub(crate) duration: Option<Duration>,
+    /// Where segments end besides.
+    pub(crate) cuts: Vec<Duration>,
+    /// What segments of MP4 tell of themselves.
+    pub(crate) events: Option<Marks>,
 }
 
 impl Common {
@@ -34,7 +38,10 @@ impl Common {
         let Some(duration) = self.duration else { return 1024 };
         let count = duration.as_millis() / self.segment.as_millis().max(1);
         // Key frames may stand closer than the grid only by a source's own choice; room costs 12 bytes.
-        u32::try_from(count).unwrap_or(u32::MAX / 4).saturating_mul(2).saturating_add(16)
+        u32::try_from(count)
+            .unwrap_or(u32::MAX / 4)
+            .saturating_mul(2)
+            .saturating_add(16 + self.cuts.len() as u32)
     }
 }
 
@@ -61,14 +68,14 @@ pub(crate) struct Finish {
 /// What an encryptor needs besides its track.
 pub(crate) struct Begin {
     pub(crate) encryption: Encryption,
-    pub(crate) segment: Duration,
+    pub(crate) grid: Grid,
     pub(crate) iv: [u8; 16],
     pub(crate) first_sample: u64,
 }
 
 impl Begin {
     pub(crate) fn encryptor(&self, track: &Track) -> Result<cenc::Encryptor> {
-        self.encryption.encryptor(track, self.segment, self.iv, self.first_sample)
+        self.encryption.encryptor(track, self.grid.clone(), self.iv, self.first_sample)
     }
 
     /// What is encrypted as a whole, by the key that its samples were told.
@@ -92,14 +99,15 @@ impl Finish {
         let mut shared = work.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier = shared.earlier(name).cloned();
         let samples = earlier.as_ref().map_or(0, Rendition::packets);
-        let mut segmenter = Segmenter::new(common.segment).form(common.form);
+        let mut segmenter = Segmenter::new(common.segment).cuts(&common.cuts).form(common.form);
         if let Some(earlier) = &earlier {
             segmenter = segmenter.resume(earlier);
         }
         let from = earlier.as_ref().and_then(resume_point);
         let begin = |encryption: &Encryption| -> Result<Begin> {
-            let (encryption, segment) = (encryption.clone(), common.segment);
-            Ok(Begin { encryption, segment, iv: shared.iv(name)?, first_sample: samples })
+            let (encryption, mut grid) = (encryption.clone(), Grid::new(common.segment));
+            common.cuts.iter().for_each(|at| grid.cut(*at));
+            Ok(Begin { encryption, grid, iv: shared.iv(name)?, first_sample: samples })
         };
         let encryption = common.encryption.as_ref().map(begin).transpose()?;
         drop(shared);
@@ -134,6 +142,14 @@ impl Finish {
     pub(crate) fn told(mut self, track: &Arc<Track>, roles: &[Role]) -> Self {
         self.told = Some(Arc::clone(track));
         self.packager = self.packager.roles(roles.iter().copied());
+        self
+    }
+
+    /// Tells of splices in segments, where that is asked for.
+    pub(crate) fn telling(mut self, common: &Common) -> Self {
+        if let Some(marks) = &common.events {
+            self.segmenter = self.segmenter.emsg(marks);
+        }
         self
     }
 

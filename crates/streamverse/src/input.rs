@@ -38,6 +38,8 @@ pub(crate) struct Input {
     /// Until when each track's packets are shown, in nanoseconds of the presentation.
     reached: BTreeMap<TrackId, Timestamp>,
     over: bool,
+    /// Gives the source's own cues too.
+    cues: bool,
 }
 
 /// Which demuxer to try first.
@@ -111,7 +113,9 @@ impl Input {
     /// The same source from its beginning: all tracks, no rebasing.
     pub(crate) fn again(&self) -> Result<Self> {
         let Demuxer::Mp4(demuxer) = &self.demuxer else {
-            return Self::open(&self.path, self.prefer);
+            let mut input = Self::open(&self.path, self.prefer)?;
+            input.cues = self.cues;
+            return Ok(input);
         };
         Ok(Self {
             path: self.path.clone(),
@@ -127,7 +131,19 @@ impl Input {
             damage: None,
             reached: BTreeMap::new(),
             over: false,
+            cues: self.cues,
         })
+    }
+
+    /// Gives the source's own cues too, where they stand.
+    pub(crate) fn tell_cues(mut self) -> Self {
+        self.cues = true;
+        self
+    }
+
+    /// Whether the source may have cues of its own.
+    pub(crate) fn has_cues(&self) -> bool {
+        matches!(&self.demuxer, Demuxer::Ts(demuxer) if demuxer.has_cues())
     }
 
     /// Lets a source that breaks off end there, and tells `damage` of it.
@@ -284,6 +300,10 @@ impl Input {
         {
             *track = Arc::clone(known);
         }
+        if let Item::Cue(cue) = &mut item {
+            let nanos = i128::try_from(cue.at.as_nanos()).unwrap_or(0) - i128::from(self.start.ticks());
+            cue.at = Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX));
+        }
         if let Item::Packet(packet) = &mut item
             && self.start != Timestamp::ZERO
             && let Some(track) = self.tracks.iter().find(|t| t.id == packet.track)
@@ -316,7 +336,10 @@ impl Source for Input {
                 }
                 Err(error) => return Err(error),
             };
-            let wanted = self.only.is_empty() || item.track().is_none_or(|id| self.only.contains(&id));
+            let wanted = match &item {
+                Item::Cue(_) => self.cues,
+                _ => self.only.is_empty() || item.track().is_none_or(|id| self.only.contains(&id)),
+            };
             if wanted {
                 let item = self.rebased(item);
                 if self.is_behind(&item) {
@@ -335,6 +358,13 @@ impl Source for Input {
 #[cfg(feature = "ffmpeg")]
 fn is_plain(demuxer: &mp4::Demuxer) -> bool {
     demuxer.warnings().is_empty() && demuxer.tracks().iter().all(|t| t.protection.is_none())
+}
+
+/// Whether a transport stream has splice information, and nothing that our demuxer can't read.
+#[cfg(feature = "ffmpeg")]
+fn tells_all(reader: &Arc<dyn ReadAt>) -> bool {
+    ts::Demuxer::open(Arc::clone(reader), Limits::default())
+        .is_ok_and(|demuxer| demuxer.has_cues() && demuxer.warnings().is_empty())
 }
 
 fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
@@ -356,6 +386,7 @@ fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
         damage: None,
         reached: BTreeMap::new(),
         over: false,
+        cues: false,
     };
     let longest =
         |tracks: &[Arc<Track>]| tracks.iter().filter_map(|t| t.duration.map(|d| d.to_std(t.time_base))).max();
@@ -371,6 +402,8 @@ fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
         match &mp4 {
             // Judged below, error or not.
             Some(_) if prefer == Prefer::Own => {}
+            // FFmpeg doesn't say when splice information is about.
+            _ if prefer == Prefer::Own && kind == Some(sv_container::Kind::Ts) && tells_all(&reader) => {}
             Some(Ok(demuxer)) if is_plain(demuxer) => {}
             // Where FFmpeg is not installed, what we read ourselves is read all the same.
             _ if matches!(kind, Some(sv_container::Kind::Mp4 | sv_container::Kind::Ts))

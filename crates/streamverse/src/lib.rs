@@ -23,6 +23,7 @@ mod captions;
 pub mod chunks;
 pub mod compare;
 pub mod cost;
+mod cues;
 mod damage;
 mod doctor;
 mod error;
@@ -51,6 +52,7 @@ mod work;
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+pub use cues::{AdCue, Between};
 pub use damage::Damage;
 pub use doctor::{Doctor, doctor};
 pub use error::{Error, Result};

@@ -2,7 +2,7 @@
 
 use sv_core::Object;
 use sv_package::steering::Answer;
-use sv_package::{Rendition, Steering, Tiles, dash, hls};
+use sv_package::{Marks, Rendition, Steering, Tiles, dash, hls};
 
 use crate::Result;
 use crate::work::Work;
@@ -16,6 +16,9 @@ pub(crate) struct Wanted {
     pub(crate) key_url: Option<String>,
     pub(crate) tiles: Option<Tiles>,
     pub(crate) steering: Option<Steering>,
+    pub(crate) marks: Marks,
+    /// Segments tell of marks too.
+    pub(crate) inband: bool,
 }
 
 /// The steering server that a file is.
@@ -40,6 +43,7 @@ pub(crate) fn write(work: &mut Work, renditions: &[Rendition], wanted: &Wanted) 
         options.key_url.clone_from(&wanted.key_url);
         options.tiles.extend(wanted.tiles.clone());
         options.steering.clone_from(&wanted.steering);
+        options.marks.clone_from(&wanted.marks);
         for playlist in hls::playlists(renditions, &options)? {
             work.put(playlist)?;
         }
@@ -47,9 +51,11 @@ pub(crate) fn write(work: &mut Work, renditions: &[Rendition], wanted: &Wanted) 
     }
     if wanted.dash {
         let mut options = dash::Options::default();
+        options.inband = wanted.inband;
         options.license_url.clone_from(&wanted.license_url);
         options.tiles.extend(wanted.tiles.clone());
         options.steering.clone_from(&wanted.steering);
+        options.marks.clone_from(&wanted.marks);
         work.put(dash::object(renditions, &options)?)?;
         names.push("manifest.mpd".to_owned());
     }

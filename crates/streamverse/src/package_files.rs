@@ -10,6 +10,7 @@ use sv_package::{Form, Layout, Rendition, Role, Steering, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 
+use crate::cues::Marked;
 use crate::finish::{Common, Finish, check_codec, check_form};
 use crate::input::{Input, Prefer};
 use crate::manifests::{self, Wanted};
@@ -19,7 +20,7 @@ use crate::pick::Pick;
 use crate::thumbnails::{self, Thumbnails};
 use crate::vod::{Encryption, Handle};
 use crate::work::Work;
-use crate::{Error, Result, captions, text};
+use crate::{AdCue, Between, Error, Result, captions, cues, text};
 
 /// Packets that wait between reader and writer, in bytes, for each track.
 const QUEUE: usize = 2 << 20;
@@ -59,6 +60,15 @@ pub struct Request {
     /// Where else the presentation will be had, and who says from where to take it. With the server `steering.json`
     /// that file is written too.
     pub steering: Option<Steering>,
+    /// Places for advertisements that no input tells of. Segments end at the first key picture at or behind each, and
+    /// are counted from there.
+    pub ad_cues: Vec<AdCue>,
+    /// What is to be shown between, by players that know HLS interstitials.
+    pub interstitials: Vec<Between>,
+    /// Heed the cues that inputs tell themselves: SCTE-35 in transport streams.
+    pub cues: bool,
+    /// Tell of splices in segments too (`emsg`): in those of pictures, or of sound where there are none.
+    pub emsg: bool,
 }
 
 /// How text is stored.
@@ -90,6 +100,10 @@ impl Request {
             extract_captions: false,
             thumbnails: None,
             steering: None,
+            ad_cues: Vec::new(),
+            interstitials: Vec::new(),
+            cues: true,
+            emsg: false,
         }
     }
 }
@@ -122,6 +136,7 @@ pub struct Driver {
     texts: Vec<Words>,
     /// Captions that pictures carry, by the names of their renditions.
     carried: BTreeMap<String, Vec<String>>,
+    marked: Marked,
     meter: Meter,
     cancel: Cancel,
 }
@@ -133,10 +148,17 @@ pub struct Driver {
 pub fn start(request: Request) -> Result<(Handle, Driver)> {
     Work::check(&request.output)?;
     check_form(request.form, request.dash, request.encryption.as_ref())?;
+    if request.emsg && request.form != Form::Cmaf {
+        let message = "transport streams have no emsg boxes: leave --emsg or --format ts out";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     let mut names = Names::default();
     let mut sources = Vec::new();
     let mut texts = Vec::new();
     let mut carried = BTreeMap::new();
+    let mut surveys = Vec::new();
+    let asked = cues::asked(&request.ad_cues)?;
+    let some = !asked.is_empty() || !request.interstitials.is_empty();
     for pick in &request.inputs {
         let path = &pick.path;
         if is_text(path) {
@@ -188,6 +210,8 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
         let mut scout = input.again()?;
         scout.select(&ids);
         let start = scout.find_start()?;
+        let video = tracks.iter().find(|t| t.track.video().is_some()).map(|t| t.track.id);
+        surveys.push(cues::Survey::of(&input, start, video, some, request.cues)?);
         for taken in tracks.iter().filter(|t| captions::may_carry(&t.track)) {
             let mut scan = input.again()?;
             scan.select(&[taken.track.id]);
@@ -208,7 +232,9 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
     }
     let (meter, events) = Meter::new();
     let cancel = Cancel::default();
-    let driver = Driver { request, sources, texts, carried, meter, cancel: cancel.clone() };
+    let mut marked = cues::marks(asked, &request.interstitials, surveys);
+    marked.warnings.drain(..).for_each(|message| meter.tell(Event::Warning { message }));
+    let driver = Driver { request, sources, texts, carried, marked, meter, cancel: cancel.clone() };
     Ok((Handle::new(events, cancel), driver))
 }
 
@@ -227,7 +253,7 @@ impl Driver {
     }
 
     fn package(self) -> Result<Vec<Rendition>> {
-        let Self { request, sources, texts, mut carried, meter, cancel } = self;
+        let Self { request, sources, texts, mut carried, marked, meter, cancel } = self;
         let duration = sources.iter().filter_map(|(i, _)| i.duration).max();
         let common = Common {
             segment: request.segment,
@@ -235,6 +261,8 @@ impl Driver {
             form: request.form,
             encryption: request.encryption.clone(),
             duration,
+            cuts: marked.cuts,
+            events: request.emsg.then(|| marked.marks.clone()),
         };
         let work = Arc::new(Mutex::new(Work::plain(&request.output)?));
         let mut order: Vec<String> =
@@ -252,13 +280,17 @@ impl Driver {
             .flat_map(|(_, tracks)| tracks)
             .filter_map(|t| t.track.video().map(|v| (v.width * v.height, t.name.clone())))
             .min();
+        let pictures = fast.is_some();
         let mut ends = Vec::new();
         for (index, (_, tracks)) in sources.iter().enumerate() {
             for Taken { track, told, name, roles } in tracks {
                 // What is encrypted already stays as it is.
                 let mut common = common.clone();
                 common.encryption = common.encryption.filter(|_| track.protection.is_none());
-                let end = Finish::new(name, &common, None, &work, meter.clone())?;
+                let mut end = Finish::new(name, &common, None, &work, meter.clone())?;
+                if track.video().is_some() || !pictures {
+                    end = end.telling(&common);
+                }
                 ends.push((index, track.id, end.told(told, roles), None));
                 if request.dash && fast.as_ref().is_some_and(|(_, f)| f == name) && track.protection.is_none()
                 {
@@ -324,6 +356,8 @@ impl Driver {
             key_url: request.encryption.and_then(|e| e.key_url),
             tiles,
             steering: request.steering,
+            marks: marked.marks,
+            inband: request.emsg,
         };
         let manifests = manifests::write(&mut work, &renditions, &wanted)?;
         work.publish()?;

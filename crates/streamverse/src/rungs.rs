@@ -22,6 +22,8 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct How<'a> {
     /// Length of a segment.
     pub(crate) segment: Duration,
+    /// Where segments end besides.
+    pub(crate) cuts: &'a [Duration],
     /// What of the pictures is shown, if not all.
     pub(crate) crop: Option<Crop>,
     pub(crate) decode: &'a decode::Options,
@@ -56,7 +58,7 @@ pub(crate) fn encode(
     wanted: &[Wanted<'_>],
     how: &How<'_>,
 ) -> Result<Vec<Node>> {
-    let How { segment, crop, encoder, device, .. } = *how;
+    let How { segment, cuts, crop, encoder, device, .. } = *how;
     let encodes = device.filter(|_| encoder.is_none()).map(Device::encoders).unwrap_or_default();
     let decoder = decode::open(track, how.decode)?;
     let decoded = graph.stage("decoder", reader, Some(track.id), decoder);
@@ -93,6 +95,7 @@ pub(crate) fn encode(
                 span => graph.stage("span", node, None, Keep::new(span)),
             };
             config.grid = encode::Grid::every(segment);
+            config.cuts = cuts.to_vec();
             if let Some(name) = encoder {
                 config.backend = Backend::Named(name.to_owned());
             }

@@ -154,12 +154,13 @@ pub(crate) fn cut(
         _ => (Form::Text, Layout::Files),
     };
     let length = if length.is_zero() { text.end() } else { length };
-    let mut segmenter = TextSegmenter::new(common.segment, form).codec(track.codec);
+    let mut segmenter = TextSegmenter::new(common.segment, form).cuts(&common.cuts).codec(track.codec);
     if common.form == Form::Ts {
         segmenter = segmenter.clock(sv_container::ts::ORIGIN);
     }
     let count = length.as_millis() / common.segment.as_millis().max(1);
-    let count = u32::try_from(count).unwrap_or(u32::MAX / 4).saturating_add(16);
+    let count =
+        u32::try_from(count).unwrap_or(u32::MAX / 4).saturating_add(16 + 2 * common.cuts.len() as u32);
     let mut track = track.clone();
     if let Media::Text(info) = &mut track.media {
         info.forced |= roles.contains(&Role::ForcedSubtitle);

@@ -8,6 +8,8 @@
 //!    that a run needs to go on after a crash.
 //! 3. [`hls`] and [`dash`] write manifests from the list of renditions, and from nothing else.
 //!
+//! [`Marks`] say where a programme may be left: segments end there and manifests tell of it.
+//!
 //! What goes on while it is watched is a [`live::Presentation`] instead of a list: the same segments, in
 //! parts if latency matters, with a window. What is made only when somebody asks for it is an [`origin::Offer`].
 #![forbid(unsafe_code)]
@@ -36,6 +38,7 @@ pub mod dash;
 mod error;
 pub mod hls;
 pub mod live;
+mod marks;
 pub mod origin;
 mod packager;
 mod parts;
@@ -48,6 +51,7 @@ mod tiles;
 mod trick;
 
 pub use error::Error;
+pub use marks::{Asset, Interstitial, Mark, Marks, Splice, What};
 pub use packager::{Form, Layout, Packager};
 pub use rendition::{Bandwidth, Info, Key, Rendition, SegmentRecord, VideoRange};
 pub use role::Role;

@@ -17,6 +17,8 @@ pub(crate) struct Parts {
     open: Option<Open>,
     /// Of the part that is being filled; times are media times already.
     packets: Vec<Packet>,
+    /// What the next part tells of.
+    events: Vec<mp4::Emsg>,
 }
 
 /// A segment that is not whole yet.
@@ -50,7 +52,12 @@ pub(crate) struct Context<'a> {
 impl Parts {
     pub(crate) fn new(target: std::time::Duration) -> Self {
         let target_ns = u64::try_from(target.as_nanos().max(1)).unwrap_or(u64::MAX);
-        Self { target_ns, open: None, packets: Vec::new() }
+        Self { target_ns, open: None, packets: Vec::new(), events: Vec::new() }
+    }
+
+    /// Lets the next part tell of these.
+    pub(crate) fn tell(&mut self, events: &[mp4::Emsg]) {
+        self.events.extend_from_slice(events);
     }
 
     /// When the segment that is being filled starts.
@@ -105,6 +112,7 @@ impl Parts {
         let options = mp4::Options {
             styp: open.parts == 0,
             prft: context.prft.filter(|_| open.parts == 0),
+            emsg: std::mem::take(&mut self.events),
             ..mp4::Options::default()
         };
         // Numbers rise within a segment and from each to the next, whoever made the earlier ones.

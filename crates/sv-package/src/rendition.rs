@@ -354,6 +354,14 @@ impl Rendition {
 }
 
 impl SegmentRecord {
+    /// Whether it belongs behind a moment at which segments end, as [`Grid`](sv_core::Grid::cell_of) puts the packets of
+    /// sound: a little of it may lie before.
+    pub(crate) fn is_behind(&self, at: std::time::Duration, base: TimeBase) -> bool {
+        let half =
+            self.duration.checked_div(2).unwrap_or(0).min(u64::from(base.den()).checked_div(10).unwrap_or(0));
+        Duration::new(self.start.saturating_add(half)).to_std(base) >= at
+    }
+
     /// What is told of a segment that begins at `offset` of its file.
     pub(crate) fn of(segment: &sv_core::Segment, offset: u64) -> Self {
         let end = segment.start.saturating_add(segment.duration).max(Timestamp::ZERO);

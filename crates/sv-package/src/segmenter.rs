@@ -1,6 +1,6 @@
 //! Cuts the packets of one track into CMAF segments on a grid that all renditions share.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -10,14 +10,17 @@ use sv_core::{
 };
 
 use crate::parts::{Context, Parts};
-use crate::{Error, Form, Rendition};
+use crate::{Error, Form, Mark, Marks, Rendition};
 
 /// Takes one track's items and gives its [`Segment`]s.
 ///
 /// A segment ends before the first key packet at or behind the next multiple of the target length,
 /// so tracks whose key frames stand on the grid are cut at the same moments, and others as near to
-/// them as they allow. Cutting depends on nothing but the packets: a run that begins at a segment
+/// them as they allow. Cutting depends on nothing but the packets and cues: a run that begins at a segment
 /// boundary gives the same segments from there on.
+///
+/// A [`Cue`](sv_core::Cue) ends a segment too ([`Grid::cut`]); it counts from where it stands among the items. Those that
+/// are known from the start may be given to [`cuts`](Self::cuts).
 ///
 /// Times leave in a time base of one over a whole number, which is what MP4 can store. Decode times
 /// are made anew: the n-th packet of a segment is decoded at the n-th smallest presentation time of
@@ -38,10 +41,37 @@ pub struct Segmenter {
     /// Whether nothing is known of earlier segments.
     alone: bool,
     pending: Vec<Packet>,
+    /// When the first packet of the segment that is being filled is shown, and for how long.
+    first: Option<(Timestamp, Duration)>,
     parts: Option<Parts>,
+    /// No packet has come yet.
+    fresh: bool,
+    /// Splices that fragments tell of, if they do.
+    events: Option<Events>,
     /// Wall-clock time of the presentation's beginning, since 1970.
     clock: Option<std::time::Duration>,
     ready: VecDeque<Item>,
+}
+
+/// Splices, and which of them have been told.
+#[derive(Debug, Default)]
+struct Events {
+    marks: Marks,
+    told: BTreeSet<u32>,
+}
+
+impl Events {
+    /// All that is known was told by an earlier run.
+    fn pass(&mut self) {
+        self.told.extend(self.marks.iter().map(Mark::number));
+    }
+
+    /// What is told with the fragment that ends at `until`.
+    fn take(&mut self, until: std::time::Duration, timescale: u32) -> Vec<mp4::Emsg> {
+        let told = &mut self.told;
+        let new = self.marks.iter().filter(|mark| mark.at < until && told.insert(mark.number()));
+        new.filter_map(|mark| mark.emsg(timescale)).collect()
+    }
 }
 
 #[derive(Debug)]
@@ -101,7 +131,10 @@ impl Segmenter {
             earlier: (0, 0),
             alone: false,
             pending: Vec::new(),
+            first: None,
             parts: None,
+            fresh: true,
+            events: None,
             clock: None,
             ready: VecDeque::new(),
         }
@@ -115,6 +148,21 @@ impl Segmenter {
     #[must_use]
     pub fn parts(mut self, target: std::time::Duration) -> Self {
         self.parts = Some(Parts::new(target));
+        self
+    }
+
+    /// Ends segments at these moments too, and counts the multiples of the target length from each of them.
+    #[must_use]
+    pub fn cuts(mut self, cuts: &[std::time::Duration]) -> Self {
+        cuts.iter().for_each(|at| self.grid.cut(*at));
+        self
+    }
+
+    /// Tells of splices in `emsg` boxes, in fragments of MP4: of those that are known already with the segment in which
+    /// each happens, and of cues that come with what comes next.
+    #[must_use]
+    pub fn emsg(mut self, marks: &Marks) -> Self {
+        self.events = Some(Events { marks: marks.clone(), told: BTreeSet::new() });
         self
     }
 
@@ -141,6 +189,7 @@ impl Segmenter {
     pub fn resume(mut self, earlier: &Rendition) -> Self {
         self.number = earlier.segments.last().map_or(0, |s| s.number.saturating_add(1));
         self.reorder = Some(earlier.info.reorder);
+        self.events.iter_mut().for_each(Events::pass);
         self.form = earlier.form;
         // What an encrypted segment was filled up with is less than a packet.
         let packets = earlier.segments.iter().map(|s| s.bytes.saturating_sub(s.bytes % 188));
@@ -201,21 +250,22 @@ impl Segmenter {
         let Some(shape) = &self.track else {
             return Err(Error::Order { track: packet.track, what: "a packet came before the track" });
         };
+        self.fresh = false;
         packet.track = shape.track.id;
         packet.pts = Timestamp::new(packet.pts.ticks().saturating_mul(shape.factor));
         packet.duration = Duration::new(packet.duration.ticks().saturating_mul(shape.factor.unsigned_abs()));
         packet.dts = Timestamp::new(packet.dts.ticks().saturating_mul(shape.factor));
         let base = shape.track.time_base;
         let in_parts = self.in_parts();
-        let first = match &self.parts {
-            Some(parts) if in_parts => parts.start(),
-            _ => self.pending.first().map(|p| p.pts),
-        };
-        if packet.key
-            && let Some(first) = first
-            && self.grid.cell(packet.pts, base) > self.grid.cell(first, base)
-        {
+        let cell = |(pts, duration)| self.grid.cell_of(pts, duration, base);
+        let here = (packet.pts, packet.duration);
+        if packet.key && self.first.is_some_and(|first| cell(here) > cell(first)) {
             self.flush(Some(packet.pts))?;
+        }
+        if self.first.is_none() {
+            self.first = Some(here);
+            let at = Duration::new(packet.pts.ticks().max(0).unsigned_abs()).to_std(base);
+            self.grid.forget(at);
         }
         if !in_parts {
             self.pending.push(packet);
@@ -228,6 +278,14 @@ impl Segmenter {
         let full = parts.push(packet, &context)?;
         self.ready.extend(full.into_iter().map(Item::Part));
         Ok(())
+    }
+
+    /// What has come to be known leaves with the next part.
+    fn tell(&mut self) {
+        if let (true, Some(shape), Some(events)) = (self.in_parts(), &self.track, &mut self.events) {
+            let all = events.take(std::time::Duration::MAX, shape.track.time_base.den());
+            self.parts.iter_mut().for_each(|parts| parts.tell(&all));
+        }
     }
 
     fn in_parts(&self) -> bool {
@@ -260,6 +318,7 @@ impl Segmenter {
     }
 
     fn flush(&mut self, next: Option<Timestamp>) -> Result<(), Error> {
+        self.first = None;
         if self.in_parts() {
             return self.flush_parts(next);
         }
@@ -301,7 +360,10 @@ impl Segmenter {
         let long = |bytes: usize| u64::try_from(bytes).unwrap_or(0);
         let (data, first) = match (self.form, &mut shape.muxer) {
             (Form::Cmaf, _) => {
-                let options = mp4::Options { prft, ..mp4::Options::default() };
+                let until = Duration::new(end.ticks().max(0).unsigned_abs()).to_std(track.time_base);
+                let scale = track.time_base.den();
+                let emsg = self.events.as_mut().map(|events| events.take(until, scale)).unwrap_or_default();
+                let options = mp4::Options { prft, emsg, ..mp4::Options::default() };
                 let data = mp4::fragment(track, sequence, decode, &packets, &options).map_err(failed)?;
                 let first = data.iter().take(2).map(|b| long(b.len())).fold(0, u64::saturating_add);
                 (data, first)
@@ -343,6 +405,19 @@ impl Stage for Segmenter {
             Item::End(track) => {
                 self.flush(None)?;
                 self.ready.push_back(Item::End(track));
+            }
+            Item::Cue(cue) => {
+                self.grid.cut(cue.at);
+                if let (Some(events), Some(mark)) = (&mut self.events, Mark::of(&cue)) {
+                    events.marks.add(mark);
+                    // What stands before the first packet of a run that goes on left with the last packets of the run before.
+                    if self.number > 0 && self.fresh {
+                        events.pass();
+                    } else {
+                        self.tell();
+                    }
+                }
+                self.ready.push_back(Item::Cue(cue));
             }
             other => self.ready.push_back(other),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sv_container::webvtt::{self, Block, TimestampMap};
 use sv_container::{mp4, ttml};
 use sv_core::{
-    Bytes, Codec, Duration, Item, Limits, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackId,
+    Bytes, Codec, Duration, Grid, Item, Limits, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackId,
 };
 
 use crate::{Error, Form, Segmenter};
@@ -28,7 +28,7 @@ const MOST_SEGMENTS: i64 = 1 << 17;
 /// Text comes as WebVTT or TTML, and leaves as either.
 #[derive(Debug)]
 pub struct TextSegmenter {
-    target_ns: i128,
+    grid: Grid,
     form: Form,
     codec: Option<Codec>,
     map: Option<u64>,
@@ -49,7 +49,7 @@ impl TextSegmenter {
     #[must_use]
     pub fn new(target: std::time::Duration, form: Form) -> Self {
         Self {
-            target_ns: i128::try_from(target.as_nanos().max(1_000_000)).unwrap_or(i128::MAX),
+            grid: Grid::new(target.max(std::time::Duration::from_millis(1))),
             form,
             codec: None,
             map: None,
@@ -60,6 +60,13 @@ impl TextSegmenter {
             documents: Vec::new(),
             ready: VecDeque::new(),
         }
+    }
+
+    /// Ends segments at these moments too, as [`Segmenter::cuts`] does. Numbers count them, so they must all be known.
+    #[must_use]
+    pub fn cuts(mut self, cuts: &[std::time::Duration]) -> Self {
+        cuts.iter().for_each(|at| self.grid.cut(*at));
+        self
     }
 
     /// Writes WebVTT or TTML, whatever comes in.
@@ -143,8 +150,7 @@ impl TextSegmenter {
 
     /// When a segment begins.
     fn boundary(&self, number: i64) -> Timestamp {
-        let ns = i128::from(number).saturating_mul(self.target_ns);
-        let ms = ns.checked_div(1_000_000).unwrap_or(0);
+        let ms = self.grid.start(i128::from(number)).checked_div(1_000_000).unwrap_or(0);
         Timestamp::new(i64::try_from(ms).unwrap_or(i64::MAX))
     }
 
@@ -152,8 +158,7 @@ impl TextSegmenter {
     fn reach(&mut self, now: Timestamp) -> Result<(), Error> {
         let Some((track, _)) = &self.track else { return Ok(()) };
         let track = track.id;
-        let ns = i128::from(now.ticks().max(0)).saturating_mul(1_000_000);
-        let mut cell = i64::try_from(ns.checked_div(self.target_ns).unwrap_or(0)).unwrap_or(i64::MAX);
+        let mut cell = i64::try_from(self.grid.cell(now, TimeBase::MILLIS)).unwrap_or(i64::MAX);
         // Segments that are no whole milliseconds long begin a little earlier.
         if self.boundary(cell.saturating_add(1)) <= now.max(Timestamp::ZERO) {
             cell = cell.saturating_add(1);

@@ -13,6 +13,7 @@ pub mod hdr;
 #[cfg(unix)]
 pub mod postgres;
 mod rng;
+pub mod splices;
 pub mod video;
 
 pub use env::{corpus, tool};

@@ -6,18 +6,31 @@
 
 use std::time::Duration;
 
+use sv_core::{Grid, TimeBase, Timestamp};
+
 /// A source's key frame is taken for a cut when it stands nearer to the last one than this part of
 /// the usual distance: encoders put them at a regular distance, and out of turn at cuts.
 const OUT_OF_TURN: f64 = 0.9;
 
-/// The beginnings of the chunks of a film of `length`, the first one zero: multiples of `segment`
-/// about `target` apart, and never nearer than two thirds of it.
+/// The beginnings of the chunks of a film of `length`, the first one zero: lines of `grid`, whose cells are `segment` long
+/// at most, about `target` apart, and never nearer than two thirds of it.
 ///
 /// `cuts` are the beginnings of scenes, in order, as far as anybody knows ([`scenes`]).
 #[must_use]
-pub fn plan(length: Duration, segment: Duration, target: Duration, cuts: &[Duration]) -> Vec<Duration> {
-    let line = |at: Duration| at.as_nanos().div_ceil(segment.as_nanos().max(1));
-    let time = |line: u128| segment.saturating_mul(u32::try_from(line).unwrap_or(u32::MAX));
+pub fn plan(
+    length: Duration,
+    grid: &Grid,
+    segment: Duration,
+    target: Duration,
+    cuts: &[Duration],
+) -> Vec<Duration> {
+    let time = |line: i128| Duration::from_nanos(u64::try_from(grid.start(line).max(0)).unwrap_or(u64::MAX));
+    // The first line at or behind a moment.
+    let line = |at: Duration| {
+        let ns = Timestamp::new(i64::try_from(at.as_nanos()).unwrap_or(i64::MAX));
+        let cell = grid.cell(ns, TimeBase::NANOS);
+        if time(cell) < at { cell + 1 } else { cell }
+    };
     let mut starts = vec![Duration::ZERO];
     let mut last = Duration::ZERO;
     // What is left is not worth a chunk of its own unless it is two thirds of one.
@@ -60,6 +73,10 @@ pub fn scenes(keys: &[Duration]) -> Vec<Duration> {
 mod tests {
     use super::*;
 
+    fn plan(length: Duration, segment: Duration, target: Duration, cuts: &[Duration]) -> Vec<Duration> {
+        super::plan(length, &Grid::new(segment), segment, target, cuts)
+    }
+
     fn s(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)
     }
@@ -76,6 +93,10 @@ mod tests {
         // A chunk is at least a segment.
         let long = plan(s(30.0), s(10.0), s(2.0), &[]);
         assert_eq!(long, [0.0, 10.0, 20.0].map(s));
+        // The grid goes on from a cue.
+        let mut grid = Grid::new(s(4.0));
+        grid.cut(s(29.0));
+        assert_eq!(super::plan(s(100.0), &grid, s(4.0), s(30.0), &[]), [0.0, 29.0, 61.0].map(s));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { SKIP, SV, launch, picture, synthesise, until } from './harness.mjs';
 import { look, serve } from './players.mjs';
+import { spliced } from './splices.mjs';
 
 const SECONDS = Number(process.env.SECONDS ?? 10);
 const GOP = ['-c:v', 'libx264', '-preset', 'veryfast', '-g', '50', '-sc_threshold', '0', '-bf', '2', '-pix_fmt', 'yuv420p', '-c:a', 'aac'];
@@ -21,11 +22,17 @@ if (skip) console.log(skip);
 class Live {
   out = mkdtempSync(join(tmpdir(), 'streamverse-live-'));
   port = 0;
+  source = clip;
   constructor(...more) {
     this.more = more;
   }
+  /** Shows another source. */
+  of(source) {
+    this.source = source;
+    return this;
+  }
   async start() {
-    const args = ['live', clip, '--out', join(this.out, 'live'), '--loop', '--listen', `127.0.0.1:${this.port}`, ...this.more];
+    const args = ['live', this.source, '--out', join(this.out, 'live'), '--loop', '--listen', `127.0.0.1:${this.port}`, ...this.more];
     this.child = spawn(SV, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.port = await new Promise((done, fail) => {
       this.child.once('exit', (code) => fail(new Error(`sv live ended with ${code}`)));
@@ -107,6 +114,36 @@ describe('live', { skip, timeout: 600_000 }, () => {
           assert.equal(asked('manifest.mpd').length, 1, `${name} could not use a patch`);
         }
         console.log(`${name}: ${now.latency.toFixed(2)} s behind, ${now.frames} pictures`);
+        await page.close();
+      }
+    } finally {
+      await live.stop();
+    }
+  });
+
+  test('a source that tells of breaks', async () => {
+    const plain = synthesise('cues.ts', [...GOP, '-force_key_frames', '3', '-f', 'mpegts']);
+    const source = plain.replace('cues.ts', 'told.ts');
+    const cues = [
+      { event: 7, out: true, at: 3, length: 2, heard: 1 },
+      { event: 7, out: false, at: 5, heard: 2.5 },
+    ];
+    writeFileSync(source, spliced(readFileSync(plain), cues));
+    const live = await new Live('--emsg').of(source).start();
+    try {
+      const playlist = async () => (await fetch(`${live.url}360p-h264.m3u8`)).text();
+      await until(async () => (await playlist()).includes('360p-h264/5.m4s'), 'segments');
+      const said = await playlist();
+      assert.match(said, /#EXT-X-DATERANGE:ID="splice-\d+",START-DATE="[^"]*",PLANNED-DURATION=2.000,SCTE35-OUT=0xFC/);
+      assert.match(said, /#EXT-X-DATERANGE:ID="splice-\d+",START-DATE="[^"]*",DURATION=[12].\d*,SCTE35-IN=0xFC/);
+      for (const [player, low] of [['hls', true], ['dash', true], ['shaka', false]]) {
+        const page = await watch(live, player, low);
+        // A lap of the clip, and so two cues at least.
+        await wait(Math.max(SECONDS, 9));
+        const now = await look(page);
+        well(`${player} at cues`, page.begun, now, Math.max(SECONDS, 9));
+        if (player === 'dash') assert.ok(now.events.some((e) => e.scheme.endsWith('xml+bin')), 'dash.js heard of no event');
+        if (player !== 'hls') assert.ok(now.events.some((e) => e.scheme.endsWith('2013:bin')), `${player} heard of no emsg`);
         await page.close();
       }
     } finally {

@@ -26,6 +26,8 @@ const q = new URLSearchParams(location.search);
 const url = q.get('url'), low = q.get('low') === '1';
 const keys = JSON.parse(q.get('keys') || '{}');
 const fail = (what) => seen.errors.push(String(what).slice(0, 300));
+const SPLICES = ['urn:scte:scte35:2014:xml+bin', 'urn:scte:scte35:2013:bin'];
+const told = (scheme, at) => (seen.events ??= []).push({ scheme, at });
 const script = (src) => new Promise((ok, no) => {
   const s = document.createElement('script');
   s.src = src; s.onload = ok; s.onerror = () => no(new Error(src));
@@ -48,6 +50,9 @@ video.addEventListener('error', () => fail('media ' + video.error?.message));
       const text = [d.type, d.details, d.reason, d.error?.message, d.response?.code, d.url ?? d.frag?.url].join(' ');
       (d.fatal ? fail : (t) => (seen.notes ??= []).push(t))(text);
     });
+    for (const name of Object.keys(Hls.Events).filter((name) => name.startsWith('INTERSTITIAL'))) {
+      hls.on(Hls.Events[name], (_, d) => (seen.between ??= []).push(d.error ? name + ' ' + d.error.message : name));
+    }
     hls.loadSource(url); hls.attachMedia(video);
     window.latency = () => hls.latency;
     window.player = hls;
@@ -58,6 +63,9 @@ video.addEventListener('error', () => fail('media ' + video.error?.message));
     const base64 = (hex) => btoa(String.fromCharCode(...hex.match(/../g).map((b) => parseInt(b, 16)))).replace(/\\+/g, '-').replace(/\\//g, '_').replace(/=+$/, '');
     const clearkeys = Object.fromEntries(Object.entries(keys).map((pair) => pair.map(base64)));
     if (Object.keys(keys).length) dash.setProtectionData({ 'org.w3.clearkey': { clearkeys } });
+    for (const scheme of SPLICES) {
+      dash.on(scheme, (e) => told(scheme, e.event.calculatedPresentationTime));
+    }
     dash.initialize(video, url, true);
     window.latency = () => dash.getCurrentLiveLatency();
     window.player = dash;
@@ -68,6 +76,8 @@ video.addEventListener('error', () => fail('media ' + video.error?.message));
     if (Object.keys(keys).length) s.configure({ drm: { clearKeys: keys } });
     s.configure({ streaming: { lowLatencyMode: low } });
     s.addEventListener('error', (e) => fail(e.detail.code + ' ' + JSON.stringify(e.detail.data).slice(0, 200)));
+    s.addEventListener('timelineregionenter', (e) => told(e.detail.schemeIdUri, e.detail.startTime));
+    s.addEventListener('emsg', (e) => told(e.detail.schemeIdUri, e.detail.startTime));
     await s.load(url);
     window.latency = () => (Date.now() - s.getPlayheadTimeAsDate()) / 1000;
     window.player = s;

@@ -51,6 +51,9 @@ pub struct Unit {
     pub tail: Duration,
     /// Length of a segment.
     pub segment: Duration,
+    /// Where segments end besides, ascending.
+    #[serde(default)]
+    pub cuts: Vec<Duration>,
     /// What of the pictures is shown, if not all.
     #[serde(default)]
     pub crop: Option<Crop>,
@@ -127,6 +130,7 @@ impl Unit {
         let options = self.decoder.options(&damage, &track);
         let how = rungs::How {
             segment: self.segment,
+            cuts: &self.cuts,
             crop: self.crop,
             decode: &options,
             encoder: self.encoder.as_deref(),
@@ -135,7 +139,13 @@ impl Unit {
         let nodes = rungs::encode(&mut graph, reader, &track, &wanted, &how)?;
         for (name, _) in &self.rungs {
             let kept = if self.number == 0 { Span { from: None, ..kept } } else { kept };
-            parts.push(Part::new(name, store.create(&self.name(name))?, kept, self.segment, watch));
+            parts.push(Part::new(
+                name,
+                store.create(&self.name(name))?,
+                kept,
+                (self.segment, &self.cuts),
+                watch,
+            ));
         }
         for (part, node) in parts.iter_mut().zip(nodes) {
             graph.sink("chunk", node, None, |item| part.item(item));
@@ -167,10 +177,17 @@ impl<'a> Part<'a> {
         name: &'a str,
         chunk: Chunk,
         kept: Span,
-        segment: Duration,
+        (segment, cuts): (Duration, &[Duration]),
         watch: &'a (dyn Fn(&str, Duration) + Sync),
     ) -> Self {
-        Self { name, chunk, kept, base: TimeBase::NANOS, segmenter: Segmenter::new(segment), watch }
+        Self {
+            name,
+            chunk,
+            kept,
+            base: TimeBase::NANOS,
+            segmenter: Segmenter::new(segment).cuts(cuts),
+            watch,
+        }
     }
 
     fn item(&mut self, item: Item) -> Result<()> {

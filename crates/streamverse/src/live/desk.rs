@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sv_core::{Bytes, Item, Object, Part, Segment, Track};
 use sv_package::live::{Answer, Presentation, Stream, Wanted, Window};
-use sv_package::{Rendition, SegmentRecord};
+use sv_package::{Mark, Marks, Rendition, SegmentRecord};
 use tokio::sync::watch;
 
 use super::source::Clock;
@@ -203,6 +203,29 @@ impl Desk {
         })
     }
 
+    /// Whether a mark is told of already.
+    pub(super) fn knows(&self, mark: &Mark) -> bool {
+        self.state().presentation.marks().knows(mark)
+    }
+
+    /// A mark is stored: now it is told.
+    pub(super) fn mark(&self, mark: Mark) {
+        let now = self.clock.now();
+        let mut state = self.state();
+        if state.presentation.mark(mark, now) {
+            state.version += 1;
+            state.segments += 1;
+            drop(state);
+            self.manifest.send_modify(|n| *n += 1);
+        }
+    }
+
+    /// What manifests tell of, and where segments end for its sake.
+    pub(super) fn marks(&self) -> (Marks, Vec<Duration>) {
+        let state = self.state();
+        (state.presentation.marks().clone(), state.presentation.cuts())
+    }
+
     /// What a segment will be stored as, and noted as.
     pub(super) fn describe(
         &self,
@@ -364,7 +387,11 @@ impl Desk {
             .streams()
             .iter()
             .map(|s| Stream::new(s.name(), sv_package::Form::Cmaf).resume(s.epochs().cloned().collect()));
-        recording(Presentation::new(presentation.settings().clone(), streams.collect()))
+        let mut ended = Presentation::new(presentation.settings().clone(), streams.collect());
+        for mark in presentation.marks().iter() {
+            ended.mark(mark.clone(), Duration::ZERO);
+        }
+        recording(ended)
     }
 }
 

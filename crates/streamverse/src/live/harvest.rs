@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sv_core::{ErrorKind, Sink as _};
 use sv_package::live::{Presentation, Settings, Stream, Window};
-use sv_package::{Form, Rendition, SegmentRecord};
+use sv_package::{Form, Mark, Rendition, SegmentRecord};
 use sv_pipeline::folder::Folder;
 
 use super::desk::recording;
@@ -70,7 +70,12 @@ fn cut(
     let mut settings = Settings::new(told.began);
     settings.window = Window::Event;
     let mut manifests = Vec::new();
-    for object in recording(Presentation::new(settings, streams))? {
+    let mut presentation = Presentation::new(settings, streams);
+    let end = to.unwrap_or(Duration::MAX);
+    for mark in told.cues.iter().filter_map(Mark::of).filter(|mark| mark.at >= from && mark.at < end) {
+        presentation.mark(mark, told.began);
+    }
+    for object in recording(presentation)? {
         if matches!(object.path.as_str(), "master.m3u8" | "manifest.mpd") {
             manifests.push(object.path.clone());
         }

@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sv_core::{Item, Object, Stage as _, TimeBase, Timestamp, Track, Write};
+use sv_core::{Cue, Item, Object, Stage as _, TimeBase, Timestamp, Track, Write};
 use sv_drm::cenc;
-use sv_package::Segmenter;
+use sv_package::{Mark, Segmenter};
 
 use super::desk::Desk;
 use super::store::Store;
@@ -76,6 +76,7 @@ impl Lane {
                 Item::Segment(segment) => self.segment(segment)?,
                 Item::Track(track) => self.track(track)?,
                 Item::Part(part) => self.desk.part(self.place, part)?,
+                Item::Cue(cue) => self.cue(&cue)?,
                 _ => {}
             }
         }
@@ -90,6 +91,17 @@ impl Lane {
             store.put(init)?;
         }
         store.began(&rendition)
+    }
+
+    /// Every rendition hears of a cue; the first one tells it, when it is in the journal.
+    fn cue(&self, cue: &Cue) -> Result<()> {
+        let Some(mark) = Mark::of(cue) else { return Ok(()) };
+        let mut store = self.store();
+        if !self.desk.knows(&mark) {
+            store.cue(cue)?;
+            self.desk.mark(mark);
+        }
+        Ok(())
     }
 
     /// On the disk first, then in the journal, then in the playlists: nobody hears of what a crash could undo.

@@ -50,6 +50,13 @@ pub struct Request {
     pub looping: bool,
     /// Whether and how to encrypt.
     pub encryption: Option<Encryption>,
+    /// Heed the cues that the source tells itself: SCTE-35 in transport streams.
+    pub cues: bool,
+    /// What players of HLS show instead of the programme while it is left: the URI of a playlist. `{event}` in it stands for
+    /// the identifier of the break and `{seconds}` for its length.
+    pub interstitial: Option<String>,
+    /// Tell of splices in segments too (`emsg`): in those of pictures, or of sound where there are none.
+    pub emsg: bool,
     /// Where a ClearKey licence is to be had; written into the DASH manifest.
     pub license_url: Option<String>,
 }
@@ -67,6 +74,9 @@ impl Request {
             keep: false,
             looping: false,
             encryption: None,
+            cues: true,
+            interstitial: None,
+            emsg: false,
             license_url: None,
         }
     }

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sv_core::{ErrorKind, Event, Item, Source, TimeBase, Timestamp, Track, TrackId, TrackKind};
+use sv_core::{ErrorKind, Event, Grid, Item, Source, TimeBase, Timestamp, Track, TrackId, TrackKind};
 use sv_package::live::{Presentation, Settings, Stream};
-use sv_package::{Form, Segmenter};
+use sv_package::{Form, Mark, Marks, Segmenter};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 use sv_pipeline::share::{Class, Share, Shares};
@@ -88,6 +88,14 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     let (looping, length, ended) = (request.looping, store.length, store.ended);
     let clock = Clock::new(store.began);
     let (resumed, began) = (store.resumed, store.began);
+    // Segments go on where cues of earlier runs have put the grid.
+    let told: Vec<_> = store.cues.iter().filter_map(Mark::of).collect();
+    let mut cuts = store.cuts.clone();
+    cuts.extend(told.iter().map(|mark| mark.at));
+    let known: Marks = told.iter().cloned().collect();
+    let mut grid = Grid::new(request.segment);
+    cuts.iter().for_each(|at| grid.cut(*at));
+    let mut splices = false;
     let store = Arc::new(Mutex::new(store));
     let locked = || store.lock().unwrap_or_else(PoisonError::into_inner);
 
@@ -96,7 +104,8 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     for pick in &request.inputs {
         // What can't be read again goes on where the clock is.
         let from = if resumed { clock.elapsed() } else { Duration::ZERO };
-        let (opened, tracks) = open(&pick.path, from, &cancel)?;
+        let (opened, tracks) = open(&pick.path, from, request.cues, &cancel)?;
+        splices |= opened.has_cues();
         let taken: Vec<Arc<Track>> = tracks
             .iter()
             .enumerate()
@@ -117,15 +126,19 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
             let begin = match &request.encryption {
                 Some(encryption) if track.protection.is_none() => Some(Begin {
                     encryption: encryption.clone(),
-                    segment: request.segment,
+                    grid: grid.clone(),
                     iv: locked().iv(&name)?,
                     first_sample: earlier.packets(),
                 }),
                 _ => None,
             };
-            let mut segmenter = Segmenter::new(request.segment).clock(began);
+            let mut segmenter = Segmenter::new(request.segment).cuts(&cuts).clock(began);
             if let Some(part) = request.part {
                 segmenter = segmenter.parts(part);
+            }
+            let pictures = taken.iter().any(|track| track.video().is_some());
+            if request.emsg && (track.video().is_some() || !pictures) {
+                segmenter = segmenter.emsg(&known);
             }
             if let Some(newest) = earlier.epochs.iter().rev().find(|e| !e.segments.is_empty()) {
                 segmenter = segmenter.resume(newest);
@@ -143,10 +156,17 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     settings.segment = request.segment;
     settings.part = request.part;
     settings.window = request.window;
+    settings.splices = request.cues && splices;
+    settings.dash.inband = request.emsg;
+    settings.interstitial.clone_from(&request.interstitial);
     settings.dash.license_url.clone_from(&request.license_url);
     settings.hls.key_url = request.encryption.as_ref().and_then(|e| e.key_url.clone());
     let handed_out = std::fs::read_to_string(request.output.join(MANIFESTS)).unwrap_or_default();
-    let presentation = Presentation::new(settings, streams).recall(&handed_out);
+    let mut presentation = Presentation::new(settings, streams).recall(&handed_out);
+    cuts.iter().for_each(|at| presentation.cut(*at));
+    for mark in told {
+        presentation.mark(mark, began);
+    }
     let desk = Arc::new(Desk::new(presentation, packets, &request.output, clock));
 
     let mut feeds = Vec::new();
@@ -189,13 +209,31 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     Ok((Handle::new(events, cancel), origin, driver))
 }
 
-fn open(path: &std::path::Path, from: Duration, cancel: &Cancel) -> Result<(Opened, Vec<Arc<Track>>)> {
+impl Opened {
+    /// Whether the source may tell of splices.
+    fn has_cues(&self) -> bool {
+        match self {
+            Self::File(input) => input.has_cues(),
+            Self::Pipe(pipe) => pipe.has_cues(),
+        }
+    }
+}
+
+fn open(
+    path: &std::path::Path,
+    from: Duration,
+    cues: bool,
+    cancel: &Cancel,
+) -> Result<(Opened, Vec<Arc<Track>>)> {
     if path.as_os_str() == "-" {
-        let mut pipe = Box::new(Pipe::open(from, cancel));
+        let mut pipe = Box::new(Pipe::open(from, cues, cancel));
         let tracks = pipe.tracks()?;
         return Ok((Opened::Pipe(pipe), tracks));
     }
-    let input = Input::open(path, Prefer::Own)?;
+    let mut input = Input::open(path, Prefer::Own)?;
+    if cues {
+        input = input.tell_cues();
+    }
     let tracks = input.tracks.clone();
     Ok((Opened::File(Box::new(input)), tracks))
 }
@@ -215,7 +253,18 @@ fn check(track: &Track, request: &Request) -> Result<()> {
 fn fingerprint(request: &Request) -> String {
     let inputs: Vec<String> = request.inputs.iter().map(|pick| format!("{pick:?}")).collect();
     let scheme = request.encryption.as_ref().map(|e| (e.scheme.as_str(), e.clear_lead, e.crypto_period));
-    format!("{};{:?};{:?};{};{scheme:?}", inputs.join(";"), request.segment, request.part, request.looping)
+    let mut all = format!(
+        "{};{:?};{:?};{};{scheme:?}",
+        inputs.join(";"),
+        request.segment,
+        request.part,
+        request.looping
+    );
+    // Nothing is said where all is as it always was, so that presentations of before go on.
+    if request.emsg || !request.cues {
+        all += &format!(";{};{}", request.emsg, request.cues);
+    }
+    all
 }
 
 impl Driver {

@@ -173,13 +173,14 @@ pub(crate) struct Pipe {
     pieces: Receiver<std::io::Result<Vec<u8>>>,
     parser: ts::Parser,
     continuity: Continuity,
+    cues: bool,
     finished: bool,
     cancel: Cancel,
 }
 
 impl Pipe {
     /// Begins to read. The first packets come at `start` of the presentation.
-    pub(crate) fn open(start: Duration, cancel: &Cancel) -> Self {
+    pub(crate) fn open(start: Duration, cues: bool, cancel: &Cancel) -> Self {
         let (sender, pieces) = sync_channel(16);
         // A read can't be called off, so it is left behind when the run ends.
         std::thread::spawn(move || {
@@ -202,6 +203,7 @@ impl Pipe {
             pieces,
             parser: ts::Parser::new(Limits::default()).follow_jumps(),
             continuity: Continuity::new(start),
+            cues,
             finished: false,
             cancel: cancel.clone(),
         }
@@ -221,6 +223,11 @@ impl Pipe {
         Ok(tracks)
     }
 
+    /// Whether the stream has splice information.
+    pub(crate) fn has_cues(&self) -> bool {
+        self.parser.has_cues()
+    }
+
     fn step(&mut self) -> Result<()> {
         loop {
             if self.cancel.is_cancelled() {
@@ -235,7 +242,9 @@ impl Pipe {
                 }
             }
             while let Some(item) = self.parser.pull() {
-                self.continuity.push(item)?;
+                if self.cues || !matches!(item, Item::Cue(_)) {
+                    self.continuity.push(item)?;
+                }
             }
             if self.finished {
                 self.continuity.finish()?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use sv_core::{ErrorKind, Object, Sink as _};
+use sv_core::{Cue, ErrorKind, Object, Sink as _};
 use sv_package::{Rendition, SegmentRecord};
 use sv_pipeline::folder::Folder;
 
@@ -35,6 +35,10 @@ enum Line {
     Segment { name: String, record: SegmentRecord },
     /// Packets and segments of a rendition that are no longer listed here.
     Gone { name: String, packets: u64 },
+    /// Splice information: when on the presentation's timeline, in nanoseconds, and the section.
+    Cue { at: u64, section: Vec<u8> },
+    /// A segment ended at a cue that is no longer listed here, at so many nanoseconds.
+    Cut { at: u64 },
     /// The source has ended.
     Ended,
 }
@@ -65,6 +69,10 @@ pub(crate) struct Told {
     /// How long the source is, if that is known.
     pub(super) length: Option<Duration>,
     pub(crate) earlier: BTreeMap<String, Earlier>,
+    /// Splice information.
+    pub(crate) cues: Vec<Cue>,
+    /// Where segments ended for the sake of cues that are forgotten.
+    pub(crate) cuts: Vec<Duration>,
     ivs: BTreeMap<String, [u8; 16]>,
     lines: usize,
 }
@@ -103,6 +111,12 @@ impl Told {
                     }
                 }
                 Line::Gone { name, packets } => told.earlier.entry(name).or_default().gone = packets,
+                Line::Cue { at, section } => {
+                    let payload = section.into();
+                    let at = Duration::from_nanos(at);
+                    told.cues.push(Cue { at, payload, scheme: sv_container::scte35::SCHEME.to_owned() });
+                }
+                Line::Cut { at } => told.cuts.push(Duration::from_nanos(at)),
                 Line::Ended => told.ended = true,
             }
             whole += text.len() as u64;
@@ -135,6 +149,9 @@ pub(crate) struct Store {
     pub(crate) ended: bool,
     /// How long the source is, if an earlier run knew.
     pub(crate) length: Option<Duration>,
+    /// Splice information of earlier runs, and where segments ended for the sake of what is forgotten.
+    pub(crate) cues: Vec<Cue>,
+    pub(crate) cuts: Vec<Duration>,
     earlier: BTreeMap<String, Earlier>,
     ivs: BTreeMap<String, [u8; 16]>,
     lines: usize,
@@ -177,6 +194,8 @@ impl Store {
             resumed,
             ended: told.ended,
             length: told.length,
+            cues: told.cues,
+            cuts: told.cuts,
             earlier: told.earlier,
             ivs: told.ivs,
             lines: told.lines,
@@ -243,6 +262,11 @@ impl Store {
         self.log(&Line::Segment { name: name.to_owned(), record })
     }
 
+    /// Notes splice information.
+    pub(crate) fn cue(&mut self, cue: &Cue) -> Result<()> {
+        self.log(&Line::Cue { at: nanos(cue.at), section: cue.payload.to_vec() })
+    }
+
     /// Notes that the source has ended.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.ended = true;
@@ -272,6 +296,12 @@ impl Store {
         if let Some(length) = self.length {
             lines.push(Line::Length { nanos: u64::try_from(length.as_nanos()).unwrap_or(u64::MAX) });
         }
+        let (marks, cuts) = desk.marks();
+        lines.extend(cuts.into_iter().map(|at| Line::Cut { at: nanos(at) }));
+        lines.extend(marks.iter().filter_map(|mark| {
+            let section = mark.splice()?.section.to_vec();
+            Some(Line::Cue { at: nanos(mark.at), section })
+        }));
         for (epochs, packets) in &streams {
             let Some(name) = epochs.first().map(|e| e.name.clone()) else { continue };
             let listed: u64 = epochs.iter().map(Rendition::packets).sum();
@@ -300,6 +330,10 @@ impl Store {
         self.lines = lines.len();
         Ok(())
     }
+}
+
+fn nanos(length: Duration) -> u64 {
+    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn text(line: &Line) -> Result<Vec<u8>> {

@@ -359,7 +359,7 @@ pub(super) fn encryptor(
 ) -> Result<cenc::Encryptor> {
     let (_, key) = encryption.keys.of(track)?;
     let iv = key.vector(&[print, name.as_bytes(), encryption.scheme.as_str().as_bytes()]);
-    encryption.encryptor(track, std::time::Duration::MAX, iv, first)
+    encryption.encryptor(track, sv_core::Grid::new(std::time::Duration::MAX), iv, first)
 }
 
 /// Everything of a table but where it lies.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sv_core::{ErrorKind, Item, Media, Source as _, Stage as _, Timestamp, Track};
+use sv_core::{ErrorKind, Grid, Item, Media, Source as _, Stage as _, Timestamp, Track};
 use sv_package::TrickPlay;
 use sv_pipeline::Cancel;
 use sv_transcode::chunk;
@@ -36,8 +36,11 @@ fn units(
     remote: Option<&Remote>,
 ) -> Result<Vec<Unit>> {
     let Some(video) = &plan.video else { return Ok(Vec::new()) };
-    let cuts = chunk::scenes(&plan.source.key_times(video.track.id, plan.start)?);
-    let starts = chunk::plan(length, request.segment, request.chunk, &cuts);
+    let scenes = chunk::scenes(&plan.source.key_times(video.track.id, plan.start)?);
+    let cuts = request.marked()?.cuts;
+    let mut grid = Grid::new(request.segment);
+    cuts.iter().for_each(|at| grid.cut(*at));
+    let starts = chunk::plan(length, &grid, request.segment, request.chunk, &scenes);
     let ends = starts.iter().skip(1).map(|end| Some(*end)).chain([None]);
     let bytes = place::stat(&request.input)?.bytes;
     let source = match remote {
@@ -57,6 +60,7 @@ fn units(
         lead: LEAD,
         tail: TAIL,
         segment: request.segment,
+        cuts: cuts.clone(),
         crop: video.crop,
         decoder: request.decoder,
         encoder: request.encoder.clone(),

@@ -61,11 +61,11 @@ impl Encryption {
         self.pssh.clone().unwrap_or_else(|| vec![Pssh::common(&[kid]).to_bytes()])
     }
 
-    /// For a track that is cut into segments of this length.
+    /// For a track that is cut on this grid.
     pub(crate) fn encryptor(
         &self,
         track: &Track,
-        segment: Duration,
+        grid: Grid,
         iv: [u8; 16],
         first_sample: u64,
     ) -> Result<Encryptor> {
@@ -84,7 +84,7 @@ impl Encryption {
         };
         let rotation =
             self.crypto_period.map(|period| Rotation { period, later: (1..).map_while(later).collect() });
-        let (grid, clear_lead) = (Grid::new(segment), self.clear_lead);
+        let clear_lead = self.clear_lead;
         Ok(encryptor.schedule(Schedule { grid, clear_lead, rotation }))
     }
 }

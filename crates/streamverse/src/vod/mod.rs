@@ -33,8 +33,9 @@ use sv_transcode::{decode, loudness};
 
 use crate::chunks::{Journal, Roster, Workers};
 use crate::cost::{Prices, Receipt, Window};
+use crate::cues::{self, Marked};
 use crate::damage::Ledger;
-use crate::{Damage, Thumbnails};
+use crate::{AdCue, Between, Damage, Result, Thumbnails};
 
 /// What to make of which file.
 #[derive(Clone, Debug)]
@@ -107,6 +108,11 @@ pub struct Request {
     pub device: Option<String>,
     /// Fail at the first damage in the source, instead of keeping what is good and telling what isn't.
     pub strict: bool,
+    /// Places for advertisements: every rendition has a key frame at each, segments end there, and multiples of their
+    /// length are counted from there.
+    pub ad_cues: Vec<AdCue>,
+    /// What is to be shown between, by players that know HLS interstitials; segments end there too.
+    pub interstitials: Vec<Between>,
     /// What it may take of the machine: work that isn't live yields to what is.
     pub share: Share,
     /// Where the workers are shown.
@@ -149,10 +155,17 @@ impl Request {
             encoder: None,
             device: None,
             strict: false,
+            ad_cues: Vec::new(),
+            interstitials: Vec::new(),
             share: Share::default(),
             roster: Roster::default(),
             window: None,
         }
+    }
+
+    /// What manifests tell of, and where segments end for its sake.
+    fn marked(&self) -> Result<Marked> {
+        Ok(cues::marks(cues::asked(&self.ad_cues)?, &self.interstitials, Vec::new()))
     }
 }
 

@@ -165,7 +165,7 @@ impl Plan {
             let pssh = e.pssh.iter().flatten().map(|b| b.to_vec()).collect::<Vec<_>>();
             (e.scheme, keys, e.clear_lead, e.crypto_period, pssh, e.pssh_in_stream)
         });
-        let all = json!({
+        let mut all = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "input": [source.name],
             "bytes": source.bytes,
@@ -183,6 +183,10 @@ impl Plan {
             "crop": self.video.as_ref().and_then(|v| v.crop),
             "chunk": request.workers.as_ref().map(|_| request.chunk.as_millis().to_string()),
         });
+        // Nothing is said where there is nothing, so that runs of earlier requests go on.
+        if !request.ad_cues.is_empty() || !request.interstitials.is_empty() {
+            all["cuts"] = json!(request.marked()?.cuts);
+        }
         Ok(all.to_string())
     }
 }

@@ -74,6 +74,8 @@ pub(super) fn publish(
         made.map_err(|error| warnings.push(format!("no thumbnails could be made: {error}"))).ok().flatten()
     });
     let wanted = manifests::Wanted {
+        inband: false,
+        marks: request.marked()?.marks,
         hls: request.hls,
         dash: request.dash,
         license_url: request.license_url.clone(),

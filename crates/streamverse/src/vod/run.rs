@@ -112,6 +112,8 @@ impl Driver {
 
         let common = Common {
             segment: request.segment,
+            cuts: request.marked()?.cuts,
+            events: None,
             layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
             form: request.form,
             encryption: request.encryption.clone(),
@@ -354,6 +356,7 @@ impl<'a> Build<'a> {
         }
         let how = rungs::How {
             segment: self.request.segment,
+            cuts: &self.common.cuts,
             crop: video.crop,
             decode: &options,
             encoder: self.request.encoder.as_deref(),

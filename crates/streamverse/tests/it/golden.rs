@@ -113,6 +113,40 @@ fn said(folder: &Path, names: &[&str], attributes: &[&str]) -> BTreeSet<String> 
     all
 }
 
+/// How long each period is, in milliseconds, where there are several; theirs are a little off by rounding.
+fn breaks(folder: &Path, name: &str) -> Vec<u64> {
+    let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let each = text.split("<Period ").skip(1).filter_map(|period| {
+        let length = period
+            .split('>')
+            .next()?
+            .split("duration=\"PT")
+            .nth(1)?
+            .split('S')
+            .next()?
+            .parse::<f64>()
+            .ok()?;
+        Some((length * 1000.0).floor() as u64)
+    });
+    // The last one ends with pictures there and with sound here.
+    let all: Vec<u64> = each.collect();
+    all[..all.len().saturating_sub(1)].to_vec()
+}
+
+/// How many segments stand before each opportunity, of every playlist that has one.
+fn chances(folder: &Path) -> BTreeSet<Vec<usize>> {
+    let playlists = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts = playlists
+        .filter(|p| p.extension().is_some_and(|e| e == "m3u8"))
+        .map(|p| std::fs::read_to_string(p).unwrap());
+    let before = |text: String| -> Vec<usize> {
+        let parts: Vec<&str> = text.split("#EXT-X-PLACEMENT-OPPORTUNITY\n").collect();
+        let count = |n: usize| parts[..n].iter().map(|part| part.matches("#EXTINF").count()).sum();
+        (1..parts.len()).map(count).collect()
+    };
+    texts.map(before).filter(|all| !all.is_empty()).collect()
+}
+
 /// Whole files below a folder, and segments put behind their initialisation.
 fn files(folder: &Path, scratch: &Path) -> Vec<PathBuf> {
     let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
@@ -170,6 +204,7 @@ const CASES: &[Case] = &[
     ("dolby-vision-profile-8-with-encryption", &["in=sparks_dovi_8.mp4"], "cenc --clear-lead 1s"),
     ("ec3-and-hls-single-segment-mp4-encrypted", &["in=bear-640x360-ec3.mp4"], "cbcs --clear-lead 1s"),
     ("encryption", &[BEAR], "cenc --clear-lead 1s"),
+    ("encryption-and-ad-cues", &[BEAR], "cenc --clear-lead 1s --ad-cues 1.5"),
     ("encryption-cbc-1", &[BEAR], "cbc1 --clear-lead 1s"),
     ("encryption-and-no-clear-lead", &[BEAR], "cenc"),
     ("encryption-and-no-pssh-in-stream", &[BEAR], "cenc --clear-lead 1s --no-pssh"),
@@ -183,6 +218,7 @@ const CASES: &[Case] = &[
     ("forced-subtitle", &[BEAR], ""),
     ("hevc-with-encryption", &["in=bear-640x360-hevc.mp4,stream=video"], "cenc --clear-lead 1s"),
     ("hls-single-segment-mp4-encrypted", &[BEAR], "cbcs --clear-lead 1s"),
+    ("hls-single-segment-mp4-encrypted-and-ad-cues", &[BEAR], "cenc --clear-lead 1s --ad-cues 1.5"),
     ("hls-single-segment-ts", &["in=bear-640x360.ts,stream=video"], "ts"),
     ("hls-with-bandwidth-override", &[BEAR], ""),
     ("live-profile-and-encryption-and-non-dash-if-iop", &[BEAR], "cenc --clear-lead 1s"),
@@ -191,6 +227,7 @@ const CASES: &[Case] = &[
         &[BEAR],
         "cenc --clear-lead 1s --crypto-period 1s --no-pssh",
     ),
+    ("live-static-profile-and-ad-cues", &[BEAR], "--ad-cues 1.5"),
     ("mp4-trailing-moov", &["in=bear-640x360-trailing-moov.mp4"], ""),
     ("opus-vp9-mp4-with-encryption", &["in=bear-320x240-vp9-opus.webm"], "cenc --clear-lead 1s"),
 ];
@@ -210,6 +247,7 @@ fn the_same_samples_at_the_same_times() {
         match *options {
             "" => {}
             "ts" => drop(command.args(["--format", "ts"])),
+            cues if cues.starts_with("--") => drop(command.args(cues.split(' '))),
             scheme => drop(command.arg("--encrypt").args(scheme.split(' ')).arg("--keys").arg(&keys)),
         }
         let Some(root) = corpus("shaka/inputs") else { return };
@@ -232,6 +270,14 @@ fn the_same_samples_at_the_same_times() {
             if !ours.is_empty() && !other.is_empty() && !ours.is_subset(&other) {
                 failures.push(format!("{case}: {:?} is not said in {other:?}", ours.difference(&other)));
             }
+        }
+        let (ours_said, theirs_said) = (breaks(&output, "manifest.mpd"), breaks(&theirs, "output.mpd"));
+        if ours_said != theirs_said && theirs.join("output.mpd").exists() {
+            failures.push(format!("{case}: periods of {ours_said:?}, not {theirs_said:?}"));
+        }
+        let (ours_said, theirs_said) = (chances(&output), chances(&theirs));
+        if !ours_said.is_subset(&theirs_said) && !theirs_said.is_empty() {
+            failures.push(format!("{case}: opportunities behind {ours_said:?}, not {theirs_said:?}"));
         }
         let (ours, theirs) = (all(&output), all(&theirs));
         for ours in &ours {

@@ -116,23 +116,37 @@ fn segmented_ttml_mp4() {
     );
 }
 
-/// It goes on to the end of the last word, and cuts where the advertisement stands; we stop with the pictures
-/// and cut on the grid. What both have in common must be the same, sample by sample.
+/// It goes on to the end of the last word, where we stop with the pictures; and it rounds the cue, which stands at
+/// 2.002 s, down to a millisecond less. What both have in common must be the same, sample by sample.
 #[test]
 fn vtt_text_to_mp4() {
     let Some((golden, inputs)) = case("vtt-text-to-mp4-with-ad-cues") else { return };
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let file = |name: &str| inputs.join(name).display().to_string();
-    package(&[file("bear-640x360.mp4"), file("bear-english.vtt")], &["--text", "mp4"], &out);
+    let options = ["--hls", "--text", "mp4", "--ad-cues", "1.5"];
+    package(&[file("bear-640x360.mp4"), file("bear-english.vtt")], &options, &out);
     let init = std::fs::read(golden.join("bear-english-text-init.mp4")).unwrap();
     let theirs = numbered(&golden, |n| format!("bear-english-text-{n}.m4s"), 1);
     let ours_init = std::fs::read(out.join("text/init.mp4")).unwrap();
     let ours = numbered(&out, |n| format!("text/{n}.m4s"), 0);
+    assert_eq!(
+        ours.len(),
+        4,
+        "three segments before the end of the pictures, and a short one before the cue"
+    );
+    // All times in seconds: the cue is off by a millisecond.
+    let end = 2739;
     let common = |segments: &[Vec<u8>], init: &[u8]| -> Said {
-        segments.iter().take(2).map(|segment| in_mp4(init, segment)).collect()
+        let all = segments.iter().take(4).map(|segment| in_mp4(init, segment));
+        let near = |at: i64| if at == 2001 { 2002 } else { at.min(end) };
+        all.map(|cues| cues.into_iter().map(|(from, to, text)| (near(from), near(to), text)).collect())
+            .collect()
     };
     compare(common(&ours, &ours_init), common(&theirs, &init));
+    let playlist = std::fs::read_to_string(out.join("text.m3u8")).unwrap();
+    let (before, behind) = playlist.split_once("#EXT-X-PLACEMENT-OPPORTUNITY\n").unwrap();
+    assert_eq!((before.matches("#EXTINF").count(), behind.matches("#EXTINF").count()), (3, 1));
 }
 
 #[test]

@@ -297,3 +297,83 @@ fn a_stretch_is_harvested_while_it_goes_on() {
     assert!(!other.exists() && !dir.path().join("x.partial").exists());
     drop(live);
 }
+
+/// Cues of a pipe: segments end at them, and playlists and manifests tell of them as long as the window holds them, also when
+/// the run goes on after it was killed.
+#[test]
+fn a_live_source_tells_of_a_break() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = crate::cues::source(dir.path()) else { return };
+    let out = dir.path().join("out");
+    let options = [
+        "--segment",
+        "3s",
+        "--event",
+        "--emsg",
+        "--interstitial",
+        "https://ads.example/{event}-{seconds}.m3u8",
+    ];
+    let live = Live::start(&source, &out, Stdio::null(), &options);
+    // The departure at 4.2 s is known two seconds before: here, in the middle of the second segment.
+    let early = live.text("180p-h264.m3u8?_HLS_msn=1&_HLS_part=0");
+    assert!(early.contains("PLANNED-DURATION=3.000,SCTE35-OUT=0xFC30"), "{early}");
+    let delta = live.text("180p-h264.m3u8?_HLS_msn=2&_HLS_part=0&_HLS_skip=YES");
+    assert!(delta.contains("SCTE35-OUT=0xFC30"), "{delta}");
+    let manifest = live.text("manifest.mpd");
+    assert!(
+        manifest.contains("<Event presentationTime=") && manifest.contains("<InbandEventStream"),
+        "{manifest}"
+    );
+    let aside = dir.path().join("aside");
+    fs::create_dir(&aside).unwrap();
+    fs::write(aside.join("manifest.mpd"), &manifest).unwrap();
+    crate::cues::valid(&aside);
+    let published = manifest.split("publishTime=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    drop(live);
+
+    let live = Live::start(&source, &out, Stdio::null(), &options);
+    let late = live.text("180p-h264.m3u8?_HLS_msn=3&_HLS_part=0");
+    let ranges = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.contains(":ID=\"splice-")).map(str::to_owned).collect()
+    };
+    for text in [&early, &late] {
+        let said = ",DURATION=3.000,X-ASSET-URI=\"https://ads.example/77-3.m3u8\",X-PLAYOUT-LIMIT=3.000,X-SNAP=\"OUT,IN\"\n";
+        assert_eq!(text.matches(said).count(), 1, "{text}");
+    }
+    assert_eq!(ranges(&late).len(), 2, "{late}");
+    assert_eq!(ranges(&late)[0], ranges(&early)[0], "what was told never changes");
+    assert!(ranges(&late)[1].contains(",DURATION=3.000,SCTE35-IN=0xFC30"), "{late}");
+    // A client that came with the first run's manifest hears of what is new.
+    let patch = live.text(&format!("manifest.mpp?publishTime={published}"));
+    assert!(!patch.contains("<Period"), "{patch}");
+    live.wait();
+
+    let whole = fs::read_to_string(out.join("180p-h264.m3u8")).unwrap();
+    let lengths: Vec<f64> = whole
+        .lines()
+        .filter_map(|line| line.strip_prefix("#EXTINF:")?.split(',').next()?.parse().ok())
+        .collect();
+    let wanted = [3.0, 1.2, 3.0, 3.0];
+    assert!(lengths.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 0.001), "{whole}");
+    assert_eq!(ranges(&whole), ranges(&late));
+    let manifest = fs::read_to_string(out.join("manifest.mpd")).unwrap();
+    assert_eq!(manifest.matches("<Event ").count(), 2, "{manifest}");
+    crate::cues::valid(&out);
+
+    // Segments tell of each once, whichever run made them.
+    let told = |n: u32| crate::cues::boxes(&out.join(format!("180p-h264/{n}.m4s")), b"emsg").len();
+    assert_eq!((0..5).map(told).sum::<usize>(), 2);
+
+    let best = dir.path().join("best");
+    assert!(
+        kit::sv()
+            .arg("harvest")
+            .arg(&out)
+            .args(["--from", "4s", "--to", "7s", "--out"])
+            .arg(&best)
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(ranges(&fs::read_to_string(best.join("180p-h264.m3u8")).unwrap()).len(), 1);
+}

@@ -14,6 +14,8 @@ mod cost;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod crop;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod cues;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod damage;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod device;

@@ -68,6 +68,12 @@ impl Demuxer {
         self.parser.warnings()
     }
 
+    /// Whether the stream has splice information: [`Item::Cue`]s may come.
+    #[must_use]
+    pub fn has_cues(&self) -> bool {
+        self.parser.has_cues()
+    }
+
     fn step(&mut self) -> Result<()> {
         let left = self.source.size().saturating_sub(self.position);
         if left == 0 {

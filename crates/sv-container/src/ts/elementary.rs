@@ -74,7 +74,6 @@ pub(super) fn codec_of(stream: &Stream) -> Result<Codec, String> {
         0x01 | 0x02 => Err("it is MPEG-2 video, which the FFmpeg backend reads".into()),
         0x11 => Err("it is AAC in LATM, which the FFmpeg backend reads".into()),
         0x15 => Err("it is timed metadata".into()),
-        0x86 => Err("it holds SCTE-35 ad markers".into()),
         kind => Err(format!("its stream type is {kind:#04x}")),
     }
 }

@@ -16,6 +16,7 @@ pub use demux::Demuxer;
 pub use mux::{Muxer, ORIGIN};
 pub use packed::packed_audio;
 pub use parser::Parser;
+pub(crate) use psi::crc;
 
 /// How far apart the packets of a stream begin that starts with `head`: 188 bytes, 192 with the
 /// time stamps of m2ts, 204 with error correction. `None` when it does not look like one.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use sv_core::{Codec, Item, Limits, Track, TrackId};
+use sv_core::{Codec, Cue, Duration, Item, Limits, TimeBase, Track, TrackId};
 
 use super::elementary::{self, Elementary};
 use super::packet::{self, Framer};
@@ -11,8 +11,13 @@ use super::pes::{Clock, Header};
 use super::psi::{self, Sections};
 use crate::language;
 use crate::num::u64_of;
+use crate::scte35::{self, Section};
 use crate::{Error, Result};
 
+/// The stream type of splice information (ANSI/SCTE 35, 8.1).
+const SPLICES: u8 = 0x86;
+/// Sentences about damage that differ.
+const MOST_WARNINGS: usize = 64;
 /// How many bytes may pass before tracks that show nothing are no longer waited for.
 const PROBE_BYTES: u64 = 4 << 20;
 
@@ -21,6 +26,9 @@ const PROBE_BYTES: u64 = 4 << 20;
 /// Items are held back until every stream of the programs has shown how it is coded, or four
 /// mebibytes have passed. Tracks that show it later are announced then. A track that changes its
 /// configuration is announced again.
+///
+/// Splice information ([`scte35`]) comes as [`Item::Cue`]s where it stands in the stream, which is before its time. Their
+/// times are on the clock of the packets.
 #[derive(Debug)]
 pub struct Parser {
     limits: Limits,
@@ -28,6 +36,8 @@ pub struct Parser {
     position: u64,
     tables: BTreeMap<u16, Sections>,
     programs: Vec<u16>,
+    /// Streams of splice information.
+    cues: BTreeMap<u16, Sections>,
     streams: BTreeMap<u16, Elementary>,
     clock: Clock,
     announced: bool,
@@ -50,6 +60,7 @@ impl Parser {
             position: 0,
             tables,
             programs: Vec::new(),
+            cues: BTreeMap::new(),
             streams: BTreeMap::new(),
             clock: Clock::default(),
             announced: false,
@@ -186,8 +197,14 @@ impl Parser {
             return Ok(());
         };
         if let Some(sections) = self.tables.get_mut(&packet.pid) {
-            if let Some(section) = sections.push(payload, packet.start) {
+            for section in sections.push(payload, packet.start) {
                 self.section(packet.pid, &section)?;
+            }
+            return Ok(());
+        }
+        if let Some(sections) = self.cues.get_mut(&packet.pid).filter(|_| !packet.scrambled) {
+            for section in sections.push(payload, packet.start) {
+                self.cue(section);
             }
             return Ok(());
         }
@@ -250,6 +267,10 @@ impl Parser {
         // The first map of a program counts: streams that come and go are for broadcasters.
         self.tables.remove(&pid);
         for stream in psi::program_map(section) {
+            if stream.kind == SPLICES && self.cues.len() < self.limits.tracks {
+                self.cues.entry(stream.pid).or_default();
+                continue;
+            }
             match elementary::codec_of(&stream) {
                 Ok(codec) => {
                     if self.streams.len() >= self.limits.tracks {
@@ -267,6 +288,37 @@ impl Parser {
             }
         }
         Ok(())
+    }
+
+    /// Splice information has come: what is about a moment becomes a cue. What says no time is about now.
+    fn cue(&mut self, section: Vec<u8>) {
+        let at = match Section::parse(&section) {
+            Ok(section) if !section.is_moment() => return,
+            // The clock of the pictures stays where it is.
+            Ok(section) => match section.time() {
+                Some(raw) => Some(self.clock.clone().unwrap(raw)),
+                None => self.clock.last(),
+            },
+            Err(error) => {
+                let warning = format!("splice information is left out: {error}");
+                if !self.warnings.contains(&warning) && self.warnings.len() < MOST_WARNINGS {
+                    self.warnings.push(warning);
+                }
+                return;
+            }
+        };
+        let ticks = at.unwrap_or(0).max(0).unsigned_abs();
+        self.held.push_back(Item::Cue(Cue {
+            at: Duration::new(ticks).to_std(TimeBase::MPEG),
+            payload: section.into(),
+            scheme: scte35::SCHEME.to_owned(),
+        }));
+    }
+
+    /// Whether there is a stream of splice information: [`Item::Cue`]s may come.
+    #[must_use]
+    pub fn has_cues(&self) -> bool {
+        !self.cues.is_empty()
     }
 
     /// A PES packet is whole: its payload goes to the codec.

@@ -57,6 +57,11 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    /// The last time.
+    pub(super) const fn last(self) -> Option<i64> {
+        self.last
+    }
+
     pub(super) fn unwrap(&mut self, raw: u64) -> i64 {
         const WRAP: i64 = 1 << 33;
         let raw = i64::try_from(raw).unwrap_or(0);

@@ -10,32 +10,50 @@ pub(super) struct Sections {
 }
 
 impl Sections {
-    /// Takes a payload in, and gives a section when one is complete and undamaged.
-    pub(super) fn push(&mut self, payload: &[u8], start: bool) -> Option<Vec<u8>> {
+    /// Takes a payload in, and gives the sections that are complete by it and undamaged.
+    pub(super) fn push(&mut self, payload: &[u8], start: bool) -> Vec<Vec<u8>> {
+        let mut out = Vec::new();
         let mut payload = payload;
         if start {
-            let (pointer, rest) = payload.split_first()?;
+            // The pointer says where the first section begins; what stands before it ends the last one (2.4.4.1).
+            let Some((pointer, rest)) = payload.split_first() else { return out };
+            let Some((tail, rest)) = rest.split_at_checked(usize::from(*pointer)) else { return out };
+            if !self.buffer.is_empty() {
+                self.buffer.extend_from_slice(tail);
+                self.take(&mut out);
+            }
             self.buffer.clear();
-            payload = rest.get(usize::from(*pointer)..)?;
+            payload = rest;
         } else if self.buffer.is_empty() {
-            return None;
+            return out;
         }
         self.buffer.extend_from_slice(payload);
-        let [_, high, low, ..] = *self.buffer.as_slice() else {
-            return None;
-        };
-        let length = usize::from(u16::from_be_bytes([high & 15, low])).saturating_add(3);
-        if self.buffer.len() < length {
-            return None;
+        self.take(&mut out);
+        out
+    }
+
+    /// Takes whole sections from the front. Behind the last one come bytes that are all ones.
+    fn take(&mut self, out: &mut Vec<Vec<u8>>) {
+        while let [table, high, low, ..] = *self.buffer.as_slice() {
+            if table == 0xFF {
+                self.buffer.clear();
+                return;
+            }
+            let length = usize::from(u16::from_be_bytes([high & 15, low])).saturating_add(3);
+            if self.buffer.len() < length {
+                return;
+            }
+            let rest = self.buffer.split_off(length);
+            let section = std::mem::replace(&mut self.buffer, rest);
+            if crc(&section) == 0 {
+                out.push(section);
+            }
         }
-        let mut section = std::mem::take(&mut self.buffer);
-        section.truncate(length);
-        (crc(&section) == 0).then_some(section)
     }
 }
 
 /// The checksum of annex A: zero over a section that is whole.
-fn crc(bytes: &[u8]) -> u32 {
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
     bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte).wrapping_shl(24), |crc, _| {
             let next = crc.wrapping_shl(1);

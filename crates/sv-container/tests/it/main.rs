@@ -10,6 +10,7 @@ mod oracle;
 mod probe;
 mod progressive;
 mod protected;
+mod scte35;
 mod synthetic;
 mod ts_written;
 mod ttml;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sv_codec::{aac, ac3, av1, flac, h264, hevc, mpa, nal, opus, rfc6381, vp9};
-use sv_container::{cea608, mp4, ts, ttml, webvtt};
+use sv_container::{cea608, mp4, scte35, ts, ttml, webvtt};
 use sv_core::{
     Codec, Duration, Item, Limits, Media, Packet, Source, TimeBase, Timestamp, Track, TrackId, VideoInfo,
 };
@@ -43,6 +43,32 @@ impl Promises {
             }
             _ => {}
         }
+    }
+}
+
+/// The checksum of sections (ISO/IEC 13818-1, annex A), bit by bit.
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
+    let bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| u32::from(byte >> bit & 1)));
+    bits.fold(u32::MAX, |crc, bit| (crc << 1) ^ if crc >> 31 ^ bit == 1 { 0x04C1_1DB7 } else { 0 })
+}
+
+/// Reads the bytes as splice information, with a checksum that fits: what is read is written and read the same.
+pub(crate) fn scte35(data: &[u8]) {
+    let mut section = data.to_vec();
+    if let [_, high, low, ..] = section.as_mut_slice() {
+        *high &= 0x7F;
+        let whole = usize::from(u16::from_be_bytes([*high & 15, *low])) + 3;
+        if (7..=section.len()).contains(&whole) {
+            let sum = crc(&section[..whole - 4]).to_be_bytes();
+            section[whole - 4..whole].copy_from_slice(&sum);
+        }
+    }
+    for bytes in [data, &section] {
+        let Ok(read) = scte35::Section::parse(bytes) else { continue };
+        let written = read.build().unwrap();
+        assert!(written.len() <= scte35::LARGEST);
+        assert_eq!(scte35::Section::parse(&written).unwrap(), read);
+        let _ = (read.time(), read.leaves(), read.event(), read.is_moment());
     }
 }
 

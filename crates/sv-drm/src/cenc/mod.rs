@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use sv_core::{
-    Codec, Item, KeyId, Packet, Protection, SampleKey, SampleProtection, Scheme, Stage, TimeBase, Track,
-    TrackId, TrackKind,
+    Codec, Duration, Item, KeyId, Packet, Protection, SampleKey, SampleProtection, Scheme, Stage, TimeBase,
+    Timestamp, Track, TrackId, TrackKind,
 };
 
 use crate::schedule::Schedule;
@@ -63,8 +63,8 @@ struct State {
     ranges: Ranges,
     next: u64,
     base: TimeBase,
-    /// The cell of the grid in which the segment at hand begins, and what is done with it.
-    cell: Option<i128>,
+    /// When the first packet of the segment at hand is shown and for how long, and what is done with the segment.
+    begin: Option<(Timestamp, Duration)>,
     clear: bool,
     /// The key, where it isn't the track's own.
     key: Option<Arc<SampleKey>>,
@@ -137,7 +137,7 @@ impl Encryptor {
         let cipher = Cipher::new(&self.config.key, self.config.scheme, pattern);
         let ranges = Ranges::new(track, self.config.scheme)?;
         let state =
-            State { cipher, ranges, next, base: track.time_base, cell: None, clear: false, key: None };
+            State { cipher, ranges, next, base: track.time_base, begin: None, clear: false, key: None };
         self.tracks.insert(track.id, state);
         Ok(Item::Track(Arc::new(protected)))
     }
@@ -150,11 +150,12 @@ impl Encryptor {
         let dts = packet.dts.ticks();
         let bad = |reason| Error::Bitstream { track, dts, reason };
         let state = self.tracks.get_mut(&track).ok_or(Error::Order { track })?;
-        if self.schedule.as_ref().is_some_and(|schedule| state.follow(schedule, &packet)) {
+        let turns = self.schedule.as_ref().is_some_and(|schedule| state.follow(schedule, &packet));
+        if turns {
             self.flush()?;
         }
         let state = self.tracks.get_mut(&track).ok_or(Error::Order { track })?;
-        if let Some(schedule) = &self.schedule {
+        if let Some(schedule) = self.schedule.as_ref().filter(|_| turns) {
             state.turn(schedule, &self.config, track)?;
         }
         let mut iv = self.config.iv;
@@ -207,17 +208,19 @@ impl Encryptor {
 impl State {
     /// Whether a segment begins with this packet.
     fn follow(&mut self, schedule: &Schedule, packet: &Packet) -> bool {
-        let cell = schedule.grid.cell(packet.pts, self.base);
-        if self.cell.is_some_and(|begin| !packet.key || cell <= begin) {
+        let cell = |(pts, duration)| schedule.grid.cell_of(pts, duration, self.base);
+        let here = (packet.pts, packet.duration);
+        if self.begin.is_some_and(|begin| !packet.key || cell(here) <= cell(begin)) {
             return false;
         }
-        self.cell = Some(cell);
+        self.begin = Some(here);
         true
     }
 
-    /// Does as the schedule says of the segment: clear or not, under which key.
+    /// Does as the schedule says of the segment that has begun: clear or not, under which key.
     fn turn(&mut self, schedule: &Schedule, config: &Config, track: TrackId) -> Result<(), Error> {
-        let period = schedule.period(self.cell.unwrap_or_default());
+        let Some((pts, duration)) = self.begin else { return Ok(()) };
+        let period = schedule.period(schedule.grid.cell_of(pts, duration, self.base));
         self.clear = period.is_none();
         let (Some(period), Some(rotation)) = (period, &schedule.rotation) else { return Ok(()) };
         let pattern = self.cipher.pattern();
@@ -258,6 +261,13 @@ impl Stage for Encryptor {
                 self.flush()?;
                 let item = self.track(&track)?;
                 self.ready.push_back(item);
+            }
+            Item::Cue(cue) => {
+                self.flush()?;
+                if let Some(schedule) = &mut self.schedule {
+                    schedule.grid.cut(cue.at);
+                }
+                self.ready.push_back(Item::Cue(cue));
             }
             other => {
                 self.flush()?;

@@ -4,17 +4,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sv_core::TimeBase;
+use sv_core::{Grid, TimeBase};
 
 use super::xml::Element;
-use super::{Scene, Timing, adaptation_sets, iso_duration, root};
+use super::{Scene, Timing, adaptation_sets, events, iso_duration, root};
 use crate::live::{Settings, Stream, Window};
-use crate::{Error, Form, Rendition, clock};
+use crate::{Error, Form, Marks, Rendition, clock};
 
-/// The manifest, published at `now` since 1970.
-pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -> Result<Element, Error> {
+/// What there is to tell of.
+pub(crate) struct Shown<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) streams: &'a [Stream],
+    pub(crate) marks: &'a Marks,
+    pub(crate) grid: &'a Grid,
+    /// When it was published, since 1970.
+    pub(crate) now: Duration,
+}
+
+/// The manifest.
+pub(crate) fn manifest(shown: &Shown<'_>) -> Result<Element, Error> {
+    let Shown { settings, streams, marks, grid, now } = *shown;
     let ended = !streams.is_empty() && streams.iter().all(Stream::is_ended);
-    let epochs = epochs(settings, streams, ended);
+    let epochs = epochs(settings, streams, grid, ended);
     let first = |r: &Rendition| {
         let start = r.segments.first().map_or(0, |s| s.start);
         sv_core::Duration::new(start).to_std(r.info.time_base())
@@ -63,18 +74,28 @@ pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -
     if let Some(part) = settings.part.filter(|_| !ended) {
         out = out.child(service(part, update_period(settings)));
     }
-    for (i, (epoch, renditions)) in epochs.iter().enumerate() {
-        // A period begins with what it had first, and not with what the window has left of it.
-        let start = if (*epoch == 0 || settings.recorded_from.is_some()) && i == 0 {
+    // A period begins with what it had first, and not with what the window has left of it.
+    let begins = |(i, (epoch, renditions)): (usize, (&u32, &Vec<Rendition>))| {
+        if (*epoch == 0 || settings.recorded_from.is_some()) && i == 0 {
             zero
         } else {
             starts(streams, *epoch).unwrap_or_else(|| renditions.iter().map(first).min().unwrap_or_default())
-        };
+        }
+    };
+    let begins: Vec<Duration> = epochs.iter().enumerate().map(begins).collect();
+    for (i, ((epoch, renditions), start)) in epochs.iter().zip(begins.iter().copied()).enumerate() {
         let timing = Timing { start, ahead: ahead.filter(|_| !ended), began: began.clone() };
-        let scene = Scene { options: &settings.dash, timing: Some(timing) };
+        let scene =
+            Scene { options: &settings.dash, timing: Some(timing), offset: Duration::ZERO, behind: None };
         let all: Vec<&Rendition> = renditions.iter().collect();
         let at = iso_duration(start.saturating_sub(zero));
-        let period = Element::new("Period").attr("id", epoch).attr("start", at);
+        let mut period = Element::new("Period").attr("id", epoch).attr("start", at);
+        // Also without events: those who come later find their place. (A patch that put the element there would be one
+        // that Shaka Player takes for another period.)
+        if settings.splices || (ended && !marks.is_empty()) {
+            let until = i.checked_add(1).and_then(|next| begins.get(next)).copied();
+            period = period.child(events::stream(marks, start, until));
+        }
         out = out.child(adaptation_sets(&all, &scene).into_iter().fold(period, Element::child));
     }
     if !ended {
@@ -84,14 +105,19 @@ pub(crate) fn manifest(settings: &Settings, streams: &[Stream], now: Duration) -
 }
 
 /// The renditions of each epoch, with the segment that is being made where it can be asked for.
-fn epochs(settings: &Settings, streams: &[Stream], ended: bool) -> BTreeMap<u32, Vec<Rendition>> {
+fn epochs(
+    settings: &Settings,
+    streams: &[Stream],
+    grid: &Grid,
+    ended: bool,
+) -> BTreeMap<u32, Vec<Rendition>> {
     let mut out: BTreeMap<u32, Vec<Rendition>> = BTreeMap::new();
     for stream in streams {
         let newest = stream.newest().map(|r| r.epoch);
         for rendition in stream.epochs().filter(|r| r.form == Form::Cmaf) {
             let mut rendition = rendition.clone();
             if settings.part.is_some() && !ended && Some(rendition.epoch) == newest {
-                rendition.segments.extend(stream.expected(settings.segment));
+                rendition.segments.extend(stream.expected(grid));
             }
             if !rendition.segments.is_empty() {
                 out.entry(rendition.epoch).or_default().push(rendition);

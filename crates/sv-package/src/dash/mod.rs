@@ -1,5 +1,6 @@
 //! DASH manifests, ISO/IEC 23009-1:2022 (5th edition).
 
+mod events;
 pub(crate) mod live;
 mod patch;
 mod tiles;
@@ -11,9 +12,10 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sv_container::scte35::SCHEME;
 use sv_core::{KeyId, Object, TrackKind};
 
-use crate::{Error, Info, Key, Layout, Rendition, Role, Steering, Tiles, VideoRange};
+use crate::{Error, Info, Key, Layout, Marks, Rendition, Role, Steering, Tiles, VideoRange};
 use xml::Element;
 
 /// The media type of a manifest.
@@ -37,6 +39,11 @@ pub struct Options {
     pub stretch: Option<(std::time::Duration, std::time::Duration)>,
     /// What stands behind the path of a whole file of text, such as `?start=10`.
     pub query: String,
+    /// Splices: a finished presentation has a period for each stretch between them, and all of them are events. (The
+    /// interstitials among them are for HLS alone.)
+    pub marks: Marks,
+    /// Segments of pictures (of sound, where there are none) tell of splices too, in `emsg` boxes.
+    pub inband: bool,
 }
 
 /// The manifest as an object named `manifest.mpd`.
@@ -70,13 +77,6 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
         "urn:mpeg:dash:profile:isoff-live:2011"
     };
 
-    let period = Element::new("Period").attr("id", "0").attr("start", "PT0S");
-    let period =
-        adaptation_sets(&all, &Scene { options, timing: None }).into_iter().fold(period, Element::child);
-    let next = period.children().len();
-    let period = options.tiles.iter().enumerate().fold(period, |period, (n, tiles)| {
-        period.child(tiles::adaptation_set(next.saturating_add(n), tiles))
-    });
     let mut mpd = root()
         .attr("profiles", profile)
         .attr("type", "static")
@@ -85,7 +85,28 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
     if let Some(steering) = &options.steering {
         mpd = steered(mpd, steering);
     }
-    Ok(mpd.child(period).document())
+    let starts = events::starts(&options.marks, duration);
+    for (id, start) in starts.iter().enumerate() {
+        let until = id.checked_add(1).and_then(|next| starts.get(next)).copied();
+        let mut period = Element::new("Period").attr("id", id).attr("start", iso_start(*start));
+        if starts.len() > 1 {
+            period = period.attr("duration", iso_micros(until.unwrap_or(duration).saturating_sub(*start)));
+        }
+        if options.marks.iter().any(|mark| mark.splice().is_some()) {
+            period = period.child(events::stream(&options.marks, *start, until));
+        }
+        let parts: Vec<Rendition> = all.iter().map(|r| events::part(r, *start, until)).collect();
+        let parts: Vec<&Rendition> = parts.iter().filter(|r| !r.segments.is_empty()).collect();
+        let scene = Scene { options, timing: None, offset: *start, behind: id.checked_sub(1) };
+        let mut period = adaptation_sets(&parts, &scene).into_iter().fold(period, Element::child);
+        // Sheets go on from period to period; they are named where they begin with the only one.
+        for tiles in options.tiles.iter().filter(|_| starts.len() == 1) {
+            let id = period.children().len();
+            period = period.child(tiles::adaptation_set(id, tiles));
+        }
+        mpd = mpd.child(period);
+    }
+    Ok(mpd.document())
 }
 
 /// ETSI TS 103 998, 5: a base for each pathway, and whom to ask. Players begin with the first one and ask at
@@ -118,6 +139,21 @@ struct Scene<'a> {
     options: &'a Options,
     /// Of a presentation that goes on.
     timing: Option<Timing>,
+    /// Where on the presentation's timeline its own begins; of a presentation that goes on, see its timing.
+    offset: std::time::Duration,
+    /// The period that it goes on with, without a break.
+    behind: Option<usize>,
+}
+
+impl Scene<'_> {
+    /// Tells where in media time the period begins.
+    fn offset(&self, element: Element, timescale: u32) -> Element {
+        let base = sv_core::TimeBase::new(1, timescale).unwrap_or(sv_core::TimeBase::MILLIS);
+        match sv_core::Duration::from_std(self.offset, base).ticks() {
+            0 => element,
+            ticks => element.attr("presentationTimeOffset", ticks),
+        }
+    }
 }
 
 /// How a period that goes on lies in time.
@@ -142,15 +178,17 @@ fn adaptation_sets(renditions: &[&Rendition], scene: &Scene<'_>) -> Vec<Element>
         .enumerate()
         .flat_map(|(id, set)| set.iter().map(move |r| (r.name.as_str(), id)))
         .collect();
+    let telling = sets.keys().map(|key| key.kind).min().filter(|_| scene.options.inband);
     let mut out = Vec::new();
     for (id, (key, set)) in sets.iter().enumerate() {
+        let inband = telling == Some(key.kind);
         let others: Vec<String> = sets
             .keys()
             .enumerate()
             .filter(|(_, other)| key.switches_to(other))
             .map(|(other, _)| other.to_string())
             .collect();
-        out.push(adaptation_set(id, key, set, &ids, &others, scene));
+        out.push(adaptation_set(id, key, set, &Kin { ids: &ids, others: &others, inband }, scene));
     }
     out
 }
@@ -206,14 +244,18 @@ impl SetKey {
     }
 }
 
-fn adaptation_set(
-    id: usize,
-    key: &SetKey,
-    set: &[&Rendition],
-    ids: &BTreeMap<&str, usize>,
-    others: &[String],
-    scene: &Scene<'_>,
-) -> Element {
+/// What a set has to know of its period.
+struct Kin<'a> {
+    /// The set of each rendition.
+    ids: &'a BTreeMap<&'a str, usize>,
+    /// Sets that players may switch to.
+    others: &'a [String],
+    /// Whether its segments tell of splices.
+    inband: bool,
+}
+
+fn adaptation_set(id: usize, key: &SetKey, set: &[&Rendition], kin: &Kin<'_>, scene: &Scene<'_>) -> Element {
+    let Kin { ids, others, inband } = *kin;
     let Some(first) = set.first() else { return Element::new("AdaptationSet") };
     let info = &first.info;
     let kind = match info.kind {
@@ -256,6 +298,16 @@ fn adaptation_set(
                 .attr("schemeIdUri", "urn:mpeg:dash:adaptation-set-switching:2016")
                 .attr("value", others.join(",")),
         );
+    }
+    if let Some(before) = scene.behind {
+        out = out.child(
+            Element::new("SupplementalProperty")
+                .attr("schemeIdUri", "urn:mpeg:dash:period-continuity:2015")
+                .attr("value", before),
+        );
+    }
+    if inband {
+        out = out.child(Element::new("InbandEventStream").attr("schemeIdUri", SCHEME));
     }
     if let Some(label) = &info.label {
         out = out.child(Element::new("Label").text(label));
@@ -362,13 +414,17 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
         Layout::Files => out.child(template(rendition, scene)),
         Layout::Sidecar => {
             let url = format!("{}{}", rendition.path(0), scene.options.query);
-            out.child(Element::new("BaseURL").text(url))
+            let out = out.child(Element::new("BaseURL").text(url));
+            if scene.offset.is_zero() {
+                return out;
+            }
+            out.child(scene.offset(Element::new("SegmentBase").attr("timescale", 1000), 1000))
         }
         Layout::SingleFile => {
             let out = out.child(Element::new("BaseURL").text(format!("{}.mp4", rendition.name)));
             match rendition.index {
-                Some((offset, bytes)) => out.child(segment_base(rendition, offset, bytes)),
-                None => out.child(segment_list(rendition)),
+                Some((offset, bytes)) => out.child(segment_base(rendition, offset, bytes, scene)),
+                None => out.child(segment_list(rendition, scene)),
             }
         }
     }
@@ -379,6 +435,8 @@ fn template(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     let mut out = Element::new("SegmentTemplate").attr("timescale", rendition.info.timescale);
     if let Some(timing) = &scene.timing {
         out = live::timed(out, timing, rendition.info.time_base());
+    } else {
+        out = scene.offset(out, rendition.info.timescale);
     }
     let from = scene
         .options
@@ -430,17 +488,19 @@ fn timeline(rendition: &Rendition) -> Element {
     emit(out, run)
 }
 
-fn segment_base(rendition: &Rendition, offset: u64, bytes: u64) -> Element {
+fn segment_base(rendition: &Rendition, offset: u64, bytes: u64, scene: &Scene<'_>) -> Element {
     let last = offset.saturating_add(bytes).saturating_sub(1);
-    Element::new("SegmentBase")
-        .attr("timescale", rendition.info.timescale)
+    let out = Element::new("SegmentBase").attr("timescale", rendition.info.timescale);
+    scene
+        .offset(out, rendition.info.timescale)
         .attr("indexRange", format!("{offset}-{last}"))
         .child(initialization(rendition))
 }
 
-fn segment_list(rendition: &Rendition) -> Element {
-    let mut out = Element::new("SegmentList")
-        .attr("timescale", rendition.info.timescale)
+fn segment_list(rendition: &Rendition, scene: &Scene<'_>) -> Element {
+    let out = Element::new("SegmentList").attr("timescale", rendition.info.timescale);
+    let mut out = scene
+        .offset(out, rendition.info.timescale)
         .child(initialization(rendition))
         .child(timeline(rendition));
     for segment in &rendition.segments {
@@ -514,6 +574,15 @@ fn channel_configuration(channels: u16) -> Option<u8> {
         8 => Some(12),
         _ => None,
     }
+}
+
+/// Without a fraction at the very beginning.
+fn iso_start(at: std::time::Duration) -> String {
+    if at.is_zero() { "PT0S".to_owned() } else { iso_micros(at) }
+}
+
+fn iso_micros(length: std::time::Duration) -> String {
+    format!("PT{}.{:06}S", length.as_secs(), length.subsec_micros())
 }
 
 fn iso_duration(length: std::time::Duration) -> String {

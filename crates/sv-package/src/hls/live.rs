@@ -7,9 +7,9 @@ use std::time::Duration;
 use sv_core::{KeyId, TrackKind};
 
 use super::media::seconds;
-use super::{key, media_path};
+use super::{key, media_path, ranges};
 use crate::live::{Settings, Stream, Window};
-use crate::{Form, Rendition, SegmentRecord};
+use crate::{Form, Marks, Rendition, SegmentRecord};
 
 /// Where the newest segment or part of another rendition is.
 pub(crate) struct Report<'a> {
@@ -21,6 +21,7 @@ pub(crate) struct Report<'a> {
 /// What a playlist tells besides its own stream.
 pub(crate) struct View<'a> {
     pub(crate) settings: &'a Settings,
+    pub(crate) marks: &'a Marks,
     /// `EXT-X-TARGETDURATION`, the same for all renditions.
     pub(crate) target: u64,
     /// `PART-TARGET`, with parts.
@@ -40,6 +41,8 @@ impl View<'_> {
 /// The media playlist of one rendition.
 pub(crate) fn media(stream: &Stream, view: &View<'_>) -> String {
     let mut out = head(stream, view, "");
+    // All of them, also in a delta update: nothing promises clients that some may be left out (CAN-SKIP-DATERANGES).
+    out.push_str(&ranges::tags(view.marks, view.settings.began));
     let end = stream.reached();
     let skipped = if view.skip { skippable(stream, end.saturating_sub(view.skip_until())) } else { 0 };
     if skipped > 0 {

@@ -4,15 +4,17 @@ use std::fmt::Write as _;
 
 use sv_core::{Duration, Scheme, TrackKind};
 
-use super::{Options, key};
-use crate::{Form, Layout, Rendition};
+use super::{Options, key, ranges};
+use crate::{Form, Layout, Rendition, SegmentRecord};
 
 /// The media playlist of one rendition.
 #[must_use]
 pub fn media(rendition: &Rendition, options: &Options) -> String {
     let mut out = head(rendition, options, "");
     let mut before = rendition.segments.first().map(|s| s.kid);
+    let mut chances = Chances::new(rendition, options);
     for segment in &rendition.segments {
+        chances.tag(&mut out, segment);
         out.push_str(&key::tags(rendition, segment.kid, before.replace(segment.kid), options));
         let _ = writeln!(out, "#EXTINF:{},", seconds(rendition, segment.duration));
         if rendition.layout == Layout::SingleFile {
@@ -38,7 +40,9 @@ pub fn iframes(rendition: &Rendition, options: &Options) -> Option<String> {
     }
     let mut out = head(rendition, options, "#EXT-X-I-FRAMES-ONLY\n");
     let mut before = rendition.segments.first().map(|s| s.kid);
+    let mut chances = Chances::new(rendition, options);
     for segment in rendition.segments.iter().filter(|s| s.key_bytes > 0) {
+        chances.tag(&mut out, segment);
         out.push_str(&key::tags(rendition, segment.kid, before.replace(segment.kid), options));
         let _ = writeln!(out, "#EXTINF:{},", seconds(rendition, segment.duration));
         let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.key_bytes, segment.offset);
@@ -85,6 +89,12 @@ fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
         }
         Layout::Sidecar => {}
     }
+    if let Some(first) = rendition.segments.first().filter(|_| !options.marks.is_empty()) {
+        let at = Duration::new(first.start).to_std(rendition.info.time_base());
+        let date = crate::clock::date_time(options.began.saturating_add(at));
+        let _ = writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{date}");
+        out.push_str(&ranges::tags(&options.marks, options.began));
+    }
     out
 }
 
@@ -95,6 +105,29 @@ fn begins_after(rendition: &Rendition, options: &Options) -> Option<std::time::D
         .start?
         .checked_sub(first)
         .filter(|offset| !offset.is_zero() && rendition.layout != Layout::Sidecar)
+}
+
+/// `EXT-X-PLACEMENT-OPPORTUNITY` in front of the first segment behind each departure: what shaka-packager has there, and
+/// what some who insert advertisements look for. Others pass over tags that they don't know.
+struct Chances {
+    base: sv_core::TimeBase,
+    left: std::collections::VecDeque<std::time::Duration>,
+}
+
+impl Chances {
+    fn new(rendition: &Rendition, options: &Options) -> Self {
+        let out = |mark: &&crate::Mark| mark.splice().is_some_and(|splice| splice.out == Some(true));
+        let left = options.marks.iter().filter(out).map(|mark| mark.at).collect();
+        Self { base: rendition.info.time_base(), left }
+    }
+
+    fn tag(&mut self, out: &mut String, segment: &SegmentRecord) {
+        let passed = self.left.iter().take_while(|at| segment.is_behind(**at, self.base)).count();
+        if passed > 0 {
+            self.left.drain(..passed);
+            out.push_str("#EXT-X-PLACEMENT-OPPORTUNITY\n");
+        }
+    }
 }
 
 /// Decimal seconds with microseconds, without floating point.

@@ -5,14 +5,17 @@ mod key;
 pub(crate) mod live;
 mod media;
 mod multivariant;
+mod ranges;
 mod tiles;
 
 pub use media::{iframes, media};
 pub use multivariant::multivariant;
 
+use std::time::Duration;
+
 use sv_core::Object;
 
-use crate::{Error, Rendition, Steering, Tiles};
+use crate::{Error, Marks, Rendition, Steering, Tiles};
 
 /// The media type of a playlist.
 pub const CONTENT_TYPE: &str = "application/vnd.apple.mpegurl";
@@ -27,6 +30,10 @@ pub struct Options {
     /// Where players get the 16 bytes of a key (`KEYFORMAT="identity"`); `{kid}` in it stands for the key's name in
     /// hexadecimal. Transport streams have no other way: `{kid}.key` beside the playlist, if nothing is said.
     pub key_url: Option<String>,
+    /// What playlists tell of moments. With some, they say what the date is, too.
+    pub marks: Marks,
+    /// The date at which the presentation begins, since 1970: players only compare dates with each other.
+    pub began: Duration,
     /// Small pictures to find a place by.
     pub tiles: Vec<Tiles>,
     /// Where else the presentation can be had, and who says from where to take it.
@@ -38,7 +45,7 @@ pub struct Options {
     /// Which variant comes first.
     pub order: Order,
     /// Where playing begins, on the presentation's timeline, if the first segments begin before it.
-    pub start: Option<std::time::Duration>,
+    pub start: Option<Duration>,
 }
 
 /// In which order a multivariant playlist names its variants. Many players begin with the first.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use sv_core::{Item, Packet, Stage, TimeBase, Timestamp, Track, TrackId, TrackKind};
+use sv_core::{Cue, Item, Packet, Stage, TimeBase, Timestamp, Track, TrackId, TrackKind};
 
 use crate::Error;
 
@@ -25,6 +25,8 @@ pub struct Continuity {
     breaks: Vec<Break>,
     /// Packets that came before each track had one: the earliest of them is the start.
     held: Vec<Packet>,
+    /// Cues that came before that.
+    cues: Vec<Cue>,
     begun: bool,
     ready: VecDeque<Item>,
 }
@@ -38,7 +40,7 @@ struct Lane {
     reached: Option<i64>,
     /// And on the presentation's.
     shown: i64,
-    /// Nothing is shown before this any more: it was, before the last break.
+    /// Nothing is shown before this any more: the start, and what was shown before the last break.
     floor: i64,
     /// Waits for a packet that decoding can start at.
     waits: bool,
@@ -64,6 +66,7 @@ impl Continuity {
             lanes: BTreeMap::new(),
             breaks: Vec::new(),
             held: Vec::new(),
+            cues: Vec::new(),
             begun: false,
             ready: VecDeque::new(),
         }
@@ -93,7 +96,7 @@ impl Continuity {
                 self.ready.push_back(Item::Track(Arc::clone(&track)));
                 let waits = track.kind() == TrackKind::Video;
                 let epoch = self.breaks.len().saturating_sub(1);
-                let (shown, floor) = (self.start, i64::MIN);
+                let (shown, floor) = (self.start, self.start);
                 let lane = Lane { track, epoch, reached: None, shown, floor, waits };
                 self.lanes.insert(lane.track.id, lane);
             }
@@ -108,6 +111,9 @@ impl Continuity {
         let first = self.held.iter().map(nanos).min().unwrap_or(0);
         self.breaks.push(Break { offset: self.start.saturating_sub(first), at: self.start });
         self.begun = true;
+        for cue in std::mem::take(&mut self.cues) {
+            self.cue(cue);
+        }
         for packet in std::mem::take(&mut self.held) {
             self.place(packet);
         }
@@ -122,6 +128,19 @@ impl Continuity {
         if all || self.held.len() >= MOST_HELD {
             self.begin();
         }
+    }
+
+    /// A cue counts on the clock that holds where it stands.
+    fn cue(&mut self, mut cue: Cue) {
+        if !self.begun {
+            self.cues.push(cue);
+            self.cues.truncate(MOST_HELD);
+            return;
+        }
+        let offset = i128::from(self.breaks.last().map_or(0, |b| b.offset));
+        let at = i128::try_from(cue.at.as_nanos()).unwrap_or(i128::MAX).saturating_add(offset).max(0);
+        cue.at = std::time::Duration::from_nanos(u64::try_from(at).unwrap_or(u64::MAX));
+        self.ready.push_back(Item::Cue(cue));
     }
 
     fn place(&mut self, mut packet: Packet) {
@@ -181,6 +200,7 @@ impl Stage for Continuity {
         match item {
             Item::Track(track) => self.track(track),
             Item::Packet(packet) => self.packet(packet),
+            Item::Cue(cue) => self.cue(cue),
             other => self.ready.push_back(other),
         }
         Ok(())

@@ -45,7 +45,12 @@ pub struct Settings {
     /// Whether requests for what is not there yet wait for it, and manifests are patched: manifests of who does neither
     /// promise neither.
     pub waits: bool,
-    /// What playlists say besides.
+    /// Whether the source may tell of splices: DASH manifests that go on have room for them from the beginning, or never.
+    pub splices: bool,
+    /// What players of HLS show instead of the programme at a departure, for as long as that is said to be: the URI of a
+    /// playlist, in which `{event}` stands for the identifier of the event and `{seconds}` for its length in whole seconds.
+    pub interstitial: Option<String>,
+    /// What playlists say besides; marks come as they happen ([`Presentation::mark`]).
     pub hls: crate::hls::Options,
     /// What the DASH manifest says besides.
     pub dash: crate::dash::Options,
@@ -62,6 +67,8 @@ impl Settings {
             window: Window::Sliding(Duration::from_secs(30)),
             recorded_from: None,
             waits: true,
+            splices: false,
+            interstitial: None,
             hls: crate::hls::Options::default(),
             dash: crate::dash::Options::default(),
         }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sv_core::{Item, Object};
+use sv_core::{Grid, Item, Object};
 
 use super::{Settings, Stream, Window};
 use crate::dash::Patches;
 use crate::hls::live::{self as playlist, Report, View};
-use crate::{Error, Rendition, clock, dash, hls};
+use crate::{Asset, Error, Interstitial, Mark, Marks, Rendition, clock, dash, hls};
 
 /// What a client may ask for, besides segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +49,9 @@ pub struct Presentation {
     /// When a segment came last, since 1970.
     published: Duration,
     patches: Patches,
+    marks: Marks,
+    /// What segments are cut on.
+    grid: Grid,
 }
 
 impl Presentation {
@@ -56,7 +59,8 @@ impl Presentation {
     #[must_use]
     pub fn new(settings: Settings, streams: Vec<Stream>) -> Self {
         let published = settings.began;
-        Self { settings, streams, published, patches: Patches::default() }
+        let grid = Grid::new(settings.segment);
+        Self { settings, streams, published, patches: Patches::default(), marks: Marks::default(), grid }
     }
 
     /// Says when a segment came last, since 1970, where somebody else has seen it come.
@@ -97,6 +101,38 @@ impl Presentation {
         self.streams.get_mut(stream).ok_or(Error::Empty)?.push(item, seamless)
     }
 
+    /// Takes a mark in, at `now` since 1970: manifests tell of it as long as the window holds what it is about. Says
+    /// whether it was new. Segmenters are told by themselves, by its cue.
+    pub fn mark(&mut self, mark: Mark, now: Duration) -> bool {
+        self.cut(mark.at);
+        let between = self.settings.interstitial.as_deref().and_then(|template| between(template, &mark));
+        let new = self.marks.add(mark);
+        if let Some(between) = between.filter(|_| new) {
+            self.marks.add(between);
+        }
+        if new {
+            self.published = now.max(self.published.saturating_add(Duration::from_millis(1)));
+        }
+        new
+    }
+
+    /// Segments end there too, as a mark said that is forgotten.
+    pub fn cut(&mut self, at: Duration) {
+        self.grid.cut(at);
+    }
+
+    /// What manifests tell of.
+    #[must_use]
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// Where segments ended and will end for the sake of marks, as far as whoever goes on has to know.
+    #[must_use]
+    pub fn cuts(&self) -> Vec<Duration> {
+        self.grid.cuts()
+    }
+
     /// Ends every stream.
     pub fn end(&mut self, now: Duration) {
         self.published = now.max(self.published.saturating_add(Duration::from_millis(1)));
@@ -122,7 +158,17 @@ impl Presentation {
     pub fn trim(&mut self) -> Vec<String> {
         match self.settings.window {
             Window::Event => Vec::new(),
-            Window::Sliding(window) => self.streams.iter_mut().flat_map(|s| s.trim(window)).collect(),
+            Window::Sliding(window) => {
+                let gone = self.streams.iter_mut().flat_map(|s| s.trim(window)).collect();
+                let first = |r: &Rendition| {
+                    let start = r.segments.first()?.start;
+                    Some(sv_core::Duration::new(start).to_std(r.info.time_base()))
+                };
+                let shown = self.streams.iter().filter_map(|s| s.epochs().find_map(first)).min();
+                self.marks.trim(shown.unwrap_or_default());
+                self.grid.forget(shown.unwrap_or_default());
+                gone
+            }
         }
     }
 
@@ -174,7 +220,7 @@ impl Presentation {
                 Ok(self.streams.get(stream).and_then(|s| playlist::iframes(s, &self.view(false))))
             }
             Wanted::Manifest => {
-                let tree = dash::live::manifest(&self.settings, &self.streams, self.published)?;
+                let tree = dash::live::manifest(&self.scene())?;
                 let text = tree.document();
                 self.patches.keep(tree);
                 Ok(Some(text))
@@ -188,7 +234,7 @@ impl Presentation {
     /// # Errors
     /// [`Error::Empty`] before there is a manifest.
     pub fn patch(&mut self, publish_time: &str) -> Result<Option<String>, Error> {
-        let tree = dash::live::manifest(&self.settings, &self.streams, self.published)?;
+        let tree = dash::live::manifest(&self.scene())?;
         let patch = self.patches.since(publish_time, &tree);
         self.patches.keep(tree);
         Ok(patch)
@@ -213,6 +259,16 @@ impl Presentation {
         self
     }
 
+    fn scene(&self) -> dash::live::Shown<'_> {
+        dash::live::Shown {
+            settings: &self.settings,
+            streams: &self.streams,
+            marks: &self.marks,
+            grid: &self.grid,
+            now: self.published,
+        }
+    }
+
     fn view(&self, skip: bool) -> View<'_> {
         let stated =
             u64::try_from(self.settings.segment.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
@@ -228,12 +284,25 @@ impl Presentation {
         });
         View {
             settings: &self.settings,
+            marks: &self.marks,
             target: stated.max(longest).max(1),
             part_target,
             skip,
             reports: Vec::new(),
         }
     }
+}
+
+/// What is shown instead of the programme from a departure on.
+fn between(template: &str, mark: &Mark) -> Option<Mark> {
+    let splice = mark.splice().filter(|splice| splice.out == Some(true))?;
+    let seconds = splice.duration.map_or(0, |length| length.as_secs());
+    let event = splice.event.unwrap_or_default().to_string();
+    let uri = template.replace("{event}", &event).replace("{seconds}", &seconds.to_string());
+    let mut what = Interstitial::new(Asset::Uri(uri));
+    (what.limit, what.duration) = (splice.duration, splice.duration);
+    (what.snap_out, what.snap_in) = (true, true);
+    Some(Mark::interstitial(mark.at, what))
 }
 
 /// The newest epoch that has a segment.

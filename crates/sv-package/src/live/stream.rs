@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sv_container::mp4;
-use sv_core::{Duration, Item, KeyId, Object, Part, Segment, Track};
+use sv_core::{Duration, Grid, Item, KeyId, Object, Part, Segment, Timestamp, Track};
 
 use crate::packager::content_type;
 use crate::{Error, Form, Info, Layout, Rendition, Role, SegmentRecord};
@@ -291,16 +291,13 @@ impl Stream {
     }
 
     /// The newest segment that has begun, as if it were as long as it will probably be.
-    pub(crate) fn expected(&self, target: std::time::Duration) -> Option<SegmentRecord> {
+    pub(crate) fn expected(&self, grid: &Grid) -> Option<SegmentRecord> {
         let rendition = self.epochs.back()?;
         let open = self.parted.back().filter(|p| p.number == self.next)?;
         let base = rendition.info.time_base();
-        let cell = Duration::from_std(target, base).ticks().max(1);
-        let end = open.start.checked_div(cell)?.saturating_add(1).saturating_mul(cell);
-        let duration = end.saturating_sub(open.start);
-        // A segment that starts right before the grid's next line goes on to the one behind it.
-        let duration =
-            if duration.saturating_mul(4) < cell { duration.saturating_add(cell) } else { duration };
+        let end = grid.end_of(Timestamp::new(i64::try_from(open.start).ok()?), base);
+        let end = std::time::Duration::from_nanos(u64::try_from(end).ok()?);
+        let duration = Duration::from_std(end, base).ticks().saturating_sub(open.start);
         Some(SegmentRecord {
             number: open.number,
             start: open.start,

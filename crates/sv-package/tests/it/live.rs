@@ -15,7 +15,7 @@ use sv_package::{Form, Segmenter};
 const RATE: i64 = 48_000;
 const BLOCK: i64 = 1024;
 
-fn sound(id: u32, config: &'static [u8]) -> Arc<Track> {
+pub(crate) fn sound(id: u32, config: &'static [u8]) -> Arc<Track> {
     Arc::new(Track {
         id: TrackId(id),
         codec: Codec::Aac,
@@ -31,7 +31,7 @@ fn sound(id: u32, config: &'static [u8]) -> Arc<Track> {
     })
 }
 
-fn block(id: u32, at: i64) -> Packet {
+pub(crate) fn block(id: u32, at: i64) -> Packet {
     Packet {
         track: TrackId(id),
         pts: Timestamp::new(at),
@@ -43,7 +43,7 @@ fn block(id: u32, at: i64) -> Packet {
     }
 }
 
-fn drain(segmenter: &mut Segmenter) -> Vec<Item> {
+pub(crate) fn drain(segmenter: &mut Segmenter) -> Vec<Item> {
     std::iter::from_fn(|| segmenter.pull().unwrap()).collect()
 }
 
@@ -230,6 +230,21 @@ fn requests_wait_for_what_comes_and_for_nothing_else() {
     assert_eq!(presentation.answer(0, whole + 9, None), Answer::Now);
     let text = presentation.text(Wanted::Media { stream: 0, skip: false }).unwrap().unwrap();
     assert!(text.ends_with("#EXT-X-ENDLIST\n") && !text.contains("EXT-X-PART"));
+}
+
+/// A property above found it: a clock that goes back by a little, right behind the first packet.
+#[test]
+fn nothing_is_shown_before_the_start() {
+    let mut continuity = Continuity::new(Length::from_secs(5));
+    continuity.push(Item::Track(sound(1, &[0x11, 0x90]))).unwrap();
+    for at in [7 * RATE, 7 * RATE - 1, 7 * RATE + BLOCK] {
+        continuity.push(Item::Packet(block(1, at))).unwrap();
+    }
+    continuity.finish().unwrap();
+    let items = std::iter::from_fn(|| continuity.pull().unwrap());
+    let times: Vec<i64> =
+        items.filter_map(|i| if let Item::Packet(p) = i { Some(p.pts.ticks()) } else { None }).collect();
+    assert_eq!(times, [5 * RATE, 5 * RATE + BLOCK]);
 }
 
 #[test]

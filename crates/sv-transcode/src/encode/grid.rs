@@ -9,15 +9,16 @@ use super::{Grid, Video};
 /// Says for each frame in order whether it is to be a key frame.
 pub(super) struct Keys {
     grid: Grid,
+    cuts: Vec<Duration>,
     between: Option<Duration>,
     base: TimeBase,
-    /// The cell of the grid, and the part of the cell, of the last frame.
-    last: Option<(i128, i128)>,
+    /// How many cuts lie before the last frame, its cell of the grid, and the part of the cell.
+    last: Option<(usize, i128, i128)>,
 }
 
 impl Keys {
     pub(super) fn new(config: &Video, base: TimeBase) -> Self {
-        Self { grid: config.grid, between: config.key_interval, base, last: None }
+        Self { grid: config.grid, cuts: config.cuts.clone(), between: config.key_interval, base, last: None }
     }
 
     pub(super) fn is_key(&mut self, pts: Timestamp) -> bool {
@@ -29,7 +30,7 @@ impl Keys {
         key
     }
 
-    fn place(&self, pts: Timestamp) -> (i128, i128) {
+    fn place(&self, pts: Timestamp) -> (usize, i128, i128) {
         // Everything over (nanoseconds * denominator), so that nothing is rounded: 64 bits of
         // ticks, 32 of numerator and 30 of nanoseconds fit 128.
         let den = i128::from(self.base.den());
@@ -39,9 +40,12 @@ impl Keys {
             let cell = i128::try_from(length.as_nanos()).ok()?.checked_mul(den).filter(|c| *c > 0)?;
             Some((at.div_euclid(cell), at.rem_euclid(cell)))
         };
-        let Some((cell, rest)) = cells(self.grid.interval, at) else { return (0, 0) };
+        let scaled = |cut: &Duration| i128::try_from(cut.as_nanos()).unwrap_or(i128::MAX).saturating_mul(den);
+        let passed = self.cuts.partition_point(|cut| scaled(cut) <= at);
+        let at = at - passed.checked_sub(1).and_then(|last| self.cuts.get(last)).map_or(0, scaled);
+        let Some((cell, rest)) = cells(self.grid.interval, at) else { return (passed, 0, 0) };
         let part = self.between.and_then(|length| cells(length, rest)).map_or(0, |(part, _)| part);
-        (cell, part)
+        (passed, cell, part)
     }
 }
 
@@ -66,6 +70,10 @@ mod tests {
         assert_eq!(keys(&config, TimeBase::MILLIS, times.into_iter()), [0, 9000, 12000]);
         config.key_interval = Some(Duration::from_secs(2));
         assert_eq!(keys(&config, TimeBase::MILLIS, (0..9000).step_by(500)), [0, 2000, 4000, 6000, 8000]);
+        config.cuts = vec![Duration::from_millis(5000)];
+        let wanted = [0, 2000, 4000, 5000, 7000, 9000, 11_000];
+        assert_eq!(keys(&config, TimeBase::MILLIS, (0..12_000).step_by(500)), wanted);
+        config.cuts.clear();
         config.grid.origin = Timestamp::new(1400);
         assert_eq!(keys(&config, TimeBase::MILLIS, (1400..6000).step_by(100)), [1400, 3400, 5400]);
     }

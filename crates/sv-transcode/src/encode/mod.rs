@@ -110,6 +110,8 @@ pub struct Video {
     pub film_grain: Option<u8>,
     /// Where key frames are.
     pub grid: Grid,
+    /// Moments behind which the grid is counted anew: each has a line of its own. Ascending.
+    pub cuts: Vec<Duration>,
     /// More key frames, so often between two lines of the grid.
     pub key_interval: Option<Duration>,
     /// Who does it.
@@ -142,6 +144,7 @@ impl Video {
             threads: 1,
             film_grain: None,
             grid: Grid::every(Duration::from_secs(4)),
+            cuts: Vec::new(),
             key_interval: None,
             backend: Backend::Auto,
             device: None,

@@ -387,6 +387,12 @@ pub(crate) struct Package {
     /// Captions that pictures carry (CEA-608): only said to be there, or made into text too
     #[arg(long, value_enum, default_value = "keep")]
     pub(crate) captions: Captions,
+    /// Take no notice of the cues that inputs tell themselves (SCTE-35)
+    #[arg(long)]
+    pub(crate) no_cues: bool,
+    /// Tell of cues in segments too, as emsg boxes: for players that look for them there
+    #[arg(long)]
+    pub(crate) emsg: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -438,6 +444,14 @@ pub(crate) struct Output {
     /// One file per rendition, and byte ranges
     #[arg(long)]
     pub(crate) single_file: bool,
+    /// Places for advertisements, in seconds, such as 12.5,30+15: segments end there, and manifests tell of them. What
+    /// stands behind + is how long the break is meant to be
+    #[arg(long, value_delimiter = ',', value_name = "SECONDS[+DURATION]")]
+    pub(crate) ad_cues: Vec<streamverse::AdCue>,
+    /// Something to be shown between, by players that know HLS interstitials, such as 30=https://HOST/ad/master.m3u8,resume=0. Options
+    /// behind the URI: list, duration=S, resume=S, limit=S, snap=out;in, restrict=skip;jump, once
+    #[arg(long, value_name = "AT=URI[,OPTION]")]
+    pub(crate) interstitial: Vec<streamverse::Between>,
     /// What segments are written as; ts is for HLS on old devices
     #[arg(long, value_enum, default_value_t = Format::Cmaf)]
     pub(crate) format: Format,
@@ -567,6 +581,16 @@ pub(crate) struct Live {
     /// Begin files anew when they end
     #[arg(long = "loop")]
     pub(crate) looping: bool,
+    /// Take no notice of the cues that the source tells itself (SCTE-35)
+    #[arg(long)]
+    pub(crate) no_cues: bool,
+    /// A playlist that players of HLS show instead while the programme is left, as the source's cues say; {event} and
+    /// {seconds} in it stand for the break's identifier and length
+    #[arg(long, value_name = "URL", conflicts_with = "no_cues")]
+    pub(crate) interstitial: Option<String>,
+    /// Tell of cues in segments too, as emsg boxes: for players that look for them there
+    #[arg(long)]
+    pub(crate) emsg: bool,
     /// Go on serving when the stream has ended
     #[arg(long)]
     pub(crate) serve: bool,

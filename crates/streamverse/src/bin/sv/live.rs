@@ -23,6 +23,9 @@ pub(crate) fn run(args: &Live) -> Result<(), Failure> {
     request.keep = args.keep;
     request.looping = args.looping;
     request.encryption = keys::encryption(&args.protect).map_err(Failure::at(At::Keys))?;
+    request.cues = !args.no_cues;
+    request.emsg = args.emsg;
+    request.interstitial.clone_from(&args.interstitial);
     request.license_url.clone_from(&args.license_url);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(args.listen)).map_err(|e| {

@@ -14,6 +14,10 @@ pub(crate) fn run(args: &Package) -> Result<(), Failure> {
     request.form = args.output.format.into();
     request.extract_captions = args.captions == crate::args::Captions::Extract;
     request.text = args.text.map(Into::into);
+    request.ad_cues.clone_from(&args.output.ad_cues);
+    request.interstitials.clone_from(&args.output.interstitial);
+    request.cues = !args.no_cues;
+    request.emsg = args.emsg;
     request.license_url = args.output.license_url.clone();
     request.thumbnails.clone_from(&args.output.thumbnails);
     request.steering = args.output.steering()?;

@@ -17,6 +17,8 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     (request.hls, request.dash) = args.output.manifests();
     request.single_file = args.output.single_file;
     request.form = args.output.format.into();
+    request.ad_cues.clone_from(&args.output.ad_cues);
+    request.interstitials.clone_from(&args.output.interstitial);
     request.workers = args.workers.map(streamverse::chunks::Workers::Here);
     #[cfg(feature = "nats")]
     if let (Some(options), None) = (crate::worker::options(&args.nats)?, args.workers) {
