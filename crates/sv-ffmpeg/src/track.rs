@@ -72,12 +72,15 @@ pub(crate) fn codec(id: ff::AVCodecID) -> Codec {
         Id::AV_CODEC_ID_H264 => Codec::H264,
         Id::AV_CODEC_ID_HEVC => Codec::Hevc,
         Id::AV_CODEC_ID_AV1 => Codec::Av1,
+        Id::AV_CODEC_ID_VP8 => Codec::Vp8,
         Id::AV_CODEC_ID_VP9 => Codec::Vp9,
         Id::AV_CODEC_ID_AAC => Codec::Aac,
         Id::AV_CODEC_ID_OPUS => Codec::Opus,
         Id::AV_CODEC_ID_AC3 => Codec::Ac3,
         Id::AV_CODEC_ID_EAC3 => Codec::Eac3,
         Id::AV_CODEC_ID_FLAC => Codec::Flac,
+        Id::AV_CODEC_ID_ALAC => Codec::Alac,
+        Id::AV_CODEC_ID_VORBIS => Codec::Vorbis,
         Id::AV_CODEC_ID_MP1 | Id::AV_CODEC_ID_MP2 | Id::AV_CODEC_ID_MP3 => Codec::Mp3,
         // Text of these kinds leaves the demuxer as WebVTT cues.
         Id::AV_CODEC_ID_WEBVTT
@@ -96,12 +99,15 @@ pub(crate) fn codec_id(codec: Codec) -> Option<ff::AVCodecID> {
         Codec::H264 => Id::AV_CODEC_ID_H264,
         Codec::Hevc => Id::AV_CODEC_ID_HEVC,
         Codec::Av1 => Id::AV_CODEC_ID_AV1,
+        Codec::Vp8 => Id::AV_CODEC_ID_VP8,
         Codec::Vp9 => Id::AV_CODEC_ID_VP9,
         Codec::Aac => Id::AV_CODEC_ID_AAC,
         Codec::Opus => Id::AV_CODEC_ID_OPUS,
         Codec::Ac3 => Id::AV_CODEC_ID_AC3,
         Codec::Eac3 => Id::AV_CODEC_ID_EAC3,
         Codec::Flac => Id::AV_CODEC_ID_FLAC,
+        Codec::Alac => Id::AV_CODEC_ID_ALAC,
+        Codec::Vorbis => Id::AV_CODEC_ID_VORBIS,
         // FFmpeg's decoder of layer III takes all three.
         Codec::Mp3 => Id::AV_CODEC_ID_MP3,
         Codec::Other(name) => {
@@ -258,6 +264,13 @@ pub(crate) unsafe fn describe(
         Codec::Av1 => {
             av1::av1c(extradata, shape).or_else(|| av1::av1c(first?, shape)).map(|config| (config, Form::Obu))
         }
+        Codec::Vp8 => {
+            let color = match &media {
+                Media::Video(v) => v.color,
+                _ => ColorInfo::default(),
+            };
+            Some((small::vp8c(first.unwrap_or_default(), color), Form::Plain))
+        }
         Codec::Vp9 => {
             let (rate, color) = match &media {
                 Media::Video(v) => (v.frame_rate.map_or(30.0, Ratio::to_f64), v.color),
@@ -269,6 +282,9 @@ pub(crate) unsafe fn describe(
         Codec::Aac if first.is_some_and(aac::is_adts) => first.and_then(aac::config).map(|c| (c, Form::Adts)),
         Codec::Opus => small::dops(extradata).map(|config| (config, Form::Plain)),
         Codec::Flac => small::flac_blocks(extradata).map(|config| (config, Form::Plain)),
+        Codec::Alac => small::alac_cookie(extradata).map(plain),
+        // Its three headers, laced; where they aren't, only FFmpeg reads them.
+        Codec::Vorbis => extradata.starts_with(&[2]).then(|| plain(extradata)),
         Codec::WebVtt => Some((
             Bytes::from_static(b"WEBVTT"),
             match p.codec_id {
