@@ -233,10 +233,22 @@ pub(crate) fn resume_point(rendition: &Rendition) -> Option<Timestamp> {
 
 /// Refuses at once what would fail after hours of work.
 pub(crate) fn check_codec(form: Form, encryption: Option<&Encryption>, codec: Codec) -> Result<()> {
-    if form == Form::Ts && !sv_container::ts::Muxer::supports(codec) {
-        let message =
-            format!("{codec} has no place in transport streams; use H.264 or HEVC and AAC, or --format cmaf");
-        return Err(Error::new(sv_core::ErrorKind::Unsupported, message));
+    let (has_place, message) = match form {
+        Form::Ts => (
+            sv_container::ts::Muxer::supports(codec),
+            "no place in transport streams; use H.264 or HEVC and AAC, or --format cmaf",
+        ),
+        Form::WebM => (
+            sv_container::webm::supports(codec),
+            "no place in WebM; use VP8, VP9 or AV1 and Opus or Vorbis, or --format cmaf",
+        ),
+        Form::Cmaf | Form::Text => (
+            sv_container::mp4::supports(codec),
+            "no place in MP4; use --format webm, or transcode it with sv vod",
+        ),
+    };
+    if !has_place {
+        return Err(Error::new(sv_core::ErrorKind::Unsupported, format!("{codec} has {message}")));
     }
     if let Some(scheme) = encryption.map(|e| e.scheme).filter(|scheme| !cenc::supports(codec, *scheme)) {
         let scheme = scheme.as_str();
@@ -248,8 +260,12 @@ pub(crate) fn check_codec(form: Form, encryption: Option<&Encryption>, codec: Co
 }
 
 /// Refuses what no manifest could name.
-pub(crate) fn check_form(form: Form, dash: bool, encryption: Option<&Encryption>) -> Result<()> {
+pub(crate) fn check_form(form: Form, hls: bool, dash: bool, encryption: Option<&Encryption>) -> Result<()> {
     let message = match form {
+        Form::WebM if hls => "HLS names no WebM: leave --hls or --format webm out",
+        Form::WebM if encryption.is_some() => {
+            "WebM is not encrypted here: leave --encrypt or --format webm out"
+        }
         Form::Ts if dash => "DASH names no transport streams here: leave --dash or --format ts out",
         _ => match encryption {
             None => return Ok(()),

@@ -41,7 +41,7 @@ pub struct Request {
     pub dash: bool,
     /// One file per rendition and byte ranges, instead of one file per segment.
     pub single_file: bool,
-    /// What segments are written as. Transport streams are for HLS alone.
+    /// What segments are written as. Transport streams are for HLS alone, and WebM for DASH.
     pub form: Form,
     /// Where a ClearKey licence is to be had; written into the DASH manifest.
     pub license_url: Option<String>,
@@ -120,7 +120,7 @@ pub struct Driver {
 /// When an input can't be read, has nothing to package, or the output is there already.
 pub fn start(request: Request) -> Result<(Handle, Driver)> {
     Work::check(&request.output)?;
-    check_form(request.form, request.dash, request.encryption.as_ref())?;
+    check_form(request.form, request.hls, request.dash, request.encryption.as_ref())?;
     let mut names = Names::default();
     let mut sources = Vec::new();
     let mut texts = Vec::new();

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sv_core::{KeyId, Object, TrackKind};
 
-use crate::{Error, Info, Key, Layout, Rendition, Role, VideoRange};
+use crate::{Error, Form, Info, Key, Layout, Rendition, Role, VideoRange};
 use xml::Element;
 
 /// The media type of a manifest.
@@ -50,7 +50,10 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
     let longest = renditions.iter().map(Rendition::target_duration).filter(|d| *d < 60).max().unwrap_or(2);
     // Every rendition in one file of byte ranges is what the on-demand profile is about.
     let on_demand = all.iter().all(|r| r.layout == Layout::Sidecar || r.index.is_some());
-    let profile = if on_demand {
+    let profile = if all.iter().any(|r| r.form == Form::WebM) {
+        // The others are about ISO files.
+        "urn:mpeg:dash:profile:full:2011"
+    } else if on_demand {
         "urn:mpeg:dash:profile:isoff-on-demand:2011"
     } else {
         "urn:mpeg:dash:profile:isoff-live:2011"
@@ -134,8 +137,8 @@ struct SetKey {
     /// A set is protected as a whole, so each key has its own: players may switch between them where they
     /// have both.
     kid: Option<KeyId>,
-    /// Whether its segments are MP4.
-    mp4: bool,
+    /// How its segments are written.
+    content_type: &'static str,
 }
 
 impl SetKey {
@@ -165,7 +168,7 @@ impl SetKey {
             role: (info.forced, info.captions),
             roles: info.roles.clone(),
             kid: info.key.as_ref().map(|key| key.kid),
-            mp4: rendition.is_mp4(),
+            content_type: rendition.content_type(),
         }
     }
 }
@@ -186,12 +189,7 @@ fn adaptation_set(
         TrackKind::Text => "text",
     };
     let mut out = Element::new("AdaptationSet").attr("id", id).attr("contentType", kind);
-    out = match (info.kind, first.is_mp4()) {
-        (TrackKind::Text, false) => out.attr("mimeType", first.packed_type()),
-        // Text in MP4 is an application's (ISO/IEC 14496-30, annex A; RFC 4337).
-        (TrackKind::Text, true) => out.attr("mimeType", "application/mp4"),
-        _ => out.attr("mimeType", format!("{kind}/mp4")),
-    };
+    out = out.attr("mimeType", first.content_type());
     if first.layout != Layout::Sidecar {
         out = out.attr("segmentAlignment", "true").attr("startWithSAP", "1");
     }
@@ -284,7 +282,7 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     let info = &rendition.info;
     let mut out = Element::new("Representation").attr("id", &rendition.name);
     // Text outside of ISO files has no codecs parameter.
-    if rendition.is_mp4() {
+    if rendition.has_init() {
         out = out.attr("codecs", &info.codec);
     }
     // What HLS says in one string, SCTE 214-1 (2022, 10.2.2) says in two attributes.
@@ -315,18 +313,20 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     if let Some(rate) = info.sample_rate {
         out = out.attr("audioSamplingRate", rate);
     }
-    if let Some(configuration) = info.channels.and_then(channel_configuration) {
+    if let Some((scheme, value)) = loudspeakers(info) {
         out = out.child(
-            Element::new("AudioChannelConfiguration")
-                .attr("schemeIdUri", "urn:mpeg:mpegB:cicp:ChannelConfiguration")
-                .attr("value", configuration),
+            Element::new("AudioChannelConfiguration").attr("schemeIdUri", scheme).attr("value", value),
         );
+    }
+    for (scheme, value) in dolby(info) {
+        out =
+            out.child(Element::new("SupplementalProperty").attr("schemeIdUri", scheme).attr("value", value));
     }
     match rendition.layout {
         Layout::Files => out.child(template(rendition, scene)),
         Layout::Sidecar => out.child(Element::new("BaseURL").text(rendition.path(0))),
         Layout::SingleFile => {
-            let out = out.child(Element::new("BaseURL").text(format!("{}.mp4", rendition.name)));
+            let out = out.child(Element::new("BaseURL").text(rendition.path(0)));
             match rendition.index {
                 Some((offset, bytes)) => out.child(segment_base(rendition, offset, bytes)),
                 None => out.child(segment_list(rendition)),
@@ -341,11 +341,9 @@ fn template(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     if let Some(timing) = &scene.timing {
         out = live::timed(out, timing, rendition.info.time_base());
     }
-    let mut extension = "m4s";
-    if rendition.is_mp4() {
+    let extension = rendition.extension();
+    if rendition.has_init() {
         out = out.attr("initialization", rendition.init_path());
-    } else {
-        extension = rendition.packed_extension();
     }
     out.attr("media", format!("{}/$Number$.{extension}", rendition.name))
         .attr("startNumber", first)
@@ -458,6 +456,31 @@ fn color(info: &Info) -> Vec<Element> {
         property("TransferCharacteristics", info.color.transfer),
         property("MatrixCoefficients", info.color.matrix),
     ]
+}
+
+/// The scheme and the value of `AudioChannelConfiguration`. AC-4 is told by Dolby's (ETSI TS 103 190-2, G.3.1), in which
+/// objects have a bit of their own.
+fn loudspeakers(info: &Info) -> Option<(&'static str, String)> {
+    if let Some(mask) = info.speakers {
+        let mask = if mask == 0 { 0x80_0000 } else { mask };
+        return Some(("tag:dolby.com,2015:dash:audio_channel_configuration:2015", format!("{mask:06X}")));
+    }
+    let configuration = info.channels.and_then(channel_configuration)?;
+    Some(("urn:mpeg:mpegB:cicp:ChannelConfiguration", configuration.to_string()))
+}
+
+/// What Dolby has players told: that there are objects (Dolby Atmos in E-AC-3: ETSI TS 103 420, D.2), or sound made for
+/// headphones (AC-4: ETSI TS 103 190-2, G.2.12).
+fn dolby(info: &Info) -> Vec<(&'static str, String)> {
+    let mut out = Vec::new();
+    if let Some(objects) = info.objects {
+        out.push(("tag:dolby.com,2018:dash:EC3_ExtensionType:2018", "JOC".to_owned()));
+        out.push(("tag:dolby.com,2018:dash:EC3_ExtensionComplexityIndex:2018", objects.to_string()));
+    }
+    if info.codec.starts_with("ac-4.02.02.") {
+        out.push(("tag:dolby.com,2016:dash:virtualized_content:2016", "1".to_owned()));
+    }
+    out
 }
 
 /// ISO/IEC 23091-3, table of channel configurations.

@@ -120,7 +120,10 @@ fn groups<'a>(sounds: impl Iterator<Item = &'a Rendition>) -> Vec<Group<'a>> {
     groups
         .into_iter()
         .map(|((_, codec, channels), members)| Group {
-            id: format!("audio-{}-{channels}ch", codec.split('.').next().unwrap_or("sound")),
+            id: match (codec.split('.').next().unwrap_or("sound"), channels) {
+                (codec, 0) => format!("audio-{codec}"),
+                (codec, channels) => format!("audio-{codec}-{channels}ch"),
+            },
             members,
         })
         .collect()
@@ -166,8 +169,11 @@ fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, d
     if let Some(language) = &info.language {
         let _ = write!(out, ",LANGUAGE={}", quoted(language));
     }
-    if let Some(channels) = info.channels {
-        let _ = write!(out, ",CHANNELS=\"{channels}\"");
+    match (info.objects, info.channels) {
+        // Apple's HLS authoring specification, 2.18: objects instead of channels.
+        (Some(objects), _) => drop(write!(out, ",CHANNELS=\"{objects}/JOC\"")),
+        (None, Some(channels)) => drop(write!(out, ",CHANNELS=\"{channels}\"")),
+        (None, None) => {}
     }
     if kind == "SUBTITLES" {
         let _ = write!(out, ",FORCED={}", yes(info.forced));

@@ -431,7 +431,7 @@ pub(crate) struct Output {
     /// One file per rendition, and byte ranges
     #[arg(long)]
     pub(crate) single_file: bool,
-    /// What segments are written as; ts is for HLS on old devices
+    /// What segments are written as; ts is for HLS on old devices, webm for DASH
     #[arg(long, value_enum, default_value_t = Format::Cmaf)]
     pub(crate) format: Format,
     /// Print events as JSON lines on standard output
@@ -487,6 +487,8 @@ pub(crate) enum Format {
     Cmaf,
     /// Transport streams, and packed audio
     Ts,
+    /// WebM, of VP8, VP9, AV1, Opus and Vorbis
+    Webm,
 }
 
 impl From<Format> for streamverse::package::Form {
@@ -494,6 +496,7 @@ impl From<Format> for streamverse::package::Form {
         match format {
             Format::Cmaf => Self::Cmaf,
             Format::Ts => Self::Ts,
+            Format::Webm => Self::WebM,
         }
     }
 }
@@ -501,7 +504,10 @@ impl From<Format> for streamverse::package::Form {
 impl Output {
     /// Which manifests: naming none means all that the format has.
     pub(crate) fn manifests(&self) -> (bool, bool) {
-        if self.hls || self.dash { (self.hls, self.dash) } else { (true, self.format == Format::Cmaf) }
+        if self.hls || self.dash {
+            return (self.hls, self.dash);
+        }
+        (self.format != Format::Webm, self.format != Format::Ts)
     }
 }
 
