@@ -575,7 +575,8 @@ fn emit(
         pts: Timestamp::new(pts),
         dts,
         duration: Duration::new(u64::from(sample.duration)),
-        key: sample.key || track.kind() == TrackKind::Audio,
+        // Every packet of sound can begin, whatever tables say, but for AC-4's, which has frames that lean on others.
+        key: sample.key || (track.kind() == TrackKind::Audio && track.codec != Codec::Ac4),
         data,
         protection,
     };
