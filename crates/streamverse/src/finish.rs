@@ -263,8 +263,11 @@ pub(crate) fn check_codec(form: Form, encryption: Option<&Encryption>, codec: Co
 pub(crate) fn check_form(form: Form, hls: bool, dash: bool, encryption: Option<&Encryption>) -> Result<()> {
     let message = match form {
         Form::WebM if hls => "HLS names no WebM: leave --hls or --format webm out",
-        Form::WebM if encryption.is_some() => {
-            "WebM is not encrypted here: leave --encrypt or --format webm out"
+        Form::WebM if encryption.is_some_and(|e| e.scheme != sv_core::Scheme::Cenc) => {
+            "WebM is encrypted by cenc alone: choose --encrypt cenc, or another --format"
+        }
+        Form::WebM if encryption.is_some_and(|e| e.crypto_period.is_some()) => {
+            "WebM has one key for a whole track: leave --crypto-period out, or choose another --format"
         }
         Form::Ts if dash => "DASH names no transport streams here: leave --dash or --format ts out",
         _ => match encryption {

@@ -9,7 +9,7 @@ use sv_core::{
     VideoInfo,
 };
 
-use crate::form::{Form, Sampling, aac, av1, nal, small};
+use crate::form::{Form, Sampling, aac, av1, nal, small, webm};
 use crate::frame::{color_of, light_of, mastering_of, raw};
 use crate::spherical;
 
@@ -252,6 +252,9 @@ pub(crate) unsafe fn describe(
         }),
         _ => return None,
     };
+    let protection = tag(s.metadata, c"enc_key_id").and_then(|id| webm::protection(&id));
+    // What decoders and parsers made of an encrypted packet is worth nothing.
+    let first = first.filter(|_| protection.is_none());
     let shape = sampling(p.format).unwrap_or(Sampling { depth: 8, chroma: (1, 1), mono: false });
     let plain = |bytes: &[u8]| (Bytes::copy_from_slice(bytes), Form::Plain);
     let found = match codec {
@@ -328,7 +331,7 @@ pub(crate) unsafe fn describe(
         default: s.disposition & ff::AV_DISPOSITION_DEFAULT != 0,
         duration,
         bitrate: u64::try_from(p.bit_rate).ok().filter(|b| *b > 0),
-        protection: None,
+        protection,
     };
     Some(Stream { track, form })
 }

@@ -31,8 +31,8 @@ pub enum Form {
     /// MPEG-2 transport streams for pictures and packed audio for sound, which HLS names for players from
     /// before 2016 ([RFC 8216, 3.2 and 3.4](https://www.rfc-editor.org/rfc/rfc8216#section-3.2)).
     Ts,
-    /// WebM, a head and clusters, which DASH names. VP8, VP9, AV1, Opus and Vorbis have a place in it; what is
-    /// encrypted has none.
+    /// WebM, a head and clusters, which DASH names. VP8, VP9, AV1, Opus and Vorbis have a place in it, and
+    /// `cenc` with one key for a track.
     #[serde(rename = "webm")]
     WebM,
     /// Files of text as text is written where there is no container: WebVTT or TTML.

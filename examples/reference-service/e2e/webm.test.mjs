@@ -13,6 +13,7 @@ const KINDS = {
   vp9: ['-c:v', 'libvpx-vp9', '-deadline', 'realtime', '-cpu-used', '8', '-c:a', 'libopus'],
   av1: ['-c:v', 'libsvtav1', '-preset', '12', '-c:a', 'libopus'],
 };
+const [KID, KEY] = ['31323334353637383930313233343536', '32333435363738393021323334353637'];
 const skip = SKIP || (!SV && 'skipped: sv is not built');
 if (skip) console.log(skip);
 
@@ -43,20 +44,25 @@ describe('WebM', { skip, timeout: 600_000 }, () => {
     players?.close();
   });
 
-  for (const [kind, how] of Object.entries(KINDS)) {
-    for (const single of [true, false]) {
-      test(`${kind}, ${single ? 'files with an index' : 'segments'}`, async (t) => {
+  const cases = Object.entries(KINDS).flatMap(([kind, how]) => [true, false].map((single) => ({ kind, how, single })));
+  cases.push({ kind: 'vp8', how: KINDS.vp8, single: true, encrypted: true }, { kind: 'vp9', how: KINDS.vp9, encrypted: true });
+  cases.push({ kind: 'av1', how: KINDS.av1, single: true, encrypted: true });
+  for (const { kind, how, single, encrypted } of cases) {
+      test(`${kind}, ${single ? 'files with an index' : 'segments'}${encrypted ? ', encrypted' : ''}`, async (t) => {
         const clip = synthesise(`${kind}.webm`, ['-g', '50', '-pix_fmt', 'yuv420p', ...how]);
         if (!clip) return t.skip(`skipped: ffmpeg makes no ${kind} here`);
-        const folder = join(MEDIA, `${kind}-${single}`);
-        const args = ['package', clip, '--format', 'webm', '--segment', '2s', '--out', folder, ...(single ? ['--single-file'] : [])];
+        const folder = join(MEDIA, `${kind}-${single}-${encrypted}`);
+        if (encrypted) process.env.SV_KEYS = `${KID}:${KEY}`;
+        const args = ['package', clip, '--format', 'webm', '--segment', '2s', '--out', folder, ...(single ? ['--single-file'] : []), ...(encrypted ? ['--encrypt', 'cenc'] : [])];
         const made = spawnSync(SV, args);
         assert.equal(made.status, 0, String(made.stderr));
         const origin = await serving(folder);
         try {
-          for (const player of ['dash', 'shaka']) {
+          const keys = encrypted ? { [KID]: KEY } : {};
+          // The page gives keys to Shaka Player alone.
+          for (const player of encrypted ? ['shaka'] : ['dash', 'shaka']) {
             const page = await browser.newPage();
-            await page.goto(`${players.address}?player=${player}&low=0&url=${encodeURIComponent(`${origin.address}manifest.mpd`)}`);
+            await page.goto(`${players.address}?player=${player}&low=0&keys=${encodeURIComponent(JSON.stringify(keys))}&url=${encodeURIComponent(`${origin.address}manifest.mpd`)}`);
             const seen = async (what, when) =>
               until(async () => {
                 const now = await look(page);
@@ -81,6 +87,5 @@ describe('WebM', { skip, timeout: 600_000 }, () => {
           origin.stop();
         }
       });
-    }
   }
 });

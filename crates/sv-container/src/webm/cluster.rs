@@ -18,11 +18,9 @@ const TRACK: u8 = 0x81;
 /// Presentation times are the container's: of Opus, they include the delay that the head tells.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] when a packet is encrypted.
+/// [`Error::InvalidInput`] when a packet is under another key than its track's, or has more encrypted parts than WebM can
+/// say, which is 127.
 pub fn cluster(track: &Track, packets: &[Packet]) -> Result<Vec<Bytes>> {
-    if packets.iter().any(|packet| packet.protection.is_some()) {
-        return Err(Error::InvalidInput { track: track.id.0, problem: "encrypted WebM is not written" });
-    }
     let mut out = Vec::with_capacity(packets.len().saturating_mul(2));
     let mut rest = packets;
     while let Some(first) = rest.first() {
@@ -30,7 +28,7 @@ pub fn cluster(track: &Track, packets: &[Packet]) -> Result<Vec<Bytes>> {
         let near = |packet: &&Packet| millis(track, packet.pts).saturating_sub(start) <= MOST;
         let count = rest.iter().take_while(near).count().max(1);
         let (these, later) = rest.split_at(count.min(rest.len()));
-        one(track, start, these, &mut out);
+        one(track, start, these, &mut out)?;
         rest = later;
     }
     Ok(out)
@@ -47,14 +45,14 @@ struct Block<'a> {
     tail: Bytes,
 }
 
-fn one(track: &Track, start: u64, packets: &[Packet], out: &mut Vec<Bytes>) {
+fn one(track: &Track, start: u64, packets: &[Packet], out: &mut Vec<Bytes>) -> Result<()> {
     let mut time = Elements::default();
     time.uint(0xE7, start);
     let mut blocks = Vec::with_capacity(packets.len());
     for (n, packet) in packets.iter().enumerate() {
         // A reader takes a block to last until the next one; the last has to say it.
         let last = n.saturating_add(1) == packets.len();
-        blocks.push(block(track, start, packet, last));
+        blocks.push(block(track, start, packet, last)?);
     }
     let long = |bytes: &Bytes| u64_of(bytes.len());
     let size = blocks
@@ -75,23 +73,29 @@ fn one(track: &Track, start: u64, packets: &[Packet], out: &mut Vec<Bytes>) {
     if !before.is_empty() {
         out.push(before.freeze());
     }
+    Ok(())
 }
 
-fn block<'a>(track: &Track, start: u64, packet: &'a Packet, last: bool) -> Block<'a> {
+fn block<'a>(track: &Track, start: u64, packet: &'a Packet, last: bool) -> Result<Block<'a>> {
     let at = millis(track, packet.pts);
     let relative = i16::try_from(at.saturating_sub(start)).unwrap_or(i16::MAX);
     let head = |flags: u8| {
         let [high, low] = relative.to_be_bytes();
         [TRACK, high, low, flags]
     };
-    let size = u64_of(packet.data.len()).saturating_add(4);
+    let signal = match &track.protection {
+        Some(_) => signal(packet).map_err(|problem| Error::InvalidInput { track: track.id.0, problem })?,
+        None => Vec::new(),
+    };
+    let size = u64_of(packet.data.len()).saturating_add(u64_of(signal.len())).saturating_add(4);
     let mut w = Elements::default();
     let discard = discarded(track, packet);
     if !last && discard.is_none() {
         w.id(0xA3); // SimpleBlock
         w.size(size);
         w.out.extend_from_slice(&head(if packet.key { 0x80 } else { 0 }));
-        return Block { head: w.out.freeze(), packet, tail: Bytes::new() };
+        w.out.extend_from_slice(&signal);
+        return Ok(Block { head: w.out.freeze(), packet, tail: Bytes::new() });
     }
     let mut tail = Elements::default();
     let end = millis(track, packet.pts.saturating_add(packet.duration));
@@ -109,17 +113,59 @@ fn block<'a>(track: &Track, start: u64, packet: &'a Packet, last: bool) -> Block
     inner.id(0xA1); // Block
     inner.size(size);
     inner.out.extend_from_slice(&head(0));
+    inner.out.extend_from_slice(&signal);
     let whole = u64_of(inner.out.len()).saturating_add(u64_of(packet.data.len()));
     w.id(0xA0); // BlockGroup
     w.size(whole.saturating_add(u64_of(tail.out.len())));
     w.out.unsplit(inner.out);
-    Block { head: w.out.freeze(), packet, tail: tail.out.freeze() }
+    Ok(Block { head: w.out.freeze(), packet, tail: tail.out.freeze() })
+}
+
+/// What stands before the payload of a track that is encrypted
+/// ([WebM Encryption, 4.7](https://www.webmproject.org/docs/webm-encryption/)): whether it is, its vector, and where
+/// clear and encrypted parts take turns.
+fn signal(packet: &Packet) -> Result<Vec<u8>, &'static str> {
+    const ENCRYPTED: u8 = 1;
+    const PARTITIONED: u8 = 2;
+    let Some(sample) = &packet.protection else { return Ok(vec![0]) };
+    if sample.key.is_some() {
+        return Err("WebM has one key for a whole track");
+    }
+    let iv = sample.iv.get(..8).unwrap_or_default();
+    if sample.subsamples.is_empty() {
+        return Ok([&[ENCRYPTED], iv].concat());
+    }
+    // Runs of one kind that follow each other are one; the end of the last is that of the payload.
+    let mut ends: Vec<u32> = vec![0];
+    for subsample in sample.subsamples.iter() {
+        for (encrypted, length) in [(false, u32::from(subsample.clear)), (true, subsample.protected)] {
+            let at = ends.last().copied().unwrap_or(0);
+            if length == 0 {
+                continue;
+            }
+            // An odd number of ends is amid a clear run.
+            if encrypted == (ends.len() % 2 == 1) {
+                ends.push(at);
+            }
+            if let Some(end) = ends.last_mut() {
+                *end = end.saturating_add(length);
+            }
+        }
+    }
+    ends.pop();
+    let count = u8::try_from(ends.len()).map_err(|_| "it has more encrypted parts than WebM can say")?;
+    if count == 0 {
+        return Ok(vec![0]);
+    }
+    let places: Vec<u8> = ends.iter().flat_map(|end| end.to_be_bytes()).collect();
+    Ok([&[ENCRYPTED | PARTITIONED], iv, &[count], &places].concat())
 }
 
 /// How much of a packet's end is not played, in nanoseconds: Opus is cut so where sound ends inside a packet.
 fn discarded(track: &Track, packet: &Packet) -> Option<i64> {
     const RATE: u64 = 48_000;
-    if track.codec != Codec::Opus || packet.duration == Duration::ZERO {
+    // An encrypted packet doesn't tell how long it is.
+    if track.codec != Codec::Opus || packet.duration == Duration::ZERO || packet.protection.is_some() {
         return None;
     }
     let whole = u64::from(opus::samples(&packet.data)?);

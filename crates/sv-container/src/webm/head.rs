@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sv_codec::{opus, vp9};
-use sv_core::{AudioInfo, Codec, Duration, Media, TimeBase, Track, VideoInfo};
+use sv_core::{AudioInfo, Codec, Duration, Media, Protection, Scheme, TimeBase, Track, VideoInfo};
 
 use super::ebml::{Elements, UNKNOWN};
 use super::name;
@@ -104,8 +104,8 @@ fn info(length: Option<Option<u64>>) -> Elements {
 fn tracks(track: &Track) -> Result<Elements> {
     let invalid = |problem| Error::InvalidInput { track: track.id.0, problem };
     let codec = name(track.codec).ok_or_else(|| invalid("its codec has no place in WebM"))?;
-    if track.protection.is_some() {
-        return Err(invalid("encrypted WebM is not written"));
+    if track.protection.as_ref().is_some_and(|p| p.scheme != Scheme::Cenc || p.iv_size != 8) {
+        return Err(invalid("WebM is encrypted by cenc alone, with vectors of 8 bytes"));
     }
     let private = private(track).ok_or_else(|| invalid("its codec configuration is not valid"))?;
     let mut w = Elements::default();
@@ -122,6 +122,9 @@ fn tracks(track: &Track) -> Result<Elements> {
             w.text(0x86, codec);
             if !private.is_empty() {
                 w.bytes(0x63A2, &private);
+            }
+            if let Some(protection) = &track.protection {
+                encryption(w, protection);
             }
             match &track.media {
                 Media::Video(info) => video(w, track, info),
@@ -140,6 +143,23 @@ fn languages(w: &mut Elements, track: &Track) {
     if track.language.is_some() {
         w.text(0x22_B59D, tag); // LanguageBCP47
     }
+}
+
+/// `ContentEncodings`: AES in counter mode
+/// ([WebM Encryption](https://www.webmproject.org/docs/webm-encryption/)).
+fn encryption(w: &mut Elements, protection: &Protection) {
+    w.master(0x6D80, |w| {
+        w.master(0x6240, |w| {
+            w.uint(0x5031, 0); // ContentEncodingOrder
+            w.uint(0x5032, 1); // ContentEncodingScope: blocks
+            w.uint(0x5033, 1); // ContentEncodingType: encryption
+            w.master(0x5035, |w| {
+                w.uint(0x47E1, 5); // ContentEncAlgo: AES
+                w.bytes(0x47E2, &protection.default_kid.0); // ContentEncKeyID
+                w.master(0x47E7, |w| w.uint(0x47E8, 1)); // AESSettingsCipherMode: CTR
+            });
+        });
+    });
 }
 
 /// `CodecPrivate`; empty where a codec has none, `None` where it isn't valid.

@@ -68,6 +68,7 @@ fn has_ranges(codec: Codec) -> bool {
             | Codec::Flac
             | Codec::Alac
             | Codec::Iamf
+            | Codec::Vorbis
             | Codec::Mp3
     )
 }

@@ -8,6 +8,7 @@ pub(crate) mod av1;
 pub(crate) mod nal;
 pub(crate) mod small;
 pub(crate) mod text;
+pub(crate) mod webm;
 
 use std::borrow::Cow;
 
