@@ -21,6 +21,8 @@ pub(crate) struct Common {
     pub(crate) segment: Duration,
     pub(crate) layout: Layout,
     pub(crate) form: Form,
+    /// Whether files of segments are named by when they start.
+    pub(crate) by_time: bool,
     pub(crate) encryption: Option<Encryption>,
     pub(crate) duration: Option<Duration>,
 }
@@ -98,7 +100,9 @@ impl Finish {
         drop(shared);
         let mut packager = match earlier {
             Some(rendition) => Packager::resume(rendition, common.segments()),
-            None => Packager::new(name, common.layout, common.segments()).form(common.form),
+            None => Packager::new(name, common.layout, common.segments())
+                .form(common.form)
+                .named_by_time(common.by_time),
         };
         if common.encryption.as_ref().is_some_and(|e| !e.pssh_in_stream) {
             packager = packager.no_pssh();
@@ -124,6 +128,12 @@ impl Finish {
     pub(crate) fn told(mut self, track: &Arc<Track>, roles: &[Role]) -> Self {
         self.told = Some(Arc::clone(track));
         self.packager = self.packager.roles(roles.iter().copied());
+        self
+    }
+
+    /// Gives manifests this peak of bits per second, if any.
+    pub(crate) fn bandwidth(mut self, told: Option<u64>) -> Self {
+        self.packager = self.packager.bandwidth(told);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use sv_core::{AudioInfo, Codec, Media, Ratio, TextInfo, VideoInfo};
 
-use crate::{aac, ac3, ac4, alac, av1, flac, h264, hevc, iamf, mpa, nal, opus, vp8, vp9};
+use crate::{aac, ac3, ac4, alac, av1, dtsx, flac, h264, hevc, iamf, mpa, nal, opus, vp8, vp9};
 
 /// Size, colour, rate and the like, as `config` tells them; where the configuration leaves
 /// something open (parameter sets inside packets, MPEG audio), the first packet may tell.
@@ -35,6 +35,10 @@ pub fn describe(codec: Codec, config: &[u8], first_packet: Option<&[u8]>) -> Opt
             let config = ac4::Config::parse(config).ok()?;
             // Objects are mixed for the loudspeakers that there are.
             Some(sound(config.sample_rate, config.channels().unwrap_or(0), 0))
+        }
+        Codec::DtsX => {
+            let config = dtsx::Config::parse(config).ok()?;
+            Some(sound(config.sample_rate, config.channels(), 0))
         }
         Codec::Alac => {
             let config = alac::Config::parse(config).ok()?;

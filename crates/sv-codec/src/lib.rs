@@ -2,7 +2,7 @@
 //! pictures or sound.
 //!
 //! Each codec has a module of its own with the names of its specification: [`h264`] (SPS, PPS,
-//! slice headers, `avcC`), [`hevc`], [`av1`], [`vp8`], [`vp9`], [`aac`], [`opus`], [`ac3`], [`ac4`],
+//! slice headers, `avcC`), [`hevc`], [`av1`], [`vp8`], [`vp9`], [`aac`], [`opus`], [`ac3`], [`ac4`], [`dtsx`],
 //! [`flac`], [`alac`], [`iamf`] and [`mpa`] (MPEG audio). [`nal`] holds what H.264 and HEVC share. Above them stand two questions
 //! that every packager asks: what to call a track ([`rfc6381::string`]) and what its configuration
 //! tells about it ([`describe`]).
@@ -38,6 +38,7 @@ pub mod av1;
 pub mod bits;
 pub mod captions;
 mod describe;
+pub mod dtsx;
 pub mod error;
 pub mod flac;
 pub mod h264;

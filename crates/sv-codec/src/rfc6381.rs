@@ -23,6 +23,7 @@ pub fn string(track: &Track) -> Option<String> {
         Codec::Ac3 => Some("ac-3".into()),
         Codec::Eac3 => Some("ec-3".into()),
         Codec::Ac4 => ac4(&track.config),
+        Codec::DtsX => Some("dtsx".into()),
         Codec::Flac => Some("fLaC".into()),
         Codec::Alac => Some("alac".into()),
         Codec::Vorbis => Some("vorbis".into()),

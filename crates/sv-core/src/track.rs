@@ -47,6 +47,8 @@ pub enum Codec {
     Eac3,
     /// Dolby AC-4, ETSI TS 103 190.
     Ac4,
+    /// DTS:X, ETSI TS 103 491.
+    DtsX,
     /// FLAC, RFC 9639.
     Flac,
     /// Apple Lossless.
@@ -80,6 +82,7 @@ impl Codec {
             Self::Ac3 => "ac3",
             Self::Eac3 => "eac3",
             Self::Ac4 => "ac4",
+            Self::DtsX => "dtsx",
             Self::Flac => "flac",
             Self::Alac => "alac",
             Self::Vorbis => "vorbis",
@@ -108,7 +111,7 @@ pub struct Track {
     /// The unit of its times.
     pub time_base: TimeBase,
     /// The decoder's configuration, in the form that MP4 stores: the body of `avcC`, `hvcC`,
-    /// `av1C`, `vpcC`, `dOps`, `dac3`, `dec3`, `dac4`, `iacb`; the AudioSpecificConfig of AAC; the
+    /// `av1C`, `vpcC`, `dOps`, `dac3`, `dec3`, `dac4`, `udts`, `iacb`; the AudioSpecificConfig of AAC; the
     /// metadata blocks of FLAC's `dfLa`; the magic cookie of ALAC, without its box; Vorbis's three
     /// headers as Matroska has them; the header of WebVTT; the namespaces of TTML, separated by spaces.
     pub config: Bytes,

@@ -74,6 +74,8 @@ pub struct Packager {
     form: Form,
     trick_play_of: Option<String>,
     roles: Vec<Role>,
+    bandwidth: Option<u64>,
+    by_time: bool,
     /// Segments that a single file's index has room for.
     expected: u32,
     /// Bytes kept free for that.
@@ -95,6 +97,8 @@ impl Packager {
             form: Form::Cmaf,
             trick_play_of: None,
             roles: Vec::new(),
+            bandwidth: None,
+            by_time: false,
             expected: segments,
             reserve: Form::Cmaf.index_bytes(segments),
             pssh: true,
@@ -106,6 +110,20 @@ impl Packager {
     #[must_use]
     pub fn roles(mut self, roles: impl IntoIterator<Item = Role>) -> Self {
         self.roles = roles.into_iter().collect();
+        self
+    }
+
+    /// Gives manifests this peak of bits per second instead of what is measured.
+    #[must_use]
+    pub fn bandwidth(mut self, told: Option<u64>) -> Self {
+        self.bandwidth = told;
+        self
+    }
+
+    /// Names files of segments by when they start, in ticks: DASH's `$Time$`.
+    #[must_use]
+    pub fn named_by_time(mut self, by_time: bool) -> Self {
+        self.by_time = by_time;
         self
     }
 
@@ -134,6 +152,8 @@ impl Packager {
             form: rendition.form,
             trick_play_of: rendition.trick_play_of.clone(),
             roles: rendition.info.roles.clone(),
+            bandwidth: rendition.info.told_bandwidth,
+            by_time: rendition.named_by_time,
             expected: segments,
             reserve: rendition.form.index_bytes(segments),
             rendition: Some(rendition),
@@ -189,9 +209,14 @@ impl Packager {
         if self.rendition.is_none() {
             self.rendition = Some(Rendition {
                 name: self.name.clone(),
-                info: Info { roles: self.roles.clone(), ..Info::of(track)? }.told_in(self.form),
+                info: Info {
+                    roles: self.roles.clone(),
+                    told_bandwidth: self.bandwidth,
+                    ..Info::of(track)?.told_in(self.form)
+                },
                 layout: self.layout,
                 form: self.form,
+                named_by_time: self.by_time,
                 init_bytes,
                 index: None,
                 segments: Vec::new(),
@@ -218,7 +243,7 @@ impl Packager {
             return Err(Error::Order { track: segment.track, what: "a segment came before the track" });
         };
         let content_type = rendition.content_type();
-        let path = rendition.path(segment.number);
+        let path = rendition.path_of(&SegmentRecord::of(&segment, 0));
         let (write, offset) = match self.layout {
             Layout::SingleFile => {
                 let first = rendition.init_bytes.saturating_add(self.reserve);
@@ -271,6 +296,7 @@ impl Packager {
             name,
             layout: Layout::Sidecar,
             form: Form::Text,
+            named_by_time: false,
             init_bytes: 0,
             index: None,
             segments: vec![SegmentRecord {

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use sv_codec::{ac3, ac4};
+use sv_codec::{ac3, ac4, dtsx};
 use sv_core::{Codec, ColorInfo, Duration, KeyId, Ratio, Scheme, TimeBase, Timestamp, Track, TrackKind};
 
 use crate::{Error, Form, Layout, Role};
@@ -21,6 +21,9 @@ pub struct Rendition {
     /// What its segments are written as.
     #[serde(default)]
     pub form: Form,
+    /// Whether files of segments are named by when they start, in ticks, and not by their numbers.
+    #[serde(default)]
+    pub named_by_time: bool,
     /// Bytes of the initialisation segment.
     pub init_bytes: u64,
     /// Offset and bytes of the segment index in a single file, once it is written.
@@ -92,7 +95,8 @@ pub struct Info {
     /// Of Dolby Atmos in E-AC-3: its complexity index, which is how many objects there are.
     #[serde(default)]
     pub objects: Option<u8>,
-    /// Of AC-4: its groups of loudspeakers as Dolby counts them (ETSI TS 103 190-2, A.3).
+    /// Of AC-4 its groups of loudspeakers as Dolby counts them (ETSI TS 103 190-2, A.3), of DTS:X its loudspeakers as DTS
+    /// does (ETSI TS 103 491).
     #[serde(default)]
     pub speakers: Option<u32>,
     /// BCP 47 language.
@@ -113,6 +117,9 @@ pub struct Info {
     pub carried: Vec<String>,
     /// How it is encrypted.
     pub key: Option<Key>,
+    /// Bits per second that manifests give as its peak, instead of what is measured.
+    #[serde(default)]
+    pub told_bandwidth: Option<u64>,
 }
 
 /// HLS's `VIDEO-RANGE`.
@@ -183,6 +190,7 @@ impl Info {
             },
             speakers: match track.codec {
                 Codec::Ac4 => ac4::Config::parse(&track.config).ok().map(|config| config.mask),
+                Codec::DtsX => dtsx::Config::parse(&track.config).ok().map(|config| config.mask),
                 _ => None,
             },
             language: track.language.clone().filter(|l| l != "und"),
@@ -192,6 +200,7 @@ impl Info {
             captions: text.captions,
             roles: Vec::new(),
             carried: Vec::new(),
+            told_bandwidth: None,
             key: track.protection.as_ref().map(|p| Key {
                 scheme: p.scheme,
                 kid: p.default_kid,
@@ -231,7 +240,13 @@ pub struct Bandwidth {
 }
 
 impl Rendition {
-    /// The path of the file that segment `number` is in.
+    /// The path of the file that a segment is in.
+    #[must_use]
+    pub fn path_of(&self, segment: &SegmentRecord) -> String {
+        self.path(if self.named_by_time { segment.start } else { segment.number })
+    }
+
+    /// The path of the file that segment `number` is in, where files are named by numbers, or of the one that starts then.
     #[must_use]
     pub fn path(&self, number: u64) -> String {
         let name = &self.name;
@@ -338,7 +353,7 @@ impl Rendition {
         self.segments.iter().map(|s| u64::from(s.packets)).fold(0, u64::saturating_add)
     }
 
-    /// Peak and average rate.
+    /// Peak and average rate: measured, but for a peak that was told.
     #[must_use]
     pub fn bandwidth(&self) -> Bandwidth {
         let scale = u64::from(self.info.timescale);
@@ -366,7 +381,7 @@ impl Rendition {
         let bytes = self.segments.iter().map(|s| s.bytes).fold(0, u64::saturating_add);
         let ticks = self.segments.iter().map(|s| s.duration).fold(0, u64::saturating_add);
         let average = rate(bytes, ticks);
-        Bandwidth { peak: peak.max(average), average }
+        Bandwidth { peak: self.info.told_bandwidth.unwrap_or(peak.max(average)), average }
     }
 
     /// Measured frames per second, where the track does not say: packets over time.

@@ -114,6 +114,7 @@ impl Driver {
             segment: request.segment,
             layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
             form: request.form,
+            by_time: false,
             encryption: request.encryption.clone(),
             duration: plan.duration,
         };

@@ -85,10 +85,15 @@ fn packets_stay_as_they_are() {
             "exoplayer/mp4/sample_ac4.mp4",
             "ac-4.02.02.00",
             &[
-                "schemeIdUri=\"tag:dolby.com,2015:dash:audio_channel_configuration:2015\" value=\"000001\"",
+                "schemeIdUri=\"urn:mpeg:mpegB:cicp:ChannelConfiguration\" value=\"2\"",
                 "schemeIdUri=\"tag:dolby.com,2016:dash:virtualized_content:2016\" value=\"1\"",
-                "CHANNELS=\"2\"",
+                "CHANNELS=\"2/IMSA\"",
             ],
+        ),
+        (
+            "shaka/inputs/bear-dtsx.mp4",
+            "dtsx",
+            &["schemeIdUri=\"tag:dts.com,2018:uhd:audio_channel_configuration\" value=\"0000003F\""],
         ),
         (
             "exoplayer/mp4/sample_eac3joc.mp4",
@@ -134,6 +139,7 @@ fn shaka_packager_decrypts_every_sound() {
         "shaka/inputs/bear-iamf-base-opus.mp4",
         "exoplayer/mp4/sample_ac4.mp4",
         "exoplayer/mp4/sample_eac3joc.mp4",
+        "shaka/inputs/bear-dtsx.mp4",
     ] {
         let source = root.join(source);
         let wanted = packets(&source);

@@ -22,6 +22,12 @@ fn keys() -> Vec<(String, String)> {
     (0..4).map(|n| (turn(KID, n), turn(KEY, n))).collect()
 }
 
+/// The keys of sound and of small pictures where each has its own: label, name and key.
+const LABELS: [(&str, &str, &str); 2] = [
+    ("AUDIO", "10111213141516171819202122232425", "11121314151617181920212223242526"),
+    ("SD", "20212223242526272829303132333435", "21222324252627282930313233343536"),
+];
+
 /// One track of a file, decrypted: its codec and language, and for each sample its time from the first in
 /// nanoseconds, and its bytes.
 struct Media {
@@ -49,7 +55,9 @@ fn drain(tracks: &[Arc<Track>], mut next: impl FnMut() -> Option<Item>) -> Vec<M
         let sample = |packet: Packet| {
             let at = ns(&packet) - first;
             let kid = track.protection.as_ref().and_then(|p| p.kid(packet.protection.as_ref()));
-            let key = kid.and_then(|kid| keys().into_iter().find(|(name, _)| *name == kid.to_hex()));
+            let labelled = LABELS.map(|(_, kid, key)| (kid.to_owned(), key.to_owned()));
+            let mut known = keys().into_iter().chain(labelled);
+            let key = kid.and_then(|kid| known.find(|(name, _)| *name == kid.to_hex()));
             let data = match (&track.protection, key) {
                 (Some(p), Some((_, key))) => {
                     cenc::decrypt(p, &ContentKey::from_hex(&key).unwrap(), packet).unwrap().data
@@ -202,6 +210,7 @@ const CASES: &[Case] = &[
     ("encryption-cbc-1", &[BEAR], "cbc1 --clear-lead 1s"),
     ("encryption-and-no-clear-lead", &[BEAR], "cenc"),
     ("encryption-and-no-pssh-in-stream", &[BEAR], "cenc --clear-lead 1s --no-pssh"),
+    ("encryption-multi-keys", &[BEAR], "cenc --clear-lead 1s"),
     ("encryption-of-only-video-stream", &["in=bear-640x360.mp4,stream=video"], "cenc --clear-lead 1s"),
     (
         "encryption-using-explicit-pssh",
@@ -236,8 +245,15 @@ fn the_same_samples_at_the_same_times() {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("out");
         let keys = dir.path().join("keys");
-        let lines = self::keys().into_iter().enumerate().map(|(n, (kid, key))| format!("@{n} {kid}:{key}\n"));
-        std::fs::write(&keys, lines.collect::<String>()).unwrap();
+        let periods =
+            self::keys().into_iter().enumerate().map(|(n, (kid, key))| format!("@{n} {kid}:{key}\n"));
+        let lines: String = match *case {
+            "encryption-multi-keys" => {
+                LABELS.map(|(label, kid, key)| format!("{label} {kid}:{key}\n")).concat()
+            }
+            _ => periods.collect(),
+        };
+        std::fs::write(&keys, lines).unwrap();
         let mut command = kit::sv();
         command.args(["package", "--single-file", "--segment", "1s", "--out"]).arg(&output);
         match *options {
@@ -322,4 +338,103 @@ fn the_same_samples_at_the_same_times() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// A case with options of its own: theirs, and what we make.
+fn made(case: &str, input: &str, options: &[&str]) -> Option<(PathBuf, tempfile::TempDir)> {
+    let theirs = corpus(&format!("shaka/golden/{case}"))?;
+    let input = corpus("shaka/inputs")?.join(input);
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = kit::sv();
+    command.args(["package", "--segment", "1s", "--out"]).arg(dir.path().join("out")).args(options);
+    for stream in ["video", "audio"] {
+        command.arg(format!("in={},stream={stream},bandwidth={}", input.display(), rate(stream)));
+    }
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    Some((theirs, dir))
+}
+
+/// What their tests say of bandwidths.
+fn rate(stream: &str) -> u32 {
+    if stream == "video" { 44_444 } else { 11_111 }
+}
+
+#[test]
+fn fast_motion_of_several_factors() {
+    let options = ["--single-file", "--trick-play", "1,2", "--dash"];
+    let Some((theirs, dir)) = made("audio-video-with-two-trick-play", "bear-640x360.mp4", &options) else {
+        return;
+    };
+    let output = dir.path().join("out");
+    for (ours, other, keys) in [("trick", "1", 3), ("trick2", "2", 2)] {
+        let ours = read(&output.join(format!("360p-h264-{ours}.mp4")));
+        let other = read(&theirs.join(format!("bear-640x360-video-trick_play_factor_{other}.mp4")));
+        assert_eq!(ours[0].samples.len(), keys);
+        assert_eq!(ours[0].samples.len(), other[0].samples.len());
+        for (a, b) in ours[0].samples.iter().zip(&other[0].samples) {
+            assert!((a.0 - b.0).abs() <= 12_000 && a.1 == b.1, "at {} and not {}", a.0, b.0);
+        }
+    }
+    let mpd = std::fs::read_to_string(output.join("manifest.mpd")).unwrap();
+    let sets: Vec<_> = mpd.split("<AdaptationSet").filter(|set| set.contains("trickmode")).collect();
+    assert_eq!(sets.len(), 1, "{mpd}");
+    assert_eq!(sets[0].matches("<Representation ").count(), 2, "{mpd}");
+}
+
+#[test]
+fn files_named_by_time() {
+    let options = ["--names", "time", "--dash"];
+    let Some((theirs, dir)) =
+        made("live-static-profile-with-time-in-segment-name", "bear-640x360.mp4", &options)
+    else {
+        return;
+    };
+    let output = dir.path().join("out");
+    let mpd = std::fs::read_to_string(output.join("manifest.mpd")).unwrap();
+    for (folder, other) in [("360p-h264", "bear-640x360-video"), ("audio-aac-2ch", "bear-640x360-audio")] {
+        assert!(mpd.contains(&format!("media=\"{folder}/$Time$.m4s\"")), "{mpd}");
+        let times = |dir: &Path, prefix: &str| -> BTreeSet<u64> {
+            let names =
+                std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+            let time = |name: String| name.strip_prefix(prefix)?.strip_suffix(".m4s")?.parse().ok();
+            names.filter_map(time).collect()
+        };
+        let ours = times(&output.join(folder), "");
+        // Sound is cut between the same packets; its times count from the presentation's beginning in ours.
+        let their = times(&theirs, &format!("{other}-"));
+        if folder.starts_with("360p") {
+            assert_eq!(ours, their);
+        }
+        assert_eq!(ours.len(), their.len());
+        // A player finds each by the timeline.
+        let timeline = mpd.split(&format!("media=\"{folder}/")).nth(1).unwrap();
+        let timeline = timeline.split("</SegmentTimeline>").next().unwrap();
+        let (mut asked, mut at) = (BTreeSet::new(), 0);
+        for s in timeline.split("<S ").skip(1) {
+            let value = |name: &str| -> Option<u64> {
+                format!(" {s}").split(&format!(" {name}=\"")).nth(1)?.split('"').next()?.parse().ok()
+            };
+            at = value("t").unwrap_or(at);
+            for _ in 0..=value("r").unwrap_or(0) {
+                asked.insert(at);
+                at += value("d").unwrap();
+            }
+        }
+        assert_eq!(ours, asked, "{timeline}");
+    }
+}
+
+#[test]
+fn bandwidth_is_what_was_told() {
+    let Some((theirs, dir)) = made("hls-with-bandwidth-override", "bear-640x360.mp4", &["--hls"]) else {
+        return;
+    };
+    let peaks = |path: &Path| -> Vec<String> {
+        let text = std::fs::read_to_string(path).unwrap();
+        let rates = text.lines().filter_map(|line| line.strip_prefix("#EXT-X-STREAM-INF:BANDWIDTH="));
+        rates.map(|rest| rest.split(',').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(peaks(&dir.path().join("out/master.m3u8")), ["55555"]);
+    assert_eq!(peaks(&theirs.join("output.m3u8")), ["55555"]);
 }

@@ -44,9 +44,9 @@ fn tracks_say_what_ffprobe_says() {
                     }
                 };
                 compared += 1;
-                // FFmpeg 5.1 knows neither AC-4 nor IAMF.
+                // FFmpeg 5.1 knows none of AC-4, DTS:X and IAMF.
                 let name = match track.codec {
-                    Codec::Mp3 | Codec::Ac4 | Codec::Iamf => value("codec_name"),
+                    Codec::Mp3 | Codec::Ac4 | Codec::DtsX | Codec::Iamf => value("codec_name"),
                     codec => codec.name(),
                 };
                 same("codec", name.into(), value("codec_name"));

@@ -140,6 +140,7 @@ pub(crate) fn codec_headers(data: &[u8]) {
         Codec::Ac3,
         Codec::Eac3,
         Codec::Ac4,
+        Codec::DtsX,
         Codec::Flac,
         Codec::Alac,
         Codec::Iamf,

@@ -65,6 +65,7 @@ fn has_ranges(codec: Codec) -> bool {
             | Codec::Ac3
             | Codec::Eac3
             | Codec::Ac4
+            | Codec::DtsX
             | Codec::Flac
             | Codec::Alac
             | Codec::Iamf

@@ -345,7 +345,8 @@ fn template(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     if rendition.has_init() {
         out = out.attr("initialization", rendition.init_path());
     }
-    out.attr("media", format!("{}/$Number$.{extension}", rendition.name))
+    let identifier = if rendition.named_by_time { "$Time$" } else { "$Number$" };
+    out.attr("media", format!("{}/{identifier}.{extension}", rendition.name))
         .attr("startNumber", first)
         .child(timeline(rendition))
 }
@@ -458,15 +459,38 @@ fn color(info: &Info) -> Vec<Element> {
     ]
 }
 
-/// The scheme and the value of `AudioChannelConfiguration`. AC-4 is told by Dolby's (ETSI TS 103 190-2, G.3.1), in which
-/// objects have a bit of their own.
+/// The scheme and the value of `AudioChannelConfiguration`. AC-4 is told by MPEG's, where that has a word for it, and else
+/// by Dolby's (ETSI TS 103 190-2, G.3), in which objects have a bit of their own.
 fn loudspeakers(info: &Info) -> Option<(&'static str, String)> {
-    if let Some(mask) = info.speakers {
-        let mask = if mask == 0 { 0x80_0000 } else { mask };
-        return Some(("tag:dolby.com,2015:dash:audio_channel_configuration:2015", format!("{mask:06X}")));
-    }
-    let configuration = info.channels.and_then(channel_configuration)?;
+    const DTS: &str = "tag:dts.com,2018:uhd:audio_channel_configuration";
+    const DOLBY: &str = "tag:dolby.com,2015:dash:audio_channel_configuration:2015";
+    let configuration = match info.speakers {
+        Some(mask) if info.codec == "dtsx" => return Some((DTS, format!("{mask:08X}"))),
+        Some(0) => return Some((DOLBY, "800000".to_owned())),
+        Some(mask) => match groups_configuration(mask) {
+            Some(configuration) => configuration,
+            None => return Some((DOLBY, format!("{mask:06X}"))),
+        },
+        None => info.channels.and_then(channel_configuration)?,
+    };
     Some(("urn:mpeg:mpegB:cicp:ChannelConfiguration", configuration.to_string()))
+}
+
+/// MPEG's configuration of AC-4's groups of loudspeakers, where they are the same.
+const fn groups_configuration(mask: u32) -> Option<u8> {
+    Some(match mask {
+        0x02 => 1,
+        0x01 => 2,
+        0x03 => 3,
+        0x07 => 5,
+        0x47 => 6,
+        0x4F => 12,
+        // With two in front above, four above, and those with seven around.
+        0x57 => 14,
+        0x77 => 16,
+        0x7F => 19,
+        _ => return None,
+    })
 }
 
 /// What Dolby has players told: that there are objects (Dolby Atmos in E-AC-3: ETSI TS 103 420, D.2), or sound made for

@@ -172,6 +172,10 @@ fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, d
     match (info.objects, info.channels) {
         // Apple's HLS authoring specification, 2.18: objects instead of channels.
         (Some(objects), _) => drop(write!(out, ",CHANNELS=\"{objects}/JOC\"")),
+        // Made for headphones of something immersive.
+        (None, Some(channels)) if info.codec.starts_with("ac-4.02.02.") => {
+            drop(write!(out, ",CHANNELS=\"{channels}/IMSA\""));
+        }
         (None, Some(channels)) => drop(write!(out, ",CHANNELS=\"{channels}\"")),
         (None, None) => {}
     }
@@ -216,6 +220,7 @@ fn iframe_variant(out: &mut String, rendition: &Rendition) {
 /// The rate of a rendition's key pictures, counted as if they were all of it.
 fn key_rate(rendition: &Rendition) -> Bandwidth {
     let mut keys = rendition.clone();
+    keys.info.told_bandwidth = None;
     keys.segments.retain(|s| s.key_bytes > 0);
     for segment in &mut keys.segments {
         segment.bytes = segment.key_bytes;

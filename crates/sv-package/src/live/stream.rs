@@ -185,6 +185,7 @@ impl Stream {
             info,
             layout: Layout::Files,
             form: self.form,
+            named_by_time: false,
             init_bytes: init.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(u64::MAX)),
             index: None,
             segments: Vec::new(),

@@ -368,7 +368,7 @@ pub(crate) struct Ladder {
 #[derive(ClapArgs)]
 pub(crate) struct Package {
     /// The files: MP4 and whatever else the enabled backends read; WebVTT, SubRip or TTML for subtitles.
-    /// Or descriptors: in=FILE,stream=audio,language=de,label=Deutsch,roles=dub,default=yes,format=vtt
+    /// Or descriptors: in=FILE,stream=audio,language=de,label=Deutsch,roles=dub,default=yes,bandwidth=N,format=vtt
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) input: Vec<streamverse::Pick>,
     /// The folder to make
@@ -380,8 +380,21 @@ pub(crate) struct Package {
     /// Captions that pictures carry (CEA-608): only said to be there, or made into text too
     #[arg(long, value_enum, default_value = "keep")]
     pub(crate) captions: Captions,
+    /// Fast motion in DASH: pictures of every so many key frames, several with commas between; 0 for none
+    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1")]
+    pub(crate) trick_play: Vec<u32>,
+    /// What files of segments are named by: their numbers, or the ticks at which they start
+    #[arg(long, value_enum, default_value = "number")]
+    pub(crate) names: SegmentNames,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// What files of segments are named by.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SegmentNames {
+    Number,
+    Time,
 }
 
 /// What is done with captions in pictures.

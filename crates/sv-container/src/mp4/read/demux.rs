@@ -575,8 +575,9 @@ fn emit(
         pts: Timestamp::new(pts),
         dts,
         duration: Duration::new(u64::from(sample.duration)),
-        // Every packet of sound can begin, whatever tables say, but for AC-4's, which has frames that lean on others.
-        key: sample.key || (track.kind() == TrackKind::Audio && track.codec != Codec::Ac4),
+        // Playing can begin at every packet of sound, whatever tables say, but where packets lean on others.
+        key: sample.key
+            || (track.kind() == TrackKind::Audio && !matches!(track.codec, Codec::Ac4 | Codec::DtsX)),
         data,
         protection,
     };

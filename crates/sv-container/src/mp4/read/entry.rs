@@ -192,7 +192,7 @@ fn sound(atom: &Atom, quicktime: bool) -> Result<Option<Entry>> {
                 let cookie = child.child(b"alac").filter(|cookie| cookie.body.len() >= 4);
                 config = cookie.map(|cookie| cookie.body.slice(4..)).or(config);
             }
-            b"dOps" | b"dac3" | b"dec3" | b"dac4" | b"iacb" => config = Some(child.body),
+            b"dOps" | b"dac3" | b"dec3" | b"dac4" | b"udts" | b"iacb" => config = Some(child.body),
             b"dfLa" | b"alac" => config = (child.body.len() >= 4).then(|| child.body.slice(4..)),
             b"btrt" => bitrate = btrt(&child.body),
             _ => {}
@@ -208,6 +208,7 @@ fn sound(atom: &Atom, quicktime: bool) -> Result<Option<Entry>> {
         (b"ac-3", Some(config), _) => (Codec::Ac3, config),
         (b"ec-3", Some(config), _) => (Codec::Eac3, config),
         (b"ac-4", Some(config), _) => (Codec::Ac4, config),
+        (b"dtsx", Some(config), _) => (Codec::DtsX, config),
         (b"alac", Some(config), _) => (Codec::Alac, config),
         (b"iamf", Some(config), _) => (Codec::Iamf, config),
         _ => return Ok(None),
