@@ -273,7 +273,7 @@ pub(crate) fn check_codec(form: Form, encryption: Option<&Encryption>, codec: Co
 pub(crate) fn check_form(form: Form, hls: bool, dash: bool, encryption: Option<&Encryption>) -> Result<()> {
     let message = match form {
         Form::WebM if hls => "HLS names no WebM: leave --hls or --format webm out",
-        Form::WebM if encryption.is_some_and(|e| e.scheme != sv_core::Scheme::Cenc) => {
+        Form::WebM if encryption.is_some_and(|e| e.scheme != Scheme::Cenc) => {
             "WebM is encrypted by cenc alone: choose --encrypt cenc, or another --format"
         }
         Form::WebM if encryption.is_some_and(|e| e.crypto_period.is_some()) => {

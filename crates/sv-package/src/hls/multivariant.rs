@@ -169,15 +169,15 @@ fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, d
     if let Some(language) = &info.language {
         let _ = write!(out, ",LANGUAGE={}", quoted(language));
     }
-    match (info.objects, info.channels) {
+    let channels = match (info.objects, info.channels) {
         // Apple's HLS authoring specification, 2.18: objects instead of channels.
-        (Some(objects), _) => drop(write!(out, ",CHANNELS=\"{objects}/JOC\"")),
+        (Some(objects), _) => Some(format!("{objects}/JOC")),
         // Made for headphones of something immersive.
-        (None, Some(channels)) if info.codec.starts_with("ac-4.02.02.") => {
-            drop(write!(out, ",CHANNELS=\"{channels}/IMSA\""));
-        }
-        (None, Some(channels)) => drop(write!(out, ",CHANNELS=\"{channels}\"")),
-        (None, None) => {}
+        (None, Some(channels)) if info.codec.starts_with("ac-4.02.02.") => Some(format!("{channels}/IMSA")),
+        (None, channels) => channels.map(|channels| channels.to_string()),
+    };
+    if let Some(channels) = channels {
+        let _ = write!(out, ",CHANNELS={}", quoted(&channels));
     }
     if kind == "SUBTITLES" {
         let _ = write!(out, ",FORCED={}", yes(info.forced));
