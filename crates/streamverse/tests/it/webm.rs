@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sv_testkit::{corpus, tool};
 
-use crate::kit;
+use crate::{kit, resume};
 
 const KID: &str = "31323334353637383930313233343536";
 const KEY: &str = "32333435363738393021323334353637";
@@ -243,6 +243,35 @@ fn pictures_are_those_of_the_source() {
     let wanted: Vec<_> = (0..75).map(|n| format!("{:.6}", f64::from(n) * 0.04)).collect();
     kit::same(&times, &wanted, "times of pictures");
     assert!(names.iter().any(|n| n.starts_with("audio-opus")), "{names:?}");
+}
+
+#[test]
+fn a_killed_run_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 6) else { return };
+    let output = dir.path().join("out");
+    let more = ["--format", "webm", "--codec", "vp9", "--single-file"];
+    let mut child = resume::interrupted(&source, &output, 4, &more);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut command = kit::sv();
+    command.args(["vod", "--segment", "1s", "--preset", "balanced", "--out"]).arg(&output).arg(&source);
+    let run = command.args(more).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("segments are kept"), "{said}");
+    let wanted: Vec<_> = (0..150).map(|n| format!("{:.6}", f64::from(n) * 0.04)).collect();
+    let mut compared = 0;
+    for file in std::fs::read_dir(&output).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.ends_with(".webm") {
+            elements(&file);
+        }
+        if name.ends_with("p-vp9.webm") {
+            kit::same(&kit::picture_times(&file), &wanted, &name);
+            compared += 1;
+        }
+    }
+    assert!(compared > 0);
 }
 
 #[test]
