@@ -24,6 +24,8 @@ pub(crate) struct Common {
     pub(crate) segment: Duration,
     pub(crate) layout: Layout,
     pub(crate) form: Form,
+    /// Whether files of segments are named by when they start.
+    pub(crate) by_time: bool,
     pub(crate) encryption: Option<Encryption>,
     pub(crate) duration: Option<Duration>,
     /// Where segments end besides.
@@ -113,7 +115,9 @@ impl Finish {
         drop(shared);
         let mut packager = match earlier {
             Some(rendition) => Packager::resume(rendition, common.segments()),
-            None => Packager::new(name, common.layout, common.segments()).form(common.form),
+            None => Packager::new(name, common.layout, common.segments())
+                .form(common.form)
+                .named_by_time(common.by_time),
         };
         if common.encryption.as_ref().is_some_and(|e| !e.pssh_in_stream) {
             packager = packager.no_pssh();
@@ -150,6 +154,12 @@ impl Finish {
         if let Some(marks) = &common.events {
             self.segmenter = self.segmenter.emsg(marks);
         }
+        self
+    }
+
+    /// Gives manifests this peak of bits per second, if any.
+    pub(crate) fn bandwidth(mut self, told: Option<u64>) -> Self {
+        self.packager = self.packager.bandwidth(told);
         self
     }
 
@@ -273,10 +283,22 @@ pub(crate) fn resume_point(rendition: &Rendition) -> Option<Timestamp> {
 
 /// Refuses at once what would fail after hours of work.
 pub(crate) fn check_codec(form: Form, encryption: Option<&Encryption>, codec: Codec) -> Result<()> {
-    if form == Form::Ts && !sv_container::ts::Muxer::supports(codec) {
-        let message =
-            format!("{codec} has no place in transport streams; use H.264 or HEVC and AAC, or --format cmaf");
-        return Err(Error::new(sv_core::ErrorKind::Unsupported, message));
+    let (has_place, message) = match form {
+        Form::Ts => (
+            sv_container::ts::Muxer::supports(codec),
+            "no place in transport streams; use H.264 or HEVC and AAC, or --format cmaf",
+        ),
+        Form::WebM => (
+            sv_container::webm::supports(codec),
+            "no place in WebM; use VP8, VP9 or AV1 and Opus or Vorbis, or --format cmaf",
+        ),
+        Form::Cmaf | Form::Text => (
+            sv_container::mp4::supports(codec),
+            "no place in MP4; use --format webm, or transcode it with sv vod",
+        ),
+    };
+    if !has_place {
+        return Err(Error::new(sv_core::ErrorKind::Unsupported, format!("{codec} has {message}")));
     }
     if let Some(scheme) = encryption.map(|e| e.scheme).filter(|scheme| !cenc::supports(codec, *scheme)) {
         let scheme = scheme.as_str();
@@ -288,8 +310,15 @@ pub(crate) fn check_codec(form: Form, encryption: Option<&Encryption>, codec: Co
 }
 
 /// Refuses what no manifest could name.
-pub(crate) fn check_form(form: Form, dash: bool, encryption: Option<&Encryption>) -> Result<()> {
+pub(crate) fn check_form(form: Form, hls: bool, dash: bool, encryption: Option<&Encryption>) -> Result<()> {
     let message = match form {
+        Form::WebM if hls => "HLS names no WebM: leave --hls or --format webm out",
+        Form::WebM if encryption.is_some_and(|e| e.scheme != Scheme::Cenc) => {
+            "WebM is encrypted by cenc alone: choose --encrypt cenc, or another --format"
+        }
+        Form::WebM if encryption.is_some_and(|e| e.crypto_period.is_some()) => {
+            "WebM has one key for a whole track: leave --crypto-period out, or choose another --format"
+        }
         Form::Ts if dash => "DASH names no transport streams here: leave --dash or --format ts out",
         _ => match encryption {
             None => return Ok(()),

@@ -357,7 +357,9 @@ impl Source for Input {
 /// Whether a demuxer of ours reads everything that there is in an MP4 file, just as it is meant.
 #[cfg(feature = "ffmpeg")]
 fn is_plain(demuxer: &mp4::Demuxer) -> bool {
-    demuxer.warnings().is_empty() && demuxer.tracks().iter().all(|t| t.protection.is_none())
+    // FFmpeg takes IAMF apart into streams that it decodes.
+    let plain = |t: &Arc<Track>| t.protection.is_none() && t.codec != Codec::Iamf;
+    demuxer.warnings().is_empty() && demuxer.tracks().iter().all(plain)
 }
 
 /// Whether a transport stream has splice information, and nothing that our demuxer can't read.

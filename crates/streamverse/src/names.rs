@@ -31,6 +31,8 @@ impl Names {
             track.language.as_deref().filter(|l| *l != "und").map(|l| format!("-{l}")).unwrap_or_default();
         let name = match &track.media {
             Media::Video(v) => format!("{}p-{}", v.height.min(v.width), track.codec),
+            // Made for as many loudspeakers as there are.
+            Media::Audio(a) if a.channels == 0 => format!("audio-{}{language}", track.codec),
             Media::Audio(a) => format!("audio-{}-{}ch{language}", track.codec, a.channels),
             Media::Text(_) => format!("text{language}"),
         };

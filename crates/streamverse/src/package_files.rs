@@ -46,7 +46,11 @@ pub struct Request {
     pub dash: bool,
     /// One file per rendition and byte ranges, instead of one file per segment.
     pub single_file: bool,
-    /// What segments are written as. Transport streams are for HLS alone.
+    /// Name files of segments by when they start, in ticks, instead of by their numbers.
+    pub names_by_time: bool,
+    /// Fast motion for DASH, of the smallest picture: one of every so many key frames for each number.
+    pub trick_play: Vec<u32>,
+    /// What segments are written as. Transport streams are for HLS alone, and WebM for DASH.
     pub form: Form,
     /// Where a ClearKey licence is to be had; written into the DASH manifest.
     pub license_url: Option<String>,
@@ -94,6 +98,8 @@ impl Request {
             hls: true,
             dash: true,
             single_file: false,
+            names_by_time: false,
+            trick_play: vec![1],
             form: Form::Cmaf,
             license_url: None,
             text: None,
@@ -118,6 +124,7 @@ struct Taken {
     told: Arc<Track>,
     name: String,
     roles: Vec<Role>,
+    bandwidth: Option<u64>,
 }
 
 /// Subtitles from a file of their own.
@@ -147,9 +154,15 @@ pub struct Driver {
 /// When an input can't be read, has nothing to package, or the output is there already.
 pub fn start(request: Request) -> Result<(Handle, Driver)> {
     Work::check(&request.output)?;
-    check_form(request.form, request.dash, request.encryption.as_ref())?;
+    check_form(request.form, request.hls, request.dash, request.encryption.as_ref())?;
     if request.emsg && request.form != Form::Cmaf {
         let message = "transport streams have no emsg boxes: leave --emsg or --format ts out";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    let mut factors = request.trick_play.clone();
+    factors.sort_unstable();
+    if factors.first() == Some(&0) || factors.windows(2).any(|two| two[0] == two[1]) {
+        let message = "fast motion is of every so many key frames: each number once, and 1 at least";
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let mut names = Names::default();
@@ -199,7 +212,8 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
             encryption.map(|e| e.check(track)).transpose()?;
             let told = pick.told(track);
             let (name, roles) = (names.for_track(&told), pick.roles.clone());
-            tracks.push(Taken { track: Arc::clone(track), told, name, roles });
+            let bandwidth = pick.bandwidth;
+            tracks.push(Taken { track: Arc::clone(track), told, name, roles, bandwidth });
         }
         if tracks.is_empty() {
             let message = format!("{} has no such track as its descriptor asks for", path.display());
@@ -259,6 +273,7 @@ impl Driver {
             segment: request.segment,
             layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
             form: request.form,
+            by_time: request.names_by_time,
             encryption: request.encryption.clone(),
             duration,
             cuts: marked.cuts,
@@ -283,7 +298,7 @@ impl Driver {
         let pictures = fast.is_some();
         let mut ends = Vec::new();
         for (index, (_, tracks)) in sources.iter().enumerate() {
-            for Taken { track, told, name, roles } in tracks {
+            for Taken { track, told, name, roles, bandwidth } in tracks {
                 // What is encrypted already stays as it is.
                 let mut common = common.clone();
                 common.encryption = common.encryption.filter(|_| track.protection.is_none());
@@ -291,13 +306,18 @@ impl Driver {
                 if track.video().is_some() || !pictures {
                     end = end.telling(&common);
                 }
-                ends.push((index, track.id, end.told(told, roles), None));
+                ends.push((index, track.id, end.told(told, roles).bandwidth(*bandwidth), None));
                 if request.dash && fast.as_ref().is_some_and(|(_, f)| f == name) && track.protection.is_none()
                 {
-                    let trick = format!("{name}-trick");
-                    let end = Finish::new(&trick, &common, Some(name), &work, meter.clone())?;
-                    ends.push((index, track.id, end, Some(TrickPlay::default())));
-                    order.push(trick);
+                    for nth in &request.trick_play {
+                        let trick = match nth {
+                            1 => format!("{name}-trick"),
+                            nth => format!("{name}-trick{nth}"),
+                        };
+                        let end = Finish::new(&trick, &common, Some(name), &work, meter.clone())?;
+                        ends.push((index, track.id, end, Some(TrickPlay::every(*nth))));
+                        order.push(trick);
+                    }
                 }
             }
         }

@@ -30,6 +30,8 @@ pub struct Pick {
     pub roles: Vec<Role>,
     /// Whether players choose it when nobody has said otherwise.
     pub default: Option<bool>,
+    /// Bits per second that manifests give as its peak, instead of what is measured.
+    pub bandwidth: Option<u64>,
     /// What text is written as, [`Codec::WebVtt`] or [`Codec::Ttml`], if not what it comes as.
     pub format: Option<Codec>,
 }
@@ -84,11 +86,15 @@ impl FromStr for Pick {
                 ("default", "yes") => pick.default = Some(true),
                 ("default", "no") => pick.default = Some(false),
                 ("default", _) => return Err(wrong("default is yes or no".into())),
+                ("bandwidth", bits) => {
+                    let bits = bits.parse().ok().filter(|bits| *bits > 0);
+                    pick.bandwidth = Some(bits.ok_or_else(|| wrong("bandwidth is bits per second".into()))?);
+                }
                 ("format", "vtt" | "webvtt") => pick.format = Some(Codec::WebVtt),
                 ("format", "ttml") => pick.format = Some(Codec::Ttml),
                 ("format", _) => return Err(wrong("format is vtt or ttml".into())),
                 (name, _) => {
-                    let known = "in, stream, language, label, roles, default, format";
+                    let known = "in, stream, language, label, roles, default, bandwidth, format";
                     return Err(wrong(format!(
                         "nothing is called {name:?} in an input's descriptor; there are {known}"
                     )));
@@ -151,6 +157,8 @@ mod tests {
             "in=a,what=1",
             "in=a,b",
             "in=a,default=1",
+            "in=a,bandwidth=0",
+            "in=a,bandwidth=1M",
         ] {
             assert!(wrong.parse::<Pick>().is_err(), "{wrong}");
         }

@@ -197,6 +197,9 @@ pub struct Config {
     pub channels: u16,
     /// Bits per second.
     pub bitrate: u32,
+    /// Of Dolby Atmos, joint object coding: how complex it is (`complexity_index_type_a`), which is how many objects there
+    /// are (ETSI TS 103 420, C.3.2). `None` for sound that has no objects.
+    pub objects: Option<u8>,
 }
 
 fn rate_of(r: &BitReader<'_>, fscod: u8) -> Result<u32> {
@@ -219,7 +222,12 @@ pub fn parse_dac3(body: &[u8]) -> Result<Config> {
     let (acmod, lfe, rate) = (r.bits8(3)?, r.bit()?, r.bits8(5)?);
     let kbits = RATES.get(usize::from(rate)).copied().ok_or_else(|| r.invalid("the bit rate is reserved"))?;
     let sample_rate = rate_of(&r, fscod)?;
-    Ok(Config { sample_rate, channels: channels(acmod, lfe, 0), bitrate: kbits.saturating_mul(1000) })
+    Ok(Config {
+        sample_rate,
+        channels: channels(acmod, lfe, 0),
+        bitrate: kbits.saturating_mul(1000),
+        objects: None,
+    })
 }
 
 /// Reads the body of a `dec3` box (F.6).
@@ -229,15 +237,23 @@ pub fn parse_dac3(body: &[u8]) -> Result<Config> {
 pub fn parse_dec3(body: &[u8]) -> Result<Config> {
     let mut r = BitReader::new("dec3", body);
     let kbits = r.bits(13)?;
-    r.skip(3)?;
-    let fscod = r.bits8(2)?;
-    r.skip(5 + 1 + 1 + 3)?;
-    let (acmod, lfe) = (r.bits8(3)?, r.bit()?);
-    r.skip(3)?;
-    let dependent = r.bits(4)?;
-    let locations = if dependent > 0 { u16::try_from(r.bits(9)?).unwrap_or(0) } else { 0 };
-    let sample_rate = rate_of(&r, fscod)?;
-    Ok(Config { sample_rate, channels: channels(acmod, lfe, locations), bitrate: kbits.saturating_mul(1000) })
+    let programmes = r.bits(3)?.saturating_add(1);
+    let mut first = None;
+    for _ in 0..programmes {
+        let fscod = r.bits8(2)?;
+        r.skip(5 + 1 + 1 + 3)?;
+        let (acmod, lfe) = (r.bits8(3)?, r.bit()?);
+        r.skip(3)?;
+        let dependent = r.bits(4)?;
+        let locations = u16::try_from(r.bits(if dependent > 0 { 9 } else { 1 })?).unwrap_or(0);
+        let locations = if dependent > 0 { locations } else { 0 };
+        first.get_or_insert((rate_of(&r, fscod)?, channels(acmod, lfe, locations)));
+    }
+    let (sample_rate, channels) = first.ok_or_else(|| r.invalid("there is no programme"))?;
+    // Boxes from before there were objects end here.
+    let extended = r.remaining() >= 16 && r.bits(8)? & 1 != 0;
+    let objects = if extended { Some(r.bits8(8)?) } else { None };
+    Ok(Config { sample_rate, channels, bitrate: kbits.saturating_mul(1000), objects })
 }
 
 /// The first ten bytes of a frame as a `dac3` box describes it, with zeros for what the box doesn't say; `None` when it

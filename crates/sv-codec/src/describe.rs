@@ -2,7 +2,7 @@
 
 use sv_core::{AudioInfo, Codec, Media, Ratio, TextInfo, VideoInfo};
 
-use crate::{aac, ac3, av1, flac, h264, hevc, mpa, nal, opus, vp9};
+use crate::{aac, ac3, ac4, alac, av1, dtsx, flac, h264, hevc, iamf, mpa, nal, opus, vp8, vp9};
 
 /// Size, colour, rate and the like, as `config` tells them; where the configuration leaves
 /// something open (parameter sets inside packets, MPEG audio), the first packet may tell.
@@ -15,6 +15,10 @@ pub fn describe(codec: Codec, config: &[u8], first_packet: Option<&[u8]>) -> Opt
         Codec::H264 => h264_info(config, first_packet).map(Media::Video),
         Codec::Hevc => hevc_info(config, first_packet).map(Media::Video),
         Codec::Av1 => av1_info(config, first_packet).map(Media::Video),
+        Codec::Vp8 => {
+            let (width, height) = vp8::Header::parse(first_packet?).ok()?.size?;
+            Some(Media::Video(VideoInfo::new(width, height)))
+        }
         Codec::Vp9 => vp9_info(config, first_packet).map(Media::Video),
         Codec::Aac => {
             let config = aac::Config::parse(config).ok()?;
@@ -27,6 +31,20 @@ pub fn describe(codec: Codec, config: &[u8], first_packet: Option<&[u8]>) -> Opt
             let info = flac::StreamInfo::parse(config).ok()?;
             Some(sound(info.sample_rate, info.channels, info.bit_depth))
         }
+        Codec::Ac4 => {
+            let config = ac4::Config::parse(config).ok()?;
+            // Objects are mixed for the loudspeakers that there are.
+            Some(sound(config.sample_rate, config.channels().unwrap_or(0), 0))
+        }
+        Codec::DtsX => {
+            let config = dtsx::Config::parse(config).ok()?;
+            Some(sound(config.sample_rate, config.channels(), 0))
+        }
+        Codec::Alac => {
+            let config = alac::Config::parse(config).ok()?;
+            Some(sound(config.sample_rate, u16::from(config.channels), config.bit_depth))
+        }
+        Codec::Iamf => Some(sound(iamf::Config::parse(config).ok()?.sample_rate, 0, 0)),
         Codec::Mp3 => {
             let header = mpa::Header::parse(first_packet?).ok()?;
             Some(sound(header.sample_rate, header.channels, 0))

@@ -16,12 +16,18 @@ pub fn string(track: &Track) -> Option<String> {
         Codec::H264 => avc(&track.config),
         Codec::Hevc => hevc(&track.config),
         Codec::Av1 => av1(&track.config, color),
-        Codec::Vp9 => vp9(&track.config, color),
+        Codec::Vp8 => vpx("vp08", &track.config, color),
+        Codec::Vp9 => vpx("vp09", &track.config, color),
         Codec::Aac => aac(&track.config),
         Codec::Opus => Some("opus".into()),
         Codec::Ac3 => Some("ac-3".into()),
         Codec::Eac3 => Some("ec-3".into()),
+        Codec::Ac4 => ac4(&track.config),
+        Codec::DtsX => Some("dtsx".into()),
         Codec::Flac => Some("fLaC".into()),
+        Codec::Alac => Some("alac".into()),
+        Codec::Vorbis => Some("vorbis".into()),
+        Codec::Iamf => iamf(&track.config),
         Codec::Mp3 => Some("mp4a.6B".into()),
         Codec::WebVtt => Some("wvtt".into()),
         // The text profile of IMSC 1 (https://www.w3.org/TR/ttml-profile-registry/).
@@ -103,16 +109,16 @@ fn av1(config: &[u8], color: ColorInfo) -> Option<String> {
     Some(out)
 }
 
-/// `vp09.PP.LL.DD[.CC.cp.tc.mc.FF]`
+/// `vp09.PP.LL.DD[.CC.cp.tc.mc.FF]`, and `vp08` in the same way
 /// ([VP codec ISO media file format binding](https://www.webmproject.org/vp9/mp4/)).
-fn vp9(config: &[u8], color: ColorInfo) -> Option<String> {
+fn vpx(entry: &str, config: &[u8], color: ColorInfo) -> Option<String> {
     // The record itself has 8 bytes; with the version and flags of its box, 12.
     let record = if config.len() >= 12 { config.get(4..)? } else { config };
     let [profile, level, packed, ..] = record else {
         return None;
     };
     let (depth, subsampling) = (packed >> 4, (packed >> 1) & 7);
-    let mut out = format!("vp09.{profile:02}.{level:02}.{depth:02}");
+    let mut out = format!("{entry}.{profile:02}.{level:02}.{depth:02}");
     let color = specified(color);
     // Where 4:2:0 chroma is sited (0 or 1) makes no difference to any decoder.
     if subsampling > 1 || color != ColorInfo::BT709 {
@@ -145,4 +151,26 @@ fn aac(config: &[u8]) -> Option<String> {
         asc.object_type
     };
     Some(format!("mp4a.40.{object_type}"))
+}
+
+/// `ac-4.bb.vv.cc`: versions of the bit stream and of the presentation, and its compatibility
+/// (ETSI TS 103 190-2, E.13).
+fn ac4(config: &[u8]) -> Option<String> {
+    let config = crate::ac4::Config::parse(config).ok()?;
+    let (stream, presentation) = (config.bitstream_version, config.presentation_version);
+    Some(format!("ac-4.{stream:02x}.{presentation:02x}.{:02x}", config.compatibility))
+}
+
+/// `iamf.PPP.AAA.CODEC`: profiles, and the codec of what is mixed
+/// ([IAMF, 6.4](https://aomediacodec.github.io/iamf/#codecsparameter)).
+fn iamf(config: &[u8]) -> Option<String> {
+    use crate::iamf::{Config, Inner};
+    let config = Config::parse(config).ok()?;
+    let inner = match config.inner {
+        Inner::Opus => "Opus",
+        Inner::Aac => "mp4a.40.2",
+        Inner::Flac => "fLaC",
+        Inner::Pcm => "ipcm",
+    };
+    Some(format!("iamf.{:03}.{:03}.{inner}", config.primary, config.additional))
 }

@@ -1,7 +1,8 @@
 //! Containers: what packets travel in.
 //!
-//! [`mp4`] reads ordinary and fragmented files and writes both; [`ts`] reads transport streams;
-//! [`scte35`] reads and writes splice information; [`webvtt`] and [`ttml`] read and write subtitles; [`detect()`] says what a file is. Readers take bytes through
+//! [`mp4`] reads ordinary and fragmented files and writes both; [`ts`] reads and writes transport streams; [`webm`]
+//! writes WebM; [`scte35`] reads and writes splice information; [`webvtt`] and [`ttml`] read and write subtitles;
+//! [`detect()`] says what a file is. Readers take bytes through
 //! [`ReadAt`](sv_core::ReadAt) or as they come and are [`Source`](sv_core::Source)s of items;
 //! writers give bytes. None of them opens a file, knows a clock or starts a thread.
 //!
@@ -37,6 +38,7 @@ mod num;
 pub mod scte35;
 pub mod ts;
 pub mod ttml;
+pub mod webm;
 pub mod webvtt;
 
 pub use detect::{Kind, detect};

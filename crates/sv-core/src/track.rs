@@ -33,6 +33,8 @@ pub enum Codec {
     Hevc,
     /// AOMedia AV1.
     Av1,
+    /// VP8, RFC 6386.
+    Vp8,
     /// VP9.
     Vp9,
     /// MPEG-4 audio: AAC-LC, HE-AAC.
@@ -43,8 +45,18 @@ pub enum Codec {
     Ac3,
     /// Dolby Digital Plus.
     Eac3,
+    /// Dolby AC-4, ETSI TS 103 190.
+    Ac4,
+    /// DTS:X, ETSI TS 103 491.
+    DtsX,
     /// FLAC, RFC 9639.
     Flac,
+    /// Apple Lossless.
+    Alac,
+    /// Vorbis, which WebM alone carries.
+    Vorbis,
+    /// Immersive Audio Model and Formats of AOMedia: several streams of another codec, and how to mix them.
+    Iamf,
     /// MPEG-1 or MPEG-2 audio, layers I to III.
     Mp3,
     /// WebVTT cues.
@@ -63,12 +75,18 @@ impl Codec {
             Self::H264 => "h264",
             Self::Hevc => "hevc",
             Self::Av1 => "av1",
+            Self::Vp8 => "vp8",
             Self::Vp9 => "vp9",
             Self::Aac => "aac",
             Self::Opus => "opus",
             Self::Ac3 => "ac3",
             Self::Eac3 => "eac3",
+            Self::Ac4 => "ac4",
+            Self::DtsX => "dtsx",
             Self::Flac => "flac",
+            Self::Alac => "alac",
+            Self::Vorbis => "vorbis",
+            Self::Iamf => "iamf",
             Self::Mp3 => "mp3",
             Self::WebVtt => "webvtt",
             Self::Ttml => "ttml",
@@ -93,8 +111,9 @@ pub struct Track {
     /// The unit of its times.
     pub time_base: TimeBase,
     /// The decoder's configuration, in the form that MP4 stores: the body of `avcC`, `hvcC`,
-    /// `av1C`, `vpcC`, `dOps`, `dac3`, `dec3`; the AudioSpecificConfig of AAC; the metadata blocks
-    /// of FLAC's `dfLa`; the header of WebVTT; the namespaces of TTML, separated by spaces.
+    /// `av1C`, `vpcC`, `dOps`, `dac3`, `dec3`, `dac4`, `udts`, `iacb`; the AudioSpecificConfig of AAC; the
+    /// metadata blocks of FLAC's `dfLa`; the magic cookie of ALAC, without its box; Vorbis's three
+    /// headers as Matroska has them; the header of WebVTT; the namespaces of TTML, separated by spaces.
     pub config: Bytes,
     /// What is particular to pictures, sound or text.
     pub media: Media,
@@ -212,7 +231,7 @@ impl VideoInfo {
 pub struct AudioInfo {
     /// Samples per second and channel, as played.
     pub sample_rate: u32,
-    /// Channels, as played.
+    /// Channels, as played; 0 where a player mixes as many as it has loudspeakers.
     pub channels: u16,
     /// Samples at the start that a decoder produces and a player must drop: encoder delay.
     pub delay: u32,

@@ -12,9 +12,9 @@ use sv_core::{Item, Limits, Packet, ReadAt, Source, Timestamp, Track, TrackId};
 
 use crate::error::libc_code::{EAGAIN, EINVAL, ENOMEM, EPERM};
 use crate::error::{Error, check, reason};
-use crate::form::Form;
+use crate::form::{Form, webm};
 use crate::io::Io;
-use crate::track::{describe, tag};
+use crate::track::{Stream, describe, tag};
 
 pub use crate::language::language;
 
@@ -54,6 +54,8 @@ pub struct Chapter {
 struct Lane {
     id: TrackId,
     form: Form,
+    /// Whether something is said in front of each payload.
+    encrypted: bool,
     last_dts: Option<i64>,
 }
 
@@ -272,7 +274,11 @@ impl Demuxer {
             let first = firsts.get(index).and_then(Option::as_deref);
             // SAFETY: the stream belongs to the open context.
             let described = unsafe { describe(context, stream, id, container == "avi", first) };
-            self.lanes.push(described.as_ref().map(|d| Lane { id, form: d.form, last_dts: None }));
+            let lane = |d: &Stream| {
+                let encrypted = d.track.protection.is_some();
+                Lane { id, form: d.form, encrypted, last_dts: None }
+            };
+            self.lanes.push(described.as_ref().map(lane));
             match described {
                 Some(described) => self.tracks.push(described.track),
                 // SAFETY: as above.
@@ -307,7 +313,8 @@ impl Demuxer {
             // SAFETY: a stream of the open context; its parameters are never null.
             let p = unsafe { &*(**stream).codecpar };
             let bare = p.extradata_size == 0;
-            bare && matches!(p.codec_id, ff::AVCodecID::AV_CODEC_ID_AAC | ff::AVCodecID::AV_CODEC_ID_AV1)
+            use ff::AVCodecID as Id;
+            bare && matches!(p.codec_id, Id::AV_CODEC_ID_AAC | Id::AV_CODEC_ID_AV1 | Id::AV_CODEC_ID_VP8)
         };
         let missing: Vec<bool> = self.streams().iter().map(missing).collect();
         let mut firsts: Vec<Option<Vec<u8>>> = vec![None; missing.len()];
@@ -460,6 +467,7 @@ impl Demuxer {
         let pts = known(raw.pts).unwrap_or(dts);
         let dts = lane.last_dts.map_or(dts, |last| last.max(dts));
         lane.last_dts = Some(dts);
+        let encrypted = lane.encrypted;
         let (id, key) = (lane.id, raw.flags & ff::AV_PKT_FLAG_KEY != 0);
         let data = match lane.form.apply(packet.data()) {
             // The packet itself becomes the payload's owner: no copy.
@@ -468,6 +476,12 @@ impl Demuxer {
             }
             part => Bytes::from(part.into_owned()),
         };
+        let (data, protection) = match encrypted {
+            true => webm::split(data).ok_or_else(|| {
+                Error::call(format!("read an encrypted block of {}", self.name), ff::AVERROR_INVALIDDATA)
+            })?,
+            false => (data, None),
+        };
         Ok((!data.is_empty()).then(|| Packet {
             track: id,
             pts: Timestamp::new(pts),
@@ -475,7 +489,7 @@ impl Demuxer {
             duration: sv_core::Duration::new(duration),
             key,
             data,
-            protection: None,
+            protection,
         }))
     }
 }

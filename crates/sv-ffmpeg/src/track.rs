@@ -9,7 +9,7 @@ use sv_core::{
     VideoInfo,
 };
 
-use crate::form::{Form, Sampling, aac, av1, nal, small};
+use crate::form::{Form, Sampling, aac, av1, nal, small, webm};
 use crate::frame::{color_of, light_of, mastering_of, raw};
 use crate::spherical;
 
@@ -72,12 +72,15 @@ pub(crate) fn codec(id: ff::AVCodecID) -> Codec {
         Id::AV_CODEC_ID_H264 => Codec::H264,
         Id::AV_CODEC_ID_HEVC => Codec::Hevc,
         Id::AV_CODEC_ID_AV1 => Codec::Av1,
+        Id::AV_CODEC_ID_VP8 => Codec::Vp8,
         Id::AV_CODEC_ID_VP9 => Codec::Vp9,
         Id::AV_CODEC_ID_AAC => Codec::Aac,
         Id::AV_CODEC_ID_OPUS => Codec::Opus,
         Id::AV_CODEC_ID_AC3 => Codec::Ac3,
         Id::AV_CODEC_ID_EAC3 => Codec::Eac3,
         Id::AV_CODEC_ID_FLAC => Codec::Flac,
+        Id::AV_CODEC_ID_ALAC => Codec::Alac,
+        Id::AV_CODEC_ID_VORBIS => Codec::Vorbis,
         Id::AV_CODEC_ID_MP1 | Id::AV_CODEC_ID_MP2 | Id::AV_CODEC_ID_MP3 => Codec::Mp3,
         // Text of these kinds leaves the demuxer as WebVTT cues.
         Id::AV_CODEC_ID_WEBVTT
@@ -96,12 +99,15 @@ pub(crate) fn codec_id(codec: Codec) -> Option<ff::AVCodecID> {
         Codec::H264 => Id::AV_CODEC_ID_H264,
         Codec::Hevc => Id::AV_CODEC_ID_HEVC,
         Codec::Av1 => Id::AV_CODEC_ID_AV1,
+        Codec::Vp8 => Id::AV_CODEC_ID_VP8,
         Codec::Vp9 => Id::AV_CODEC_ID_VP9,
         Codec::Aac => Id::AV_CODEC_ID_AAC,
         Codec::Opus => Id::AV_CODEC_ID_OPUS,
         Codec::Ac3 => Id::AV_CODEC_ID_AC3,
         Codec::Eac3 => Id::AV_CODEC_ID_EAC3,
         Codec::Flac => Id::AV_CODEC_ID_FLAC,
+        Codec::Alac => Id::AV_CODEC_ID_ALAC,
+        Codec::Vorbis => Id::AV_CODEC_ID_VORBIS,
         // FFmpeg's decoder of layer III takes all three.
         Codec::Mp3 => Id::AV_CODEC_ID_MP3,
         Codec::Other(name) => {
@@ -246,6 +252,9 @@ pub(crate) unsafe fn describe(
         }),
         _ => return None,
     };
+    let protection = tag(s.metadata, c"enc_key_id").and_then(|id| webm::protection(&id));
+    // What decoders and parsers made of an encrypted packet is worth nothing.
+    let first = first.filter(|_| protection.is_none());
     let shape = sampling(p.format).unwrap_or(Sampling { depth: 8, chroma: (1, 1), mono: false });
     let plain = |bytes: &[u8]| (Bytes::copy_from_slice(bytes), Form::Plain);
     let found = match codec {
@@ -258,6 +267,13 @@ pub(crate) unsafe fn describe(
         Codec::Av1 => {
             av1::av1c(extradata, shape).or_else(|| av1::av1c(first?, shape)).map(|config| (config, Form::Obu))
         }
+        Codec::Vp8 => {
+            let color = match &media {
+                Media::Video(v) => v.color,
+                _ => ColorInfo::default(),
+            };
+            Some((small::vp8c(first.unwrap_or_default(), color), Form::Plain))
+        }
         Codec::Vp9 => {
             let (rate, color) = match &media {
                 Media::Video(v) => (v.frame_rate.map_or(30.0, Ratio::to_f64), v.color),
@@ -269,6 +285,9 @@ pub(crate) unsafe fn describe(
         Codec::Aac if first.is_some_and(aac::is_adts) => first.and_then(aac::config).map(|c| (c, Form::Adts)),
         Codec::Opus => small::dops(extradata).map(|config| (config, Form::Plain)),
         Codec::Flac => small::flac_blocks(extradata).map(|config| (config, Form::Plain)),
+        Codec::Alac => small::alac_cookie(extradata).map(plain),
+        // Its three headers, laced; where they aren't, only FFmpeg reads them.
+        Codec::Vorbis => extradata.starts_with(&[2]).then(|| plain(extradata)),
         Codec::WebVtt => Some((
             Bytes::from_static(b"WEBVTT"),
             match p.codec_id {
@@ -312,7 +331,7 @@ pub(crate) unsafe fn describe(
         default: s.disposition & ff::AV_DISPOSITION_DEFAULT != 0,
         duration,
         bitrate: u64::try_from(p.bit_rate).ok().filter(|b| *b > 0),
-        protection: None,
+        protection,
     };
     Some(Stream { track, form })
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sv_container::mp4;
-use sv_core::{Bytes, Item, Object, Segment, Track, TrackKind, Write};
+use sv_container::{mp4, webm};
+use sv_core::{Bytes, Duration, Item, Object, Segment, Track, TrackKind, Write};
 
-use crate::{Error, Info, Rendition, Role};
+use crate::{Error, Info, Rendition, Role, SegmentRecord};
 
 /// How a rendition's segments are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +31,38 @@ pub enum Form {
     /// MPEG-2 transport streams for pictures and packed audio for sound, which HLS names for players from
     /// before 2016 ([RFC 8216, 3.2 and 3.4](https://www.rfc-editor.org/rfc/rfc8216#section-3.2)).
     Ts,
+    /// WebM, a head and clusters, which DASH names. VP8, VP9, AV1, Opus and Vorbis have a place in it, and
+    /// `cenc` with one key for a track.
+    #[serde(rename = "webm")]
+    WebM,
     /// Files of text as text is written where there is no container: WebVTT or TTML.
     Text,
+}
+
+impl Form {
+    /// Whether segments stand behind an initialisation.
+    #[must_use]
+    pub const fn has_init(self) -> bool {
+        matches!(self, Self::Cmaf | Self::WebM)
+    }
+
+    /// Bytes of an index of so many segments, in a single file.
+    fn index_bytes(self, segments: u32) -> u64 {
+        let segments = usize::try_from(segments).unwrap_or(usize::MAX);
+        match self {
+            Self::Cmaf => u64::try_from(mp4::Index::size(segments)).unwrap_or(u64::MAX),
+            Self::WebM => webm::Cues::size(segments),
+            Self::Ts | Self::Text => 0,
+        }
+    }
+
+    /// What readers pass over, of so many bytes.
+    fn filler(self, bytes: u64) -> Bytes {
+        match self {
+            Self::WebM => webm::void(bytes),
+            _ => free_box(bytes),
+        }
+    }
 }
 
 /// Turns one rendition's track and segments into objects.
@@ -44,7 +74,11 @@ pub struct Packager {
     form: Form,
     trick_play_of: Option<String>,
     roles: Vec<Role>,
-    /// Bytes kept free for the index of a single file.
+    bandwidth: Option<u64>,
+    by_time: bool,
+    /// Segments that a single file's index has room for.
+    expected: u32,
+    /// Bytes kept free for that.
     reserve: u64,
     /// Whether `pssh` boxes stand in the stream, and not only in manifests.
     pssh: bool,
@@ -63,7 +97,10 @@ impl Packager {
             form: Form::Cmaf,
             trick_play_of: None,
             roles: Vec::new(),
-            reserve: index_bytes(segments),
+            bandwidth: None,
+            by_time: false,
+            expected: segments,
+            reserve: Form::Cmaf.index_bytes(segments),
             pssh: true,
             track: None,
         }
@@ -76,6 +113,20 @@ impl Packager {
         self
     }
 
+    /// Gives manifests this peak of bits per second instead of what is measured.
+    #[must_use]
+    pub fn bandwidth(mut self, told: Option<u64>) -> Self {
+        self.bandwidth = told;
+        self
+    }
+
+    /// Names files of segments by when they start, in ticks: DASH's `$Time$`.
+    #[must_use]
+    pub fn named_by_time(mut self, by_time: bool) -> Self {
+        self.by_time = by_time;
+        self
+    }
+
     /// Leaves the key systems' `pssh` boxes to the manifests.
     #[must_use]
     pub fn no_pssh(mut self) -> Self {
@@ -83,14 +134,12 @@ impl Packager {
         self
     }
 
-    /// For segments of another form than [`Form::Cmaf`]. What is no MP4 has neither initialisation nor
-    /// index.
+    /// For segments of another form than [`Form::Cmaf`]. Transport streams and text have neither initialisation
+    /// nor index.
     #[must_use]
     pub fn form(mut self, form: Form) -> Self {
         self.form = form;
-        if form != Form::Cmaf {
-            self.reserve = 0;
-        }
+        self.reserve = form.index_bytes(self.expected);
         self
     }
 
@@ -103,7 +152,10 @@ impl Packager {
             form: rendition.form,
             trick_play_of: rendition.trick_play_of.clone(),
             roles: rendition.info.roles.clone(),
-            reserve: if rendition.form == Form::Cmaf { index_bytes(segments) } else { 0 },
+            bandwidth: rendition.info.told_bandwidth,
+            by_time: rendition.named_by_time,
+            expected: segments,
+            reserve: rendition.form.index_bytes(segments),
             rendition: Some(rendition),
             pssh: true,
             track: None,
@@ -146,18 +198,25 @@ impl Packager {
                     protection.pssh.clear();
                 }
                 mp4::init_segment(&[&written])
-                    .map_err(|source| Error::Container { track: track.id, source })?
             }
-            Form::Ts | Form::Text => Bytes::new(),
+            Form::WebM if self.layout == Layout::SingleFile => webm::file_head(track, None),
+            Form::WebM => webm::init_segment(track),
+            Form::Ts | Form::Text => Ok(Bytes::new()),
         };
+        let init = init.map_err(|source| Error::Container { track: track.id, source })?;
         let init_bytes = u64::try_from(init.len()).unwrap_or(u64::MAX);
         // A run that goes on says the same again, and its record keeps the segments that it has.
         if self.rendition.is_none() {
             self.rendition = Some(Rendition {
                 name: self.name.clone(),
-                info: Info { roles: self.roles.clone(), ..Info::of(track)? },
+                info: Info {
+                    roles: self.roles.clone(),
+                    told_bandwidth: self.bandwidth,
+                    ..Info::of(track)?.told_in(self.form)
+                },
                 layout: self.layout,
                 form: self.form,
+                named_by_time: self.by_time,
                 init_bytes,
                 index: None,
                 segments: Vec::new(),
@@ -166,30 +225,25 @@ impl Packager {
                 began: None,
             });
         }
-        Ok(match self.layout {
-            _ if self.form != Form::Cmaf => None,
+        let Some(rendition) = self.rendition.as_ref().filter(|_| self.form.has_init()) else {
+            return Ok(None);
+        };
+        let (path, content_type) = (rendition.init_path(), rendition.content_type());
+        Ok(Some(match self.layout {
             Layout::SingleFile => {
-                let free = free_box(self.reserve);
-                Some(Object {
-                    path: format!("{}.mp4", self.name),
-                    content_type: content_type(track.kind()),
-                    data: vec![init, free],
-                    write: Write::At(0),
-                })
+                let data = vec![init, self.form.filler(self.reserve)];
+                Object { path, content_type, data, write: Write::At(0) }
             }
-            _ => Some(Object::whole(format!("{}/init.mp4", self.name), content_type(track.kind()), init)),
-        })
+            _ => Object::whole(path, content_type, init),
+        }))
     }
 
     fn segment(&mut self, segment: Segment) -> Result<Object, Error> {
         let Some(rendition) = &mut self.rendition else {
             return Err(Error::Order { track: segment.track, what: "a segment came before the track" });
         };
-        let content_type = match self.form {
-            Form::Cmaf => content_type(rendition.info.kind),
-            Form::Ts | Form::Text => rendition.packed_type(),
-        };
-        let path = rendition.path(segment.number);
+        let content_type = rendition.content_type();
+        let path = rendition.path_of(&SegmentRecord::of(&segment, 0));
         let (write, offset) = match self.layout {
             Layout::SingleFile => {
                 let first = rendition.init_bytes.saturating_add(self.reserve);
@@ -208,40 +262,24 @@ impl Packager {
     /// [`Error::Empty`] when no track came.
     pub fn finish(self) -> Result<(Rendition, Option<Object>), Error> {
         let mut rendition = self.rendition.ok_or(Error::Empty)?;
-        if self.layout != Layout::SingleFile || self.form != Form::Cmaf {
+        if self.layout != Layout::SingleFile || !self.form.has_init() {
             return Ok((rendition, None));
         }
         let Some(track) = &self.track else { return Ok((rendition, None)) };
-        let needed = u32::try_from(rendition.segments.len()).map_or(u64::MAX, index_bytes);
+        let needed = u32::try_from(rendition.segments.len()).map_or(u64::MAX, |n| self.form.index_bytes(n));
         let Some(gap) = self.reserve.checked_sub(needed).filter(|gap| *gap == 0 || *gap >= 8) else {
             return Ok((rendition, None));
         };
-        let index = mp4::Index {
-            earliest: rendition.segments.first().map_or(0, |s| s.start),
-            gap,
-            segments: rendition
-                .segments
-                .iter()
-                .map(|s| mp4::Reference {
-                    size: u32::try_from(s.bytes).unwrap_or(u32::MAX),
-                    duration: s.duration,
-                    key: s.key_bytes > 0 || rendition.info.kind != TrackKind::Video,
-                })
-                .collect(),
+        let (offset, mut data) = match self.form {
+            Form::WebM => (0, whole_webm(track, &rendition)?),
+            _ => (rendition.init_bytes, vec![mp4_index(track, &rendition, gap)]),
         };
-        let mut data = vec![index.build(track)];
         if gap > 0 {
-            data.push(free_box(gap));
+            data.push(self.form.filler(gap));
         }
-        let offset = rendition.init_bytes;
-        rendition.index = Some((offset, needed));
-        let object = Object {
-            path: format!("{}.mp4", rendition.name),
-            content_type: content_type(rendition.info.kind),
-            data,
-            write: Write::At(offset),
-        };
-        Ok((rendition, Some(object)))
+        rendition.index = Some((rendition.init_bytes, needed));
+        let (path, content_type) = (rendition.path(0), rendition.content_type());
+        Ok((rendition, Some(Object { path, content_type, data, write: Write::At(offset) })))
     }
 
     /// A rendition of one whole file of text, WebVTT or TTML, and the object to store.
@@ -258,12 +296,13 @@ impl Packager {
             name,
             layout: Layout::Sidecar,
             form: Form::Text,
+            named_by_time: false,
             init_bytes: 0,
             index: None,
-            segments: vec![crate::SegmentRecord {
+            segments: vec![SegmentRecord {
                 number: 0,
                 start: 0,
-                duration: sv_core::Duration::from_std(length, base).ticks(),
+                duration: Duration::from_std(length, base).ticks(),
                 bytes: u64::try_from(text.len()).unwrap_or(u64::MAX),
                 key_bytes: 0,
                 offset: 0,
@@ -275,15 +314,41 @@ impl Packager {
             began: Some(0),
             info,
         };
-        let object = Object::whole(rendition.path(0), rendition.packed_type(), text);
+        let object = Object::whole(rendition.path(0), rendition.content_type(), text);
         (rendition, object)
     }
 }
 
-/// Bytes of an index of so many segments.
-fn index_bytes(segments: u32) -> u64 {
-    let segments = usize::try_from(segments).unwrap_or(usize::MAX);
-    u64::try_from(mp4::Index::size(segments)).unwrap_or(u64::MAX)
+/// The index of a file of fragments.
+fn mp4_index(track: &Track, rendition: &Rendition, gap: u64) -> Bytes {
+    let reference = |s: &SegmentRecord| mp4::Reference {
+        size: u32::try_from(s.bytes).unwrap_or(u32::MAX),
+        duration: s.duration,
+        key: s.key_bytes > 0 || rendition.info.kind != TrackKind::Video,
+    };
+    let index = mp4::Index {
+        earliest: rendition.segments.first().map_or(0, |s| s.start),
+        gap,
+        segments: rendition.segments.iter().map(reference).collect(),
+    };
+    index.build(track)
+}
+
+/// The head of a WebM file that is whole, and its index.
+fn whole_webm(track: &Track, rendition: &Rendition) -> Result<Vec<Bytes>, Error> {
+    let delay = crate::segmenter::delay(track);
+    // What an encoder's delay puts before the beginning is at it, in records.
+    let time = |start: u64| if start == 0 { 0 } else { start.saturating_add(delay) };
+    let cue = |s: &SegmentRecord| webm::Cue { time: time(s.start), offset: s.offset };
+    let cues = webm::Cues { cues: rendition.segments.iter().map(cue).collect() };
+    let last = rendition.segments.last();
+    let extent = webm::Extent {
+        duration: Duration::new(last.map_or(0, |s| time(s.start).saturating_add(s.duration))),
+        bytes: last.map_or(0, |s| s.offset.saturating_add(s.bytes)),
+    };
+    let head = webm::file_head(track, Some(extent))
+        .map_err(|source| Error::Container { track: track.id, source })?;
+    Ok(vec![head, cues.build(track)])
 }
 
 /// A box of so many bytes (at least 8) that readers skip: ISO/IEC 14496-12, 8.1.2.
@@ -294,12 +359,4 @@ fn free_box(bytes: u64) -> Bytes {
     out.extend_from_slice(b"free");
     out.resize(usize::try_from(size).unwrap_or(8).max(8), 0);
     Bytes::from(out)
-}
-
-pub(crate) fn content_type(kind: TrackKind) -> &'static str {
-    match kind {
-        TrackKind::Audio => "audio/mp4",
-        TrackKind::Video => "video/mp4",
-        TrackKind::Text => "application/mp4",
-    }
 }

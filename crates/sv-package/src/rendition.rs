@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use sv_core::{ColorInfo, Duration, KeyId, Ratio, Scheme, TimeBase, Timestamp, Track, TrackKind};
+use sv_codec::{ac3, ac4, dtsx};
+use sv_core::{Codec, ColorInfo, Duration, KeyId, Ratio, Scheme, TimeBase, Timestamp, Track, TrackKind};
 
 use crate::{Error, Form, Layout, Role};
 
@@ -20,6 +21,9 @@ pub struct Rendition {
     /// What its segments are written as.
     #[serde(default)]
     pub form: Form,
+    /// Whether files of segments are named by when they start, in ticks, and not by their numbers.
+    #[serde(default)]
+    pub named_by_time: bool,
     /// Bytes of the initialisation segment.
     pub init_bytes: u64,
     /// Offset and bytes of the segment index in a single file, once it is written.
@@ -86,8 +90,15 @@ pub struct Info {
     pub color: ColorInfo,
     /// Samples per second of sound.
     pub sample_rate: Option<u32>,
-    /// Channels of sound.
+    /// Channels of sound, where it isn't mixed for as many as a player has.
     pub channels: Option<u16>,
+    /// Of Dolby Atmos in E-AC-3: its complexity index, which is how many objects there are.
+    #[serde(default)]
+    pub objects: Option<u8>,
+    /// Of AC-4 its groups of loudspeakers as Dolby counts them (ETSI TS 103 190-2, A.3), of DTS:X its loudspeakers as DTS
+    /// does (ETSI TS 103 491).
+    #[serde(default)]
+    pub speakers: Option<u32>,
     /// BCP 47 language.
     pub language: Option<String>,
     /// A name for people.
@@ -106,6 +117,9 @@ pub struct Info {
     pub carried: Vec<String>,
     /// How it is encrypted.
     pub key: Option<Key>,
+    /// Bits per second that manifests give as its peak, instead of what is measured.
+    #[serde(default)]
+    pub told_bandwidth: Option<u64>,
 }
 
 /// HLS's `VIDEO-RANGE`.
@@ -168,8 +182,17 @@ impl Info {
                 VideoRange::Sdr
             },
             color,
-            sample_rate: audio.map(|a| a.sample_rate),
-            channels: audio.map(|a| a.channels),
+            sample_rate: audio.map(|a| a.sample_rate).filter(|rate| *rate > 0),
+            channels: audio.map(|a| a.channels).filter(|channels| *channels > 0),
+            objects: match track.codec {
+                Codec::Eac3 => ac3::parse_dec3(&track.config).ok().and_then(|config| config.objects),
+                _ => None,
+            },
+            speakers: match track.codec {
+                Codec::Ac4 => ac4::Config::parse(&track.config).ok().map(|config| config.mask),
+                Codec::DtsX => dtsx::Config::parse(&track.config).ok().map(|config| config.mask),
+                _ => None,
+            },
             language: track.language.clone().filter(|l| l != "und"),
             label: track.label.clone(),
             default: track.default,
@@ -177,6 +200,7 @@ impl Info {
             captions: text.captions,
             roles: Vec::new(),
             carried: Vec::new(),
+            told_bandwidth: None,
             key: track.protection.as_ref().map(|p| Key {
                 scheme: p.scheme,
                 kid: p.default_kid,
@@ -188,6 +212,14 @@ impl Info {
                 pssh: p.pssh.iter().map(|b| STANDARD.encode(b)).collect(),
             }),
         })
+    }
+
+    /// As manifests say it of segments of this form: browsers know VP8 in WebM by its old name alone.
+    pub(crate) fn told_in(mut self, form: Form) -> Self {
+        if form == Form::WebM && self.codec.starts_with("vp08.") {
+            self.codec = "vp8".to_owned();
+        }
+        self
     }
 
     /// The time base of segment records.
@@ -208,7 +240,13 @@ pub struct Bandwidth {
 }
 
 impl Rendition {
-    /// The path of the file that segment `number` is in.
+    /// The path of the file that a segment is in.
+    #[must_use]
+    pub fn path_of(&self, segment: &SegmentRecord) -> String {
+        self.path(if self.named_by_time { segment.start } else { segment.number })
+    }
+
+    /// The path of the file that segment `number` is in, where files are named by numbers, or of the one that starts then.
     #[must_use]
     pub fn path(&self, number: u64) -> String {
         let name = &self.name;
@@ -216,17 +254,10 @@ impl Rendition {
             (Layout::Sidecar, _) => format!("{name}.{}", self.packed().0),
             (Layout::Files, Form::Cmaf) => format!("{name}/{number}.m4s"),
             (Layout::SingleFile, Form::Cmaf) => format!("{name}.mp4"),
+            (Layout::Files, Form::WebM) => format!("{name}/{number}.webm"),
+            (Layout::SingleFile, Form::WebM) => format!("{name}.webm"),
             (Layout::Files, Form::Ts | Form::Text) => format!("{name}/{number}.{}", self.packed().0),
             (Layout::SingleFile, Form::Ts | Form::Text) => format!("{name}.{}", self.packed().0),
-        }
-    }
-
-    /// The media type of its segments.
-    #[must_use]
-    pub fn content_type(&self) -> &'static str {
-        match self.form {
-            Form::Cmaf => crate::packager::content_type(self.info.kind),
-            Form::Ts | Form::Text => self.packed_type(),
         }
     }
 
@@ -235,9 +266,13 @@ impl Rendition {
     pub fn init_path(&self) -> String {
         match (self.layout, self.epoch) {
             (Layout::SingleFile | Layout::Sidecar, _) => self.path(0),
-            (Layout::Files, 0) => format!("{}/init.mp4", self.name),
-            (Layout::Files, epoch) => format!("{}/init-{epoch}.mp4", self.name),
+            (Layout::Files, 0) => format!("{}/init.{}", self.name, self.init_extension()),
+            (Layout::Files, epoch) => format!("{}/init-{epoch}.{}", self.name, self.init_extension()),
         }
+    }
+
+    const fn init_extension(&self) -> &'static str {
+        if matches!(self.form, Form::WebM) { "webm" } else { "mp4" }
     }
 
     /// Extension and media type of segments that are no MP4.
@@ -258,17 +293,37 @@ impl Rendition {
         self.layout != Layout::Sidecar && self.form == Form::Cmaf
     }
 
-    /// Whether HLS can name it: of TTML, only what is in MP4 (rfc8216bis, 3.1.4 and 3.1.5).
+    /// Whether its segments stand behind an initialisation.
+    pub(crate) fn has_init(&self) -> bool {
+        self.layout != Layout::Sidecar && self.form.has_init()
+    }
+
+    /// Whether HLS can name it: of TTML, only what is in MP4 (rfc8216bis, 3.1.4 and 3.1.5), and no WebM.
     pub(crate) fn in_hls(&self) -> bool {
-        self.is_mp4() || !self.info.codec.starts_with("stpp")
+        self.form != Form::WebM && (self.is_mp4() || !self.info.codec.starts_with("stpp"))
     }
 
-    pub(crate) fn packed_extension(&self) -> &'static str {
-        self.packed().0
+    /// What files of segments end with, behind a dot.
+    pub(crate) fn extension(&self) -> &'static str {
+        match self.form {
+            Form::Cmaf => "m4s",
+            Form::WebM => "webm",
+            Form::Ts | Form::Text => self.packed().0,
+        }
     }
 
-    pub(crate) fn packed_type(&self) -> &'static str {
-        self.packed().1
+    /// The media type of its files.
+    #[must_use]
+    pub fn content_type(&self) -> &'static str {
+        match (self.form, self.info.kind) {
+            (Form::Ts | Form::Text, _) => self.packed().1,
+            // Text in MP4 is an application's (ISO/IEC 14496-30, annex A; RFC 4337).
+            (_, TrackKind::Text) => "application/mp4",
+            (Form::Cmaf, TrackKind::Audio) => "audio/mp4",
+            (Form::Cmaf, TrackKind::Video) => "video/mp4",
+            (Form::WebM, TrackKind::Audio) => "audio/webm",
+            (Form::WebM, TrackKind::Video) => "video/webm",
+        }
     }
 
     /// The end of the last segment in wall-clock length.
@@ -299,7 +354,7 @@ impl Rendition {
         self.segments.iter().map(|s| u64::from(s.packets)).fold(0, u64::saturating_add)
     }
 
-    /// Peak and average rate.
+    /// Peak and average rate: measured, but for a peak that was told.
     #[must_use]
     pub fn bandwidth(&self) -> Bandwidth {
         let scale = u64::from(self.info.timescale);
@@ -327,7 +382,7 @@ impl Rendition {
         let bytes = self.segments.iter().map(|s| s.bytes).fold(0, u64::saturating_add);
         let ticks = self.segments.iter().map(|s| s.duration).fold(0, u64::saturating_add);
         let average = rate(bytes, ticks);
-        Bandwidth { peak: peak.max(average), average }
+        Bandwidth { peak: self.info.told_bandwidth.unwrap_or(peak.max(average)), average }
     }
 
     /// Measured frames per second, where the track does not say: packets over time.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use sv_container::{mp4, ts};
+use sv_container::{mp4, ts, webm};
 use sv_core::{
     Duration, Grid, Item, Media, Packet, Segment, Stage, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
@@ -106,6 +106,13 @@ impl Shape {
             media_time: media.unsigned_abs(),
         })
     }
+}
+
+/// How far media time runs ahead of presentation time for an encoder's delay, in ticks.
+pub(crate) fn delay(track: &Track) -> u64 {
+    let Some(audio) = track.audio() else { return 0 };
+    TimeBase::new(1, audio.sample_rate)
+        .map_or(0, |rate| Duration::new(audio.delay.into()).rescale(rate, track.time_base).ticks())
 }
 
 /// Time since 1970 as NTP has it: seconds since 1900 and their 2^32nd parts
@@ -232,10 +239,7 @@ impl Segmenter {
         } else {
             None
         };
-        let delay = out.audio().map_or(0, |audio| {
-            TimeBase::new(1, audio.sample_rate)
-                .map_or(0, |rate| Timestamp::new(i64::from(audio.delay)).rescale(rate, out.time_base).ticks())
-        });
+        let delay = i64::try_from(delay(&out)).unwrap_or(0);
         self.track = Some(Shape {
             track: Arc::new(out),
             factor: i64::from(track.time_base.num()),
@@ -365,6 +369,11 @@ impl Segmenter {
                 let emsg = self.events.as_mut().map(|events| events.take(until, scale)).unwrap_or_default();
                 let options = mp4::Options { prft, emsg, ..mp4::Options::default() };
                 let data = mp4::fragment(track, sequence, decode, &packets, &options).map_err(failed)?;
+                let first = data.iter().take(2).map(|b| long(b.len())).fold(0, u64::saturating_add);
+                (data, first)
+            }
+            (Form::WebM, _) => {
+                let data = webm::cluster(track, &packets).map_err(failed)?;
                 let first = data.iter().take(2).map(|b| long(b.len())).fold(0, u64::saturating_add);
                 (data, first)
             }

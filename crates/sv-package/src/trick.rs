@@ -12,12 +12,28 @@ use crate::Error;
 /// ordinary segments and needs none.
 #[derive(Debug, Default)]
 pub struct TrickPlay {
+    /// Key packets that are left out behind each that is kept.
+    skip: u32,
+    left: u32,
     held: Option<Packet>,
     end: Option<sv_core::Timestamp>,
     ready: VecDeque<Item>,
 }
 
 impl TrickPlay {
+    /// Keeps every `nth` key packet alone; 0 and 1 keep all.
+    #[must_use]
+    pub fn every(nth: u32) -> Self {
+        Self { skip: nth.saturating_sub(1), ..Self::default() }
+    }
+
+    /// Whether this key packet is kept.
+    fn takes(&mut self) -> bool {
+        let takes = self.left == 0;
+        self.left = if takes { self.skip } else { self.left.saturating_sub(1) };
+        takes
+    }
+
     fn release(&mut self, until: Option<sv_core::Timestamp>) {
         if let Some(mut packet) = self.held.take() {
             if let Some(length) = until.and_then(|u| u.since(packet.pts)).filter(|l| *l > Duration::ZERO) {
@@ -36,7 +52,7 @@ impl Stage for TrickPlay {
         match item {
             Item::Packet(packet) => {
                 let end = packet.pts.saturating_add(packet.duration);
-                if packet.key {
+                if packet.key && self.takes() {
                     self.release(Some(packet.pts));
                     self.held = Some(packet);
                 }

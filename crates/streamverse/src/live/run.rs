@@ -76,7 +76,7 @@ enum Opened {
 /// # Errors
 /// When an input can't be read, has nothing to show, or the folder holds something else.
 pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
-    check_form(Form::Cmaf, true, request.encryption.as_ref())?;
+    check_form(Form::Cmaf, true, true, request.encryption.as_ref())?;
     if request.encryption.as_ref().is_some_and(|e| !e.pssh_in_stream) {
         let message = "live streams have their pssh boxes inside: leave --no-pssh out";
         return Err(Error::new(ErrorKind::InvalidInput, message));

@@ -87,7 +87,7 @@ fn device(request: &Request) -> Result<Option<Device>> {
 
 impl Plan {
     pub(super) fn of(request: &Request) -> Result<Self> {
-        check_form(request.form, request.dash, request.encryption.as_ref())?;
+        check_form(request.form, request.hls, request.dash, request.encryption.as_ref())?;
         let device = device(request)?;
         let input = Input::open(&request.input, Prefer::Backend)?;
         let duration = input.duration;
@@ -340,7 +340,8 @@ fn sounds(
     names: &mut Names,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Sound>> {
-    let usual = if encode::is_supported(Codec::Aac) { Codec::Aac } else { Codec::Opus };
+    let aac = request.form != sv_package::Form::WebM && encode::is_supported(Codec::Aac);
+    let usual = if aac { Codec::Aac } else { Codec::Opus };
     let codec = request.audio_codec.unwrap_or(usual);
     if !encode::is_supported(codec) {
         // The encoder's own error says what would switch it on.

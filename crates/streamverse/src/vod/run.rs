@@ -116,6 +116,7 @@ impl Driver {
             events: None,
             layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
             form: request.form,
+            by_time: false,
             encryption: request.encryption.clone(),
             duration: plan.duration,
         };

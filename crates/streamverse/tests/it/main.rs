@@ -8,6 +8,8 @@ mod bad_input;
 mod captions;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod chunks;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod codecs;
 mod compare;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod cost;
@@ -62,3 +64,5 @@ mod title;
 mod transport;
 #[cfg(feature = "ffmpeg")]
 mod vod;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod webm;

@@ -222,6 +222,105 @@ fn shaka_packagers_streams_are_read() {
     }
 }
 
+/// A segment of packed audio behind its tag: frames, without their headers of ADTS.
+fn packed(path: &Path, adts: bool) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(path).unwrap();
+    let tag = bytes[6..10].iter().fold(0, |n, byte| n << 7 | usize::from(*byte)) + 10;
+    let mut rest = &bytes[tag..];
+    let mut out = Vec::new();
+    while !rest.is_empty() {
+        let (header, size) = match adts {
+            true => {
+                let header = streamverse::codec::aac::adts::Header::parse(rest).unwrap();
+                (header.header_len, header.frame_len)
+            }
+            false => (0, streamverse::codec::ac3::Header::parse(rest).unwrap().frame_len),
+        };
+        out.push(rest[header..size].to_vec());
+        rest = &rest[size..];
+    }
+    out
+}
+
+/// shaka-packager's cases of packed audio: the same frames, of which those of the first segment are clear.
+#[test]
+fn packed_audio_is_that_of_shaka_packager() {
+    use streamverse::codec::sample_aes;
+    use streamverse::core::{
+        Bytes, Codec, Duration, Packet, Protection, SampleProtection, Scheme, Timestamp, TrackId,
+    };
+    use streamverse::drm::{ContentKey, cenc};
+
+    let dir = tempfile::tempdir().unwrap();
+    for (case, source, stem, codec, ext) in [
+        ("aac", "bear-640x360.ts", "bear-640x360-audio", Codec::Aac, "aac"),
+        ("ac3", "bear-640x360-ac3.ts", "bear-640x360-ac3-audio", Codec::Ac3, "ac3"),
+    ] {
+        let case = format!("avc-ts-{case}-packed-audio-with-encryption");
+        let Some(golden) = corpus(&format!("shaka/golden/{case}")) else { return };
+        let Some(input) = corpus(&format!("shaka/inputs/{source}")) else { return };
+        let (keys, url) = keys(dir.path());
+        let output = dir.path().join(codec.name());
+        let mut command = kit::sv();
+        command.args([
+            "package",
+            "--format",
+            "ts",
+            "--segment",
+            "1s",
+            "--encrypt",
+            "sample-aes",
+            "--clear-lead",
+            "1s",
+        ]);
+        command.args(["--key-url", &url, "--keys"]).arg(keys).arg("--out").arg(&output);
+        let made = command.arg(format!("in={},stream=audio", input.display())).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let name = format!("audio-{}-2ch", codec.name());
+        let playlist = std::fs::read_to_string(output.join(format!("{name}.m3u8"))).unwrap();
+        let iv = playlist.split("IV=0x").nth(1).unwrap()[..32].to_owned();
+        let ours = streamverse::core::KeyId::from_hex(&iv).unwrap().0;
+        let theirs = *b"34567890\0\0\0\0\0\0\0\0";
+
+        let clear = |data: Vec<u8>, iv: [u8; 16]| {
+            let protection = Protection {
+                scheme: Scheme::SampleAes,
+                default_kid: streamverse::core::KeyId([0; 16]),
+                pattern: (0, 0),
+                iv_size: 0,
+                constant_iv: Some(Bytes::copy_from_slice(&iv)),
+                pssh: Vec::new(),
+                clear_lead: false,
+            };
+            let subsamples = sample_aes::subsamples(codec, 0, &data).unwrap().into();
+            let packet = Packet {
+                track: TrackId(1),
+                pts: Timestamp::ZERO,
+                dts: Timestamp::ZERO,
+                duration: Duration::ZERO,
+                key: true,
+                data: data.into(),
+                protection: Some(SampleProtection { iv, subsamples, key: None }),
+            };
+            cenc::decrypt(&protection, &ContentKey::from_hex(KEY).unwrap(), packet).unwrap().data
+        };
+        let read = |path: &dyn Fn(usize) -> PathBuf, iv: [u8; 16]| -> Vec<Vec<Bytes>> {
+            let segment = |n: usize| {
+                let frames = packed(&path(n), codec == Codec::Aac).into_iter();
+                frames.map(|frame| if n == 0 { frame.into() } else { clear(frame, iv) }).collect()
+            };
+            (0..3).map(segment).collect()
+        };
+        let ours = read(&|n| output.join(&name).join(format!("{n}.{ext}")), ours);
+        let theirs = read(&|n| golden.join(format!("{stem}-{}.{ext}", n + 1)), theirs);
+        let counts = |all: &[Vec<Bytes>]| all.iter().map(Vec::len).collect::<Vec<_>>();
+        // It cuts on the source's clock and we on the presentation's, which is two frames later.
+        let near = |(a, b): (usize, usize)| a.abs_diff(b) <= 2;
+        assert!(counts(&ours).into_iter().zip(counts(&theirs)).all(near), "{case}: {:?}", counts(&ours));
+        assert!(ours.concat() == theirs.concat(), "{case}: other frames");
+    }
+}
+
 #[test]
 fn a_killed_run_gives_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();

@@ -8,4 +8,4 @@ mod read;
 mod write;
 
 pub use read::{Demuxer, Located};
-pub use write::{Emsg, Index, Options, Prft, Reference, fragment, init_segment, progressive};
+pub use write::{Emsg, Index, Options, Prft, Reference, fragment, init_segment, progressive, supports};

@@ -98,7 +98,9 @@ pub(crate) fn compare(name: &str, ours: &[Packet], file: &Path) -> Vec<String> {
     }
     for (at, (a, b)) in ours.iter().zip(&theirs).enumerate() {
         let (pts, dts) = (a.pts.ticks(), a.dts.ticks());
-        if (Some(pts), Some(dts), a.data.len(), a.key) != (b.pts, b.dts, b.size, b.key) {
+        // In fragments FFmpeg takes all sound for keys; DTS:X has packets that are none.
+        let key = a.key || name.starts_with("bear-dtsx");
+        if (Some(pts), Some(dts), a.data.len(), key) != (b.pts, b.dts, b.size, b.key) {
             problems.push(format!("{name}, packet {at}: {a:?}, ffprobe reads {b:?}"));
             break;
         }

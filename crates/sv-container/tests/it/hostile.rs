@@ -146,6 +146,7 @@ fn what_the_fuzzers_found_stays_found() {
             "webvtt" => oracle::webvtt(&data),
             "codec_headers" => oracle::codec_headers(&data),
             "mp4_roundtrip" => oracle::mp4_roundtrip(&data),
+            "webm_roundtrip" => oracle::webm_roundtrip(&data),
             other => panic!("no target is called {other}"),
         }
     }
@@ -155,5 +156,10 @@ proptest::proptest! {
     #[test]
     fn fragments_are_read_as_they_were_written(data in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..400)) {
         oracle::mp4_roundtrip(&data);
+    }
+
+    #[test]
+    fn clusters_hold_what_was_written(data in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..2000)) {
+        oracle::webm_roundtrip(&data);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sv_codec::{aac, ac3, av1, flac, h264, hevc, mpa, nal, opus, rfc6381, vp9};
-use sv_container::{cea608, mp4, scte35, ts, ttml, webvtt};
+use sv_container::{cea608, mp4, scte35, ts, ttml, webm, webvtt};
 use sv_core::{
     Codec, Duration, Item, Limits, Media, Packet, Source, TimeBase, Timestamp, Track, TrackId, VideoInfo,
 };
@@ -165,12 +165,17 @@ pub(crate) fn codec_headers(data: &[u8]) {
         Codec::H264,
         Codec::Hevc,
         Codec::Av1,
+        Codec::Vp8,
         Codec::Vp9,
         Codec::Aac,
         Codec::Opus,
         Codec::Ac3,
         Codec::Eac3,
+        Codec::Ac4,
+        Codec::DtsX,
         Codec::Flac,
+        Codec::Alac,
+        Codec::Iamf,
         Codec::Mp3,
     ];
     for codec in codecs {
@@ -292,4 +297,82 @@ pub(crate) fn mp4_roundtrip(data: &[u8]) {
         }
     }
     assert_eq!(back, packets);
+}
+
+/// Packets made of the bytes: what is written as WebM nests, and holds them again.
+pub(crate) fn webm_roundtrip(data: &[u8]) {
+    let track = Track { config: Bytes::from_static(&[0x81, 0, 12, 0]), ..track(data.len() as u32) };
+    let mut at = 0i64;
+    let mut packets = Vec::new();
+    for c in data.chunks_exact(4) {
+        let duration = u64::from(c[1]) * u64::from(c[2] / 32 + 1);
+        packets.push(Packet {
+            track: track.id,
+            pts: Timestamp::new(at),
+            dts: Timestamp::new(at),
+            duration: Duration::new(duration),
+            key: c[3] & 1 == 0,
+            data: Bytes::from(vec![c[0]; usize::from(c[3] >> 1) * usize::from(c[2] % 8)]),
+            protection: None,
+        });
+        at += duration as i64;
+    }
+    let millis = |at: Timestamp| at.rescale(track.time_base, TimeBase::MILLIS).ticks() as u64;
+    let head = webm::init_segment(&track).expect("a plain track");
+    assert_eq!(elements(&head).first().map(|(id, _)| *id), Some(0x1A45_DFA3));
+    let whole = webm::cluster(&track, &packets).expect("plain packets").concat();
+    let mut back = Vec::new();
+    for (id, body) in elements(&whole) {
+        assert_eq!(id, 0x1F43_B675, "nothing but clusters");
+        let mut start = None;
+        for (id, body) in elements(body) {
+            let group = elements(if id == 0xA0 { body } else { &[] });
+            let (block, key) = match id {
+                0xE7 => {
+                    start = Some(number(body));
+                    continue;
+                }
+                0xA3 => (body, body[3] & 0x80 != 0),
+                0xA0 => (group[0].1, group.iter().all(|(id, _)| *id != 0xFB)),
+                other => panic!("element {other:X} in a cluster"),
+            };
+            let relative = i16::from_be_bytes([block[1], block[2]]);
+            assert_eq!(block[0], 0x81, "the track");
+            let time = start.expect("the cluster's time comes first").saturating_add_signed(relative.into());
+            back.push((time, key, block[4..].to_vec()));
+        }
+    }
+    let wanted: Vec<_> = packets.iter().map(|p| (millis(p.pts), p.key, p.data.to_vec())).collect();
+    assert_eq!(back, wanted);
+
+    // A file's head has one length, and room can be left for its index.
+    let extent = webm::Extent { duration: Duration::new(at as u64), bytes: whole.len() as u64 };
+    let open = webm::file_head(&track, None).expect("a plain track");
+    assert_eq!(open.len(), webm::file_head(&track, Some(extent)).expect("a plain track").len());
+    let cues = webm::Cues {
+        cues: packets.iter().map(|p| webm::Cue { time: p.pts.ticks() as u64, offset: 48 }).collect(),
+    };
+    assert_eq!(cues.build(&track).len() as u64, webm::Cues::size(packets.len()));
+    assert_eq!(elements(&cues.build(&track)).len(), 1);
+}
+
+/// The elements that these bytes are, of EBML whose sizes are all known, but for the last.
+fn elements(mut data: &[u8]) -> Vec<(u32, &[u8])> {
+    let mut out = Vec::new();
+    while let Some(first) = data.first() {
+        let width = first.leading_zeros() as usize + 1;
+        let id = number(&data[..width]) as u32;
+        let sizes = data[width].leading_zeros() as usize + 1;
+        let (size, body) = data[width..].split_at(sizes);
+        let size = number(size) & ((1 << (7 * sizes)) - 1);
+        let size = if size == (1 << 56) - 1 { body.len() } else { size as usize };
+        let (body, rest) = body.split_at(size);
+        out.push((id, body));
+        data = rest;
+    }
+    out
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte))
 }

@@ -187,7 +187,7 @@ fn names_of_codecs_are_those_of_shaka_packager() {
             // We leave out the colour that nobody specified; hev1 and dvh1 come out as hvc1; of TTML we name the profile too.
             let same = |theirs: &&str| {
                 theirs.eq_ignore_ascii_case(&ours)
-                    || (ours.starts_with("vp09") && theirs.starts_with(&format!("{ours}.")))
+                    || (ours.starts_with("vp0") && theirs.starts_with(&format!("{ours}.")))
                     || (ours.starts_with("hvc1") && theirs.replace("hev1", "hvc1") == ours)
                     || (ours.starts_with("stpp.") && *theirs == "stpp")
                     || (theirs.starts_with("dvh1") && ours.starts_with("hvc1.2"))

@@ -18,7 +18,7 @@ pub(super) enum Ranges {
     Av1(Box<av1::Tiles>),
     /// The uncompressed header of each frame stays clear, and the index of a superframe.
     Vp9(vp9::Headers),
-    /// Sound: whole samples, no subsamples.
+    /// Sound, and VP8, for which the schemes have no rule: whole samples, no subsamples.
     Whole,
     /// What HLS's transport streams have of it; bytes of each unit's length.
     SampleAes(Codec, u8),
@@ -58,12 +58,18 @@ fn has_ranges(codec: Codec) -> bool {
         Codec::H264
             | Codec::Hevc
             | Codec::Av1
+            | Codec::Vp8
             | Codec::Vp9
             | Codec::Aac
             | Codec::Opus
             | Codec::Ac3
             | Codec::Eac3
+            | Codec::Ac4
+            | Codec::DtsX
             | Codec::Flac
+            | Codec::Alac
+            | Codec::Iamf
+            | Codec::Vorbis
             | Codec::Mp3
     )
 }

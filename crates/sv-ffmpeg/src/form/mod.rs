@@ -8,6 +8,7 @@ pub(crate) mod av1;
 pub(crate) mod nal;
 pub(crate) mod small;
 pub(crate) mod text;
+pub(crate) mod webm;
 
 use std::borrow::Cow;
 
@@ -74,6 +75,7 @@ pub(crate) fn extradata(codec: Codec, config: &Bytes) -> Cow<'_, [u8]> {
     match codec {
         Codec::Opus => small::opus_head(config).map_or(Cow::Borrowed(&config[..]), Cow::Owned),
         Codec::Flac => Cow::Borrowed(small::stream_info(config)),
+        Codec::Alac => Cow::Owned(small::alac_box(config)),
         _ => Cow::Borrowed(config),
     }
 }

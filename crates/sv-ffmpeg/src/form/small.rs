@@ -1,4 +1,4 @@
-//! The small configurations: VP9, Opus, FLAC.
+//! The small configurations: VP9, Opus, FLAC, ALAC.
 
 use bytes::Bytes;
 use sv_core::ColorInfo;
@@ -30,6 +30,15 @@ pub(crate) fn vpcc(
     let mut out = vec![1, 0, 0, 0, profile, level, bits];
     out.extend_from_slice(&[color.primaries, color.transfer, color.matrix, 0, 0]);
     out.into()
+}
+
+/// The body of `vpcC` of a VP8 stream that begins with this frame. Its tag has the version (RFC 6386, 9.1); levels
+/// there are none, and the lowest stands for that.
+pub(crate) fn vp8c(frame: &[u8], color: ColorInfo) -> Bytes {
+    let version = frame.first().map_or(0, |tag| (tag >> 1) & 3);
+    let bits = (8 << 4) | (1 << 1) | u8::from(color.full_range);
+    let record = [version, 10, bits, color.primaries, color.transfer, color.matrix, 0, 0];
+    [&[1, 0, 0, 0][..], &record].concat().into()
 }
 
 /// The smallest level that holds the picture size and rate (VP9 levels, the same document).
@@ -89,6 +98,20 @@ pub(crate) fn stream_info(blocks: &[u8]) -> &[u8] {
     }
 }
 
+/// ALAC's magic cookie from FFmpeg's, which is the whole box of MP4: a size, a name, a version and flags.
+pub(crate) fn alac_cookie(extradata: &[u8]) -> Option<&[u8]> {
+    match extradata.get(4..8) {
+        Some(b"alac") => extradata.get(12..).filter(|cookie| cookie.len() >= 24),
+        _ => Some(extradata).filter(|cookie| cookie.len() >= 24),
+    }
+}
+
+/// FFmpeg's box around ALAC's magic cookie.
+pub(crate) fn alac_box(cookie: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(cookie.len()).unwrap_or(u32::MAX).saturating_add(12);
+    [&size.to_be_bytes()[..], b"alac", &[0; 4], cookie].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +122,14 @@ mod tests {
         let ours = dops(&head).unwrap();
         assert_eq!(&ours[..], [0, 2, 0x01, 0x38, 0, 0, 0xbb, 0x80, 0, 0, 0]);
         assert_eq!(opus_head(&ours).unwrap(), head);
+    }
+
+    #[test]
+    fn a_cookie_goes_into_its_box_and_out() {
+        let cookie = [7; 24];
+        let boxed = alac_box(&cookie);
+        assert_eq!(boxed[..12], [0, 0, 0, 36, b'a', b'l', b'a', b'c', 0, 0, 0, 0]);
+        assert_eq!(alac_cookie(&boxed), Some(&cookie[..]));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use sv_container::scte35::SCHEME;
 use sv_core::{KeyId, Object, TrackKind};
 
-use crate::{Error, Info, Key, Layout, Marks, Rendition, Role, Steering, Tiles, VideoRange};
+use crate::{Error, Form, Info, Key, Layout, Marks, Rendition, Role, Steering, Tiles, VideoRange};
 use xml::Element;
 
 /// The media type of a manifest.
@@ -71,7 +71,10 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
     let longest = renditions.iter().map(Rendition::target_duration).filter(|d| *d < 60).max().unwrap_or(2);
     // Every rendition in one file of byte ranges is what the on-demand profile is about.
     let on_demand = all.iter().all(|r| r.layout == Layout::Sidecar || r.index.is_some());
-    let profile = if on_demand {
+    let profile = if all.iter().any(|r| r.form == Form::WebM) {
+        // The others are about ISO files.
+        "urn:mpeg:dash:profile:full:2011"
+    } else if on_demand {
         "urn:mpeg:dash:profile:isoff-on-demand:2011"
     } else {
         "urn:mpeg:dash:profile:isoff-live:2011"
@@ -208,8 +211,8 @@ struct SetKey {
     /// A set is protected as a whole, so each key has its own: players may switch between them where they
     /// have both.
     kid: Option<KeyId>,
-    /// Whether its segments are MP4.
-    mp4: bool,
+    /// How its segments are written.
+    content_type: &'static str,
 }
 
 impl SetKey {
@@ -239,7 +242,7 @@ impl SetKey {
             role: (info.forced, info.captions),
             roles: info.roles.clone(),
             kid: info.key.as_ref().map(|key| key.kid),
-            mp4: rendition.is_mp4(),
+            content_type: rendition.content_type(),
         }
     }
 }
@@ -264,12 +267,7 @@ fn adaptation_set(id: usize, key: &SetKey, set: &[&Rendition], kin: &Kin<'_>, sc
         TrackKind::Text => "text",
     };
     let mut out = Element::new("AdaptationSet").attr("id", id).attr("contentType", kind);
-    out = match (info.kind, first.is_mp4()) {
-        (TrackKind::Text, false) => out.attr("mimeType", first.packed_type()),
-        // Text in MP4 is an application's (ISO/IEC 14496-30, annex A; RFC 4337).
-        (TrackKind::Text, true) => out.attr("mimeType", "application/mp4"),
-        _ => out.attr("mimeType", format!("{kind}/mp4")),
-    };
+    out = out.attr("mimeType", first.content_type());
     if first.layout != Layout::Sidecar {
         out = out.attr("segmentAlignment", "true").attr("startWithSAP", "1");
     }
@@ -372,7 +370,7 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     let info = &rendition.info;
     let mut out = Element::new("Representation").attr("id", &rendition.name);
     // Text outside of ISO files has no codecs parameter.
-    if rendition.is_mp4() {
+    if rendition.has_init() {
         out = out.attr("codecs", &info.codec);
     }
     // What HLS says in one string, SCTE 214-1 (2022, 10.2.2) says in two attributes.
@@ -403,12 +401,14 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     if let Some(rate) = info.sample_rate {
         out = out.attr("audioSamplingRate", rate);
     }
-    if let Some(configuration) = info.channels.and_then(channel_configuration) {
+    if let Some((scheme, value)) = loudspeakers(info) {
         out = out.child(
-            Element::new("AudioChannelConfiguration")
-                .attr("schemeIdUri", "urn:mpeg:mpegB:cicp:ChannelConfiguration")
-                .attr("value", configuration),
+            Element::new("AudioChannelConfiguration").attr("schemeIdUri", scheme).attr("value", value),
         );
+    }
+    for (scheme, value) in dolby(info) {
+        out =
+            out.child(Element::new("SupplementalProperty").attr("schemeIdUri", scheme).attr("value", value));
     }
     match rendition.layout {
         Layout::Files => out.child(template(rendition, scene)),
@@ -421,7 +421,7 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
             out.child(scene.offset(Element::new("SegmentBase").attr("timescale", 1000), 1000))
         }
         Layout::SingleFile => {
-            let out = out.child(Element::new("BaseURL").text(format!("{}.mp4", rendition.name)));
+            let out = out.child(Element::new("BaseURL").text(rendition.path(0)));
             match rendition.index {
                 Some((offset, bytes)) => out.child(segment_base(rendition, offset, bytes, scene)),
                 None => out.child(segment_list(rendition, scene)),
@@ -445,13 +445,12 @@ fn template(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     if from > 0 && scene.timing.is_none() {
         out = out.attr("presentationTimeOffset", from);
     }
-    let mut extension = "m4s";
-    if rendition.is_mp4() {
+    let extension = rendition.extension();
+    if rendition.has_init() {
         out = out.attr("initialization", rendition.init_path());
-    } else {
-        extension = rendition.packed_extension();
     }
-    out.attr("media", format!("{}/$Number$.{extension}", rendition.name))
+    let identifier = if rendition.named_by_time { "$Time$" } else { "$Number$" };
+    out.attr("media", format!("{}/{identifier}.{extension}", rendition.name))
         .attr("startNumber", first)
         .child(timeline(rendition))
 }
@@ -564,6 +563,54 @@ fn color(info: &Info) -> Vec<Element> {
         property("TransferCharacteristics", info.color.transfer),
         property("MatrixCoefficients", info.color.matrix),
     ]
+}
+
+/// The scheme and the value of `AudioChannelConfiguration`. AC-4 is told by MPEG's, where that has a word for it, and else
+/// by Dolby's (ETSI TS 103 190-2, G.3), in which objects have a bit of their own.
+fn loudspeakers(info: &Info) -> Option<(&'static str, String)> {
+    const DTS: &str = "tag:dts.com,2018:uhd:audio_channel_configuration";
+    const DOLBY: &str = "tag:dolby.com,2015:dash:audio_channel_configuration:2015";
+    let configuration = match info.speakers {
+        Some(mask) if info.codec == "dtsx" => return Some((DTS, format!("{mask:08X}"))),
+        Some(0) => return Some((DOLBY, "800000".to_owned())),
+        Some(mask) => match groups_configuration(mask) {
+            Some(configuration) => configuration,
+            None => return Some((DOLBY, format!("{mask:06X}"))),
+        },
+        None => info.channels.and_then(channel_configuration)?,
+    };
+    Some(("urn:mpeg:mpegB:cicp:ChannelConfiguration", configuration.to_string()))
+}
+
+/// MPEG's configuration of AC-4's groups of loudspeakers, where they are the same.
+const fn groups_configuration(mask: u32) -> Option<u8> {
+    Some(match mask {
+        0x02 => 1,
+        0x01 => 2,
+        0x03 => 3,
+        0x07 => 5,
+        0x47 => 6,
+        0x4F => 12,
+        // With two in front above, four above, and those with seven around.
+        0x57 => 14,
+        0x77 => 16,
+        0x7F => 19,
+        _ => return None,
+    })
+}
+
+/// What Dolby has players told: that there are objects (Dolby Atmos in E-AC-3: ETSI TS 103 420, D.2), or sound made for
+/// headphones (AC-4: ETSI TS 103 190-2, G.2.12).
+fn dolby(info: &Info) -> Vec<(&'static str, String)> {
+    let mut out = Vec::new();
+    if let Some(objects) = info.objects {
+        out.push(("tag:dolby.com,2018:dash:EC3_ExtensionType:2018", "JOC".to_owned()));
+        out.push(("tag:dolby.com,2018:dash:EC3_ExtensionComplexityIndex:2018", objects.to_string()));
+    }
+    if info.codec.starts_with("ac-4.02.02.") {
+        out.push(("tag:dolby.com,2016:dash:virtualized_content:2016", "1".to_owned()));
+    }
+    out
 }
 
 /// ISO/IEC 23091-3, table of channel configurations.

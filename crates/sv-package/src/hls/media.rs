@@ -21,7 +21,7 @@ pub fn media(rendition: &Rendition, options: &Options) -> String {
             let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.bytes, segment.offset);
         }
         let query = if rendition.layout == Layout::Sidecar { options.query.as_str() } else { "" };
-        let _ = writeln!(out, "{}{query}", rendition.path(segment.number));
+        let _ = writeln!(out, "{}{query}", rendition.path_of(segment));
     }
     out.push_str("#EXT-X-ENDLIST\n");
     out
@@ -46,7 +46,7 @@ pub fn iframes(rendition: &Rendition, options: &Options) -> Option<String> {
         out.push_str(&key::tags(rendition, segment.kid, before.replace(segment.kid), options));
         let _ = writeln!(out, "#EXTINF:{},", seconds(rendition, segment.duration));
         let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.key_bytes, segment.offset);
-        let _ = writeln!(out, "{}", rendition.path(segment.number));
+        let _ = writeln!(out, "{}", rendition.path_of(segment));
     }
     out.push_str("#EXT-X-ENDLIST\n");
     Some(out)

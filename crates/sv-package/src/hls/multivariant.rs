@@ -174,7 +174,10 @@ fn groups<'a>(sounds: impl Iterator<Item = &'a Rendition>) -> Vec<Group<'a>> {
     groups
         .into_iter()
         .map(|((_, codec, channels), members)| Group {
-            id: format!("audio-{}-{channels}ch", codec.split('.').next().unwrap_or("sound")),
+            id: match (codec.split('.').next().unwrap_or("sound"), channels) {
+                (codec, 0) => format!("audio-{codec}"),
+                (codec, channels) => format!("audio-{codec}-{channels}ch"),
+            },
             members,
         })
         .collect()
@@ -220,8 +223,15 @@ fn media_tag(out: &mut String, kind: &str, group: &str, rendition: &Rendition, d
     if let Some(language) = &info.language {
         let _ = write!(out, ",LANGUAGE={}", quoted(language));
     }
-    if let Some(channels) = info.channels {
-        let _ = write!(out, ",CHANNELS=\"{channels}\"");
+    let channels = match (info.objects, info.channels) {
+        // Apple's HLS authoring specification, 2.18: objects instead of channels.
+        (Some(objects), _) => Some(format!("{objects}/JOC")),
+        // Made for headphones of something immersive.
+        (None, Some(channels)) if info.codec.starts_with("ac-4.02.02.") => Some(format!("{channels}/IMSA")),
+        (None, channels) => channels.map(|channels| channels.to_string()),
+    };
+    if let Some(channels) = channels {
+        let _ = write!(out, ",CHANNELS={}", quoted(&channels));
     }
     if kind == "SUBTITLES" {
         let _ = write!(out, ",FORCED={}", yes(info.forced));
@@ -272,6 +282,7 @@ fn iframe_variant(out: &mut String, rendition: &Rendition, way: &Way<'_>) {
 /// The rate of a rendition's key pictures, counted as if they were all of it.
 fn key_rate(rendition: &Rendition) -> Bandwidth {
     let mut keys = rendition.clone();
+    keys.info.told_bandwidth = None;
     keys.segments.retain(|s| s.key_bytes > 0);
     for segment in &mut keys.segments {
         segment.bytes = segment.key_bytes;

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sv_container::mp4;
+use sv_container::{mp4, webm};
 use sv_core::{Duration, Grid, Item, KeyId, Object, Part, Segment, Timestamp, Track};
 
-use crate::packager::content_type;
 use crate::{Error, Form, Info, Layout, Rendition, Role, SegmentRecord};
 
 /// What a playlist tells of a part. Times are in the rendition's timescale.
@@ -164,11 +163,7 @@ impl Stream {
     #[must_use]
     pub fn describe(&self, segment: &Segment) -> Option<(String, &'static str, SegmentRecord)> {
         let rendition = self.epochs.back()?;
-        let content_type = match self.form {
-            Form::Cmaf => content_type(rendition.info.kind),
-            Form::Ts | Form::Text => rendition.packed_type(),
-        };
-        Some((rendition.path(segment.number), content_type, SegmentRecord::of(segment, 0)))
+        Some((rendition.path(segment.number), rendition.content_type(), SegmentRecord::of(segment, 0)))
     }
 
     fn track(&mut self, track: &Arc<Track>, seamless: bool) -> Result<Option<Object>, Error> {
@@ -176,22 +171,21 @@ impl Stream {
             return Ok(None);
         }
         let init = match self.form {
-            Form::Cmaf => Some(
-                mp4::init_segment(&[track.as_ref()])
-                    .map_err(|source| Error::Container { track: track.id, source })?,
-            ),
+            Form::Cmaf => Some(mp4::init_segment(&[track.as_ref()])),
+            Form::WebM => Some(webm::init_segment(track)),
             Form::Ts | Form::Text => None,
         };
+        let init = init.transpose().map_err(|source| Error::Container { track: track.id, source })?;
         // An epoch without a segment never was.
         self.epochs.retain(|e| !e.segments.is_empty());
         let epoch = self.epochs.back().map_or(0, |e| e.epoch.saturating_add(1));
-        let info = Info { roles: self.roles.clone(), ..Info::of(track)? };
-        let kind = info.kind;
+        let info = Info { roles: self.roles.clone(), ..Info::of(track)? }.told_in(self.form);
         let rendition = Rendition {
             name: self.name.clone(),
             info,
             layout: Layout::Files,
             form: self.form,
+            named_by_time: false,
             init_bytes: init.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(u64::MAX)),
             index: None,
             segments: Vec::new(),
@@ -199,9 +193,9 @@ impl Stream {
             epoch,
             began: None,
         };
-        let path = rendition.init_path();
+        let (path, content_type) = (rendition.init_path(), rendition.content_type());
         self.epochs.push_back(rendition);
-        Ok(init.map(|init| Object::whole(path, content_type(kind), init)))
+        Ok(init.map(|init| Object::whole(path, content_type, init)))
     }
 
     fn part(&mut self, part: Part) -> Result<Object, Error> {
@@ -210,7 +204,7 @@ impl Stream {
         };
         let record = PartRecord { duration: part.duration.ticks(), bytes: part.len(), key: part.key };
         let path = part_path(&self.name, part.segment, part.number);
-        let content_type = content_type(rendition.info.kind);
+        let content_type = rendition.content_type();
         if self.parted.back().is_none_or(|p| p.number != part.segment) {
             let start = part.start.ticks().max(0).unsigned_abs();
             if let Some(epoch) = self.epochs.back_mut() {
@@ -273,7 +267,7 @@ impl Stream {
                 break;
             }
             if let Some(rendition) = self.epochs.pop_front()
-                && rendition.form == Form::Cmaf
+                && rendition.form.has_init()
             {
                 gone.push(rendition.init_path());
             }

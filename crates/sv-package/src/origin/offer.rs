@@ -8,7 +8,6 @@ use sv_container::{mp4, webvtt};
 use sv_core::{Bytes, Item, KeyId, Protection, Segment, Stage as _, Timestamp, Track, TrackKind};
 
 use super::{Query, Sample, Table, Wanted};
-use crate::packager::content_type;
 use crate::{Error, Form, Info, Layout, Packager, Rendition, Role, SegmentRecord, Segmenter, dash, hls};
 
 /// Stored samples that lie no further apart are read at once: a seek costs more than so many bytes.
@@ -169,7 +168,7 @@ impl Offer {
     /// [`Error::Container`] when it can't be written.
     pub fn init(&self, name: &str) -> Result<Option<(Bytes, &'static str)>, Error> {
         let lane = self.lanes.iter().find(|lane| lane.rendition.name == name && self.form == Form::Cmaf);
-        lane.map(|lane| Ok((init(&lane.track)?, content_type(lane.rendition.info.kind)))).transpose()
+        lane.map(|lane| Ok((init(&lane.track)?, lane.rendition.content_type()))).transpose()
     }
 
     /// What segment `number` of a rendition is made of.
@@ -308,7 +307,7 @@ impl Lane {
         rendition.info = Info { roles: member.roles.clone(), ..Info::of(&track)? };
         rendition.init_bytes = match form {
             Form::Cmaf => u64::try_from(init(&track)?.len()).unwrap_or(u64::MAX),
-            Form::Ts | Form::Text => 0,
+            Form::Ts | Form::Text | Form::WebM => 0,
         };
         let mut firsts = vec![0usize];
         let kid = member.protection.as_ref().map(|p| p.default_kid);

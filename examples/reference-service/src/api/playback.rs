@@ -76,6 +76,7 @@ fn describe(path: &str) -> (&'static str, &'static str) {
         "m3u8" => "application/vnd.apple.mpegurl",
         "mpd" => "application/dash+xml",
         "mp4" | "m4s" | "m4v" | "cmfv" => "video/mp4",
+        "webm" => "video/webm",
         "m4a" | "cmfa" => "audio/mp4",
         "vtt" => "text/vtt; charset=utf-8",
         "jpg" | "jpeg" => "image/jpeg",

@@ -375,7 +375,7 @@ pub(crate) struct Ladder {
 #[derive(ClapArgs)]
 pub(crate) struct Package {
     /// The files: MP4 and whatever else the enabled backends read; WebVTT, SubRip or TTML for subtitles.
-    /// Or descriptors: in=FILE,stream=audio,language=de,label=Deutsch,roles=dub,default=yes,format=vtt
+    /// Or descriptors: in=FILE,stream=audio,language=de,label=Deutsch,roles=dub,default=yes,bandwidth=N,format=vtt
     #[arg(required = true, value_name = "INPUT")]
     pub(crate) input: Vec<streamverse::Pick>,
     /// The folder to make
@@ -393,8 +393,21 @@ pub(crate) struct Package {
     /// Tell of cues in segments too, as emsg boxes: for players that look for them there
     #[arg(long)]
     pub(crate) emsg: bool,
+    /// Fast motion in DASH: pictures of every so many key frames, several with commas between; 0 for none
+    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1")]
+    pub(crate) trick_play: Vec<u32>,
+    /// What files of segments are named by: their numbers, or the ticks at which they start
+    #[arg(long, value_enum, default_value = "number")]
+    pub(crate) names: SegmentNames,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// What files of segments are named by.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SegmentNames {
+    Number,
+    Time,
 }
 
 /// What is done with captions in pictures.
@@ -452,7 +465,7 @@ pub(crate) struct Output {
     /// behind the URI: list, duration=S, resume=S, limit=S, snap=out;in, restrict=skip;jump, once
     #[arg(long, value_name = "AT=URI[,OPTION]")]
     pub(crate) interstitial: Vec<streamverse::Between>,
-    /// What segments are written as; ts is for HLS on old devices
+    /// What segments are written as; ts is for HLS on old devices, webm for DASH
     #[arg(long, value_enum, default_value_t = Format::Cmaf)]
     pub(crate) format: Format,
     /// Small pictures of the whole film for players to show where a seek would go: how many seconds apart, and
@@ -524,6 +537,8 @@ pub(crate) enum Format {
     Cmaf,
     /// Transport streams, and packed audio
     Ts,
+    /// WebM, of VP8, VP9, AV1, Opus and Vorbis
+    Webm,
 }
 
 impl From<Format> for streamverse::package::Form {
@@ -531,6 +546,7 @@ impl From<Format> for streamverse::package::Form {
         match format {
             Format::Cmaf => Self::Cmaf,
             Format::Ts => Self::Ts,
+            Format::Webm => Self::WebM,
         }
     }
 }
@@ -538,7 +554,10 @@ impl From<Format> for streamverse::package::Form {
 impl Output {
     /// Which manifests: naming none means all that the format has.
     pub(crate) fn manifests(&self) -> (bool, bool) {
-        if self.hls || self.dash { (self.hls, self.dash) } else { (true, self.format == Format::Cmaf) }
+        if self.hls || self.dash {
+            return (self.hls, self.dash);
+        }
+        (self.format != Format::Webm, self.format != Format::Ts)
     }
 
     /// Where else the presentation will be had.

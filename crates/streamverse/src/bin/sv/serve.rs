@@ -63,6 +63,7 @@ async fn headers(request: Request, next: Next) -> Response {
         "m3u8" => Some("application/vnd.apple.mpegurl"),
         "mpd" => Some("application/dash+xml"),
         "m4s" | "mp4" => Some("video/mp4"),
+        "webm" => Some("video/webm"),
         "ts" => Some("video/mp2t"),
         "aac" => Some("audio/aac"),
         "ac3" => Some("audio/ac3"),
@@ -70,7 +71,7 @@ async fn headers(request: Request, next: Next) -> Response {
         "vtt" => Some("text/vtt; charset=utf-8"),
         _ => None,
     };
-    let cache = if matches!(extension, "m4s" | "mp4" | "ts" | "aac" | "ac3" | "ec3" | "mp3") {
+    let cache = if matches!(extension, "m4s" | "mp4" | "webm" | "ts" | "aac" | "ac3" | "ec3" | "mp3") {
         "public, max-age=31536000, immutable"
     } else {
         "no-cache"

@@ -635,7 +635,9 @@ fn emit(
         pts: Timestamp::new(pts),
         dts,
         duration: Duration::new(u64::from(sample.duration)),
-        key: sample.key || track.kind() == TrackKind::Audio,
+        // Playing can begin at every packet of sound, whatever tables say, but where packets lean on others.
+        key: sample.key
+            || (track.kind() == TrackKind::Audio && !matches!(track.codec, Codec::Ac4 | Codec::DtsX)),
         data,
         protection,
     };

@@ -68,6 +68,7 @@ fn visual(atom: &Atom) -> Result<Option<Entry>> {
         b"avc1" | b"avc2" | b"avc3" | b"avc4" | b"dva1" | b"dvav" => (Codec::H264, b"avcC"),
         b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => (Codec::Hevc, b"hvcC"),
         b"av01" | b"dav1" => (Codec::Av1, b"av1C"),
+        b"vp08" => (Codec::Vp8, b"vpcC"),
         b"vp09" => (Codec::Vp9, b"vpcC"),
         _ => return Ok(None),
     };
@@ -94,15 +95,15 @@ fn visual(atom: &Atom) -> Result<Option<Entry>> {
     let Some(mut config) = config else {
         return Ok(None);
     };
-    if codec == Codec::Vp9 {
+    if matches!(codec, Codec::Vp8 | Codec::Vp9) {
         config = if config.len() >= 4 { config.slice(4..) } else { config };
     }
     let mut video = match sv_codec::describe(codec, &config, None) {
         Some(Media::Video(video)) => video,
         _ => VideoInfo::new(u32::from(width), u32::from(height)),
     };
-    if let (Codec::Vp9, Ok(vp9)) = (codec, sv_codec::vp9::Config::parse(&config)) {
-        (video.bit_depth, video.color) = (vp9.bit_depth, vp9.color);
+    if let (Codec::Vp8 | Codec::Vp9, Ok(vpx)) = (codec, sv_codec::vp9::Config::parse(&config)) {
+        (video.bit_depth, video.color) = (vpx.bit_depth, vpx.color);
     }
     video.color = color.unwrap_or(video.color);
     video.sample_aspect = aspect.unwrap_or(video.sample_aspect);
@@ -186,9 +187,13 @@ fn sound(atom: &Atom, quicktime: bool) -> Result<Option<Entry>> {
         match &child.kind {
             b"esds" => elementary = esds(&child),
             // QuickTime wraps it once more.
-            b"wave" => elementary = child.child(b"esds").as_ref().and_then(esds).or(elementary),
-            b"dOps" | b"dac3" | b"dec3" => config = Some(child.body),
-            b"dfLa" => config = (child.body.len() >= 4).then(|| child.body.slice(4..)),
+            b"wave" => {
+                elementary = child.child(b"esds").as_ref().and_then(esds).or(elementary);
+                let cookie = child.child(b"alac").filter(|cookie| cookie.body.len() >= 4);
+                config = cookie.map(|cookie| cookie.body.slice(4..)).or(config);
+            }
+            b"dOps" | b"dac3" | b"dec3" | b"dac4" | b"udts" | b"iacb" => config = Some(child.body),
+            b"dfLa" | b"alac" => config = (child.body.len() >= 4).then(|| child.body.slice(4..)),
             b"btrt" => bitrate = btrt(&child.body),
             _ => {}
         }
@@ -202,6 +207,10 @@ fn sound(atom: &Atom, quicktime: bool) -> Result<Option<Entry>> {
         (b"fLaC", Some(config), _) => (Codec::Flac, config),
         (b"ac-3", Some(config), _) => (Codec::Ac3, config),
         (b"ec-3", Some(config), _) => (Codec::Eac3, config),
+        (b"ac-4", Some(config), _) => (Codec::Ac4, config),
+        (b"dtsx", Some(config), _) => (Codec::DtsX, config),
+        (b"alac", Some(config), _) => (Codec::Alac, config),
+        (b"iamf", Some(config), _) => (Codec::Iamf, config),
         _ => return Ok(None),
     };
     let bitrate = bitrate.or_else(|| elementary_rate(atom, children));

@@ -34,6 +34,9 @@ pub fn init_segment(tracks: &[&Track]) -> Result<Bytes> {
         if tracks.iter().any(|t| t.codec == Codec::Av1) {
             w.bytes(b"av01");
         }
+        if tracks.iter().any(|t| t.codec == Codec::Iamf) {
+            w.bytes(b"iamf");
+        }
     });
     let mut result = Ok(());
     w.boxed(b"moov", |w| {

@@ -14,3 +14,4 @@ pub use event::{Emsg, Prft};
 pub use fragment::{Options, fragment};
 pub use index::{Index, Reference};
 pub use init::init_segment;
+pub use sample_entry::supports;

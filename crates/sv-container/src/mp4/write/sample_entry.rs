@@ -19,24 +19,42 @@ pub(super) fn write_all(w: &mut Boxes, track: &Track) -> Result<()> {
     Ok(())
 }
 
+/// Whether MP4 has a place for this codec, as it is written here.
+#[must_use]
+pub const fn supports(codec: Codec) -> bool {
+    name(codec).is_some()
+}
+
 /// The number of the sample entry of what is clear in a protected track.
 pub(super) const CLEAR: u32 = 2;
 
-/// Writes the sample entry of a track; under protection the one of ISO/IEC 23001-7.
-fn write(w: &mut Boxes, track: &Track) -> Result<()> {
-    let clear: &[u8; 4] = match track.codec {
+/// What the sample entries of a codec are called, where it isn't encrypted; `None` for what has no mapping to MP4 here.
+const fn name(codec: Codec) -> Option<&'static [u8; 4]> {
+    Some(match codec {
         Codec::H264 => b"avc1",
         Codec::Hevc => b"hvc1",
         Codec::Av1 => b"av01",
+        Codec::Vp8 => b"vp08",
         Codec::Vp9 => b"vp09",
         Codec::Aac | Codec::Mp3 => b"mp4a",
         Codec::Opus => b"Opus",
         Codec::Ac3 => b"ac-3",
         Codec::Eac3 => b"ec-3",
+        Codec::Ac4 => b"ac-4",
+        Codec::DtsX => b"dtsx",
         Codec::Flac => b"fLaC",
+        Codec::Alac => b"alac",
+        Codec::Iamf => b"iamf",
         Codec::WebVtt => b"wvtt",
         Codec::Ttml => b"stpp",
-        _ => return Err(invalid(track, "its codec has no mapping to MP4 here")),
+        _ => return None,
+    })
+}
+
+/// Writes the sample entry of a track; under protection the one of ISO/IEC 23001-7.
+fn write(w: &mut Boxes, track: &Track) -> Result<()> {
+    let Some(clear) = name(track.codec) else {
+        return Err(invalid(track, "its codec has no mapping to MP4 here"));
     };
     if track.config.is_empty() && !matches!(track.codec, Codec::WebVtt | Codec::Mp3) {
         return Err(invalid(track, "its codec configuration is missing"));
@@ -142,19 +160,29 @@ fn sound(w: &mut Boxes, kind: &[u8; 4], track: &Track, audio: &AudioInfo) {
         w.zeros(6);
         w.u16(1); // data_reference_index
         w.zeros(8);
-        w.u16(audio.channels);
+        w.u16(match (track.codec, audio.channels) {
+            // AC-4 says 2 where it doesn't say (ETSI TS 103 190-2, E.4).
+            (Codec::Ac4, 0) => 2,
+            (_, channels) => channels,
+        });
         w.u16(match audio.bit_depth {
             0 => 16,
             depth => u16::from(depth),
         });
         w.u32(0);
-        // 16.16 fixed point: what does not fit is 0, and the codec's own box tells.
-        w.u32(u16::try_from(audio.sample_rate).map_or(0, u32::from).wrapping_shl(16));
+        // 16.16 fixed point: what does not fit is 0, and the codec's own box tells. IAMF leaves all to that
+        // (6.2.4).
+        let rate = if track.codec == Codec::Iamf { 0 } else { audio.sample_rate };
+        w.u32(u16::try_from(rate).map_or(0, u32::from).wrapping_shl(16));
         match track.codec {
             Codec::Opus => w.boxed(b"dOps", |w| w.bytes(&track.config)),
             Codec::Ac3 => w.boxed(b"dac3", |w| w.bytes(&track.config)),
             Codec::Eac3 => w.boxed(b"dec3", |w| w.bytes(&track.config)),
+            Codec::Ac4 => w.boxed(b"dac4", |w| w.bytes(&track.config)),
+            Codec::DtsX => w.boxed(b"udts", |w| w.bytes(&track.config)),
             Codec::Flac => w.full(b"dfLa", 0, 0, |w| w.bytes(&track.config)),
+            Codec::Alac => w.full(b"alac", 0, 0, |w| w.bytes(&track.config)),
+            Codec::Iamf => w.boxed(b"iacb", |w| w.bytes(&track.config)),
             _ => elementary_stream(w, track),
         }
         bitrate(w, track);
@@ -234,17 +262,7 @@ fn protection(w: &mut Boxes, track: &Track) {
     else {
         return;
     };
-    let original = match track.codec {
-        Codec::H264 => b"avc1",
-        Codec::Hevc => b"hvc1",
-        Codec::Av1 => b"av01",
-        Codec::Vp9 => b"vp09",
-        Codec::Opus => b"Opus",
-        Codec::Ac3 => b"ac-3",
-        Codec::Eac3 => b"ec-3",
-        Codec::Flac => b"fLaC",
-        _ => b"mp4a",
-    };
+    let original = name(track.codec).unwrap_or(b"mp4a");
     w.boxed(b"sinf", |w| {
         w.boxed(b"frma", |w| w.bytes(original));
         w.full(b"schm", 0, 0, |w| {

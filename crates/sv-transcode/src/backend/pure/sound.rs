@@ -23,7 +23,7 @@ fn codec_id(codec: Codec) -> Option<AudioCodecId> {
         Codec::Aac => id::CODEC_ID_AAC,
         Codec::Mp3 => id::CODEC_ID_MP3,
         Codec::Flac => id::CODEC_ID_FLAC,
-        Codec::Other("vorbis") => id::CODEC_ID_VORBIS,
+        Codec::Vorbis => id::CODEC_ID_VORBIS,
         Codec::Other("pcm_s16le") => id::CODEC_ID_PCM_S16LE,
         Codec::Other("pcm_s16be") => id::CODEC_ID_PCM_S16BE,
         Codec::Other("pcm_s24le") => id::CODEC_ID_PCM_S24LE,
