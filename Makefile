@@ -85,6 +85,10 @@ bench-origin: setup-run ## a live origin: playlists of four hours, parts, ten th
 bench-stored-origin: setup-run ## what packaging on request costs for each gigabyte (SOURCE: an MP4)
 	cargo run --release --locked -p streamverse --no-default-features --features live --example stored_origin -- '$(SOURCE)'
 
+.PHONY: bench-memory
+bench-memory: setup-run ## packaging without files: gigabytes for each second of processor time (SOURCE: an MP4)
+	cargo run --release --locked -p streamverse --example package_memory -- '$(SOURCE)' 9
+
 .PHONY: players
 players: setup-test web ## live in three players for a minute each, and twenty kills of the origin under them
 	cargo build --locked -p streamverse --features cli,ffmpeg --bin sv

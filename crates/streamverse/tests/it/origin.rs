@@ -211,17 +211,22 @@ fn stored_files_of_many_makers_are_read() {
         titles.push(path);
     }
     if let Some(packager) = tool("packager-linux-x64") {
-        let shaka = dir.path().join("shaka");
-        fs::create_dir(&shaka).unwrap();
-        let at = |name: &str| shaka.join(name).to_str().unwrap().to_owned();
-        let video = format!(
-            "in={from},stream=video,init_segment={},segment_template={}",
-            at("v-init.mp4"),
-            at("v-$Number$.m4s")
-        );
-        let audio = format!("in={from},stream=audio,output={}", at("a.mp4"));
-        kit::run(&packager, &[&video, &audio, "--segment_duration", "2", "--mpd_output", &at("m.mpd")]);
-        titles.push(shaka);
+        for form in ["segments", "files"] {
+            let shaka = dir.path().join(format!("shaka-{form}"));
+            fs::create_dir(&shaka).unwrap();
+            let at = |name: &str| shaka.join(name).to_str().unwrap().to_owned();
+            let stream = |kind: &str| match form {
+                "files" => format!("in={from},stream={kind},output={}", at(&format!("{kind}.mp4"))),
+                _ => format!(
+                    "in={from},stream={kind},init_segment={},segment_template={}",
+                    at(&format!("{kind}-init.mp4")),
+                    at(&format!("{kind}-$Number$.m4s"))
+                ),
+            };
+            let (video, audio) = (stream("video"), stream("audio"));
+            kit::run(&packager, &[&video, &audio, "--segment_duration", "2", "--mpd_output", &at("m.mpd")]);
+            titles.push(shaka);
+        }
     }
     let paths: Vec<&Path> = titles.iter().map(PathBuf::as_path).collect();
     let server = Server::start(&paths, &[]);

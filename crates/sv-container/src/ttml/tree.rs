@@ -77,9 +77,10 @@ impl Element {
     }
 
     fn push_text(&mut self, text: &str) {
+        let text = text.chars().filter(|c| is_character(*c));
         match self.children.last_mut() {
-            Some(Node::Text(before)) => before.push_str(text),
-            _ => self.children.push(Node::Text(text.to_owned())),
+            Some(Node::Text(before)) => before.extend(text),
+            _ => self.children.push(Node::Text(text.collect())),
         }
     }
 }
@@ -196,7 +197,14 @@ fn unescaped(raw: &str) -> String {
         out.extend(number.and_then(char::from_u32).or_else(|| entity(name)));
         out.push_str(rest);
     }
+    // What couldn't be written again isn't read either.
+    out.retain(is_character);
     out
+}
+
+/// What XML 1.0 can say (its production 2), but for control characters that it frowns upon.
+fn is_character(c: char) -> bool {
+    matches!(c, '\n' | '\t' | '\r') || !(c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}'))
 }
 
 /// XML's own.
@@ -242,9 +250,8 @@ fn escape(f: &mut fmt::Formatter<'_>, text: &str, attribute: bool) -> fmt::Resul
             '"' if attribute => f.write_str("&quot;")?,
             '\n' | '\t' | '\r' if attribute || c == '\r' => write!(f, "&#{};", u32::from(c))?,
             '\n' | '\t' => fmt::Write::write_char(f, c)?,
-            // XML 1.0 can't say them at all (its production 2).
-            c if c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}') => {}
-            c => fmt::Write::write_char(f, c)?,
+            c if is_character(c) => fmt::Write::write_char(f, c)?,
+            _ => {}
         }
     }
     Ok(())

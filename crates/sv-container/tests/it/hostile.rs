@@ -144,6 +144,7 @@ fn what_the_fuzzers_found_stays_found() {
             "mp4" => oracle::mp4(&data),
             "ts" => oracle::ts(&data),
             "webvtt" => oracle::webvtt(&data),
+            "ttml" => oracle::ttml(&data),
             "codec_headers" => oracle::codec_headers(&data),
             "mp4_roundtrip" => oracle::mp4_roundtrip(&data),
             "webm_roundtrip" => oracle::webm_roundtrip(&data),
