@@ -19,7 +19,9 @@ mod unit;
 #[cfg(feature = "nats")]
 mod worker;
 
-pub(crate) use crew::{Crew, Plan, journal as unwritten};
+#[cfg(feature = "postgres")]
+pub(crate) use crew::journal as unwritten;
+pub(crate) use crew::{Crew, Plan};
 pub use roster::{Hand, Load, Roster};
 pub use store::Store;
 pub use unit::Unit;
