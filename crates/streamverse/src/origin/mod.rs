@@ -209,7 +209,7 @@ impl Title {
         let mut hash = Sha256::new();
         hash.update(print);
         hash.update(format!("{wanted:?}"));
-        Some(title::digits(hash))
+        Some(stock::digits(hash))
     }
 
     fn written(&self, request: &Request) -> Result<Answer> {

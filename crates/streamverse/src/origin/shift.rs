@@ -14,7 +14,8 @@ use sv_package::live::{self, Presentation, Stream, Window};
 use sv_package::origin::{Request, Wanted};
 use sv_package::{Form, Info, Rendition, SegmentRecord, Segmenter, dash, hls};
 
-use super::title::{digits, encrypted, encryptor, missing, whole};
+use super::stock::digits;
+use super::title::{encrypted, encryptor, missing, whole};
 use super::{Answer, Settings};
 use crate::live::Told;
 use crate::vod::Encryption;

@@ -1,6 +1,7 @@
 //! What lies on disk of a title: one file, or a folder of renditions.
 
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -9,7 +10,6 @@ use sha2::{Digest as _, Sha256};
 use sv_core::{ErrorKind, FileAt, ReadAt};
 
 use super::joined::Joined;
-use super::title::digits;
 use crate::live::JOURNAL;
 use crate::{Error, Result};
 
@@ -188,6 +188,15 @@ fn renditions(folder: &Path, files: &[String], name: Option<&str>) -> Result<Vec
         out.push(Source { reader: Arc::new(Joined::new(paths)?), stem: Some(stem) });
     }
     Ok(out)
+}
+
+/// A hash as text.
+pub(super) fn digits(hash: Sha256) -> String {
+    let digest: [u8; 32] = hash.finalize().into();
+    digest.iter().take(16).fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }
 
 #[cfg(test)]

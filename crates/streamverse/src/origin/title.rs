@@ -1,6 +1,5 @@
 //! One stored title that is open: its tables, and what it offers.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -161,7 +160,7 @@ impl Stored {
         let (text, content_type) = text.ok_or_else(missing)?;
         let mut hash = Sha256::new();
         hash.update(text.as_bytes());
-        Ok(Answer { data: text.into(), content_type, tag: digits(hash), lasting: false })
+        Ok(Answer { data: text.into(), content_type, tag: stock::digits(hash), lasting: false })
     }
 
     /// A segment or an initialisation, made now.
@@ -228,14 +227,6 @@ pub(super) fn whole(segment: Segment, encryption: Option<&Encryption>) -> Result
 
 pub(super) fn missing() -> Error {
     Error::new(ErrorKind::NotFound, "this title has nothing of that name")
-}
-
-pub(super) fn digits(hash: Sha256) -> String {
-    let digest: [u8; 32] = hash.finalize().into();
-    digest.iter().take(16).fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 /// The tracks of a source that can be served: where their samples lie, and their text.

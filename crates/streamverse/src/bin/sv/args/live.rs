@@ -1,0 +1,133 @@
+//! What goes on while somebody asks: live presentations, and the origin.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+
+use super::package::pssh;
+use super::values::{duration, long, moment, part};
+use super::{Boxes, Protect, SchemeName};
+
+#[derive(ClapArgs)]
+pub(crate) struct Live {
+    /// Files, shown at the speed of their clocks; or -, an MPEG transport stream on standard input. Or descriptors,
+    /// as for `sv package`
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) input: Vec<streamverse::Pick>,
+    /// The folder of the presentation: a later run with the same arguments goes on with it
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) listen: SocketAddr,
+    /// Length of a segment, such as 2s or 2500ms
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub(crate) segment: Duration,
+    /// Length of a part of a segment, for low latency, such as 500ms; 0 for none
+    #[arg(long, default_value = "500ms", value_parser = part)]
+    pub(crate) part: Duration,
+    /// How far viewers can go back, such as 60s, 30m or 4h
+    #[arg(long, default_value = "60s", value_parser = long)]
+    pub(crate) window: Duration,
+    /// An event: viewers can go back to its beginning
+    #[arg(long, conflicts_with = "window")]
+    pub(crate) event: bool,
+    /// Keep segments that viewers can't go back to any more
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Begin files anew when they end
+    #[arg(long = "loop")]
+    pub(crate) looping: bool,
+    /// Take no notice of the cues that the source tells itself (SCTE-35)
+    #[arg(long)]
+    pub(crate) no_cues: bool,
+    /// A playlist that players of HLS show instead while the programme is left, as the source's cues say; {event} and
+    /// {seconds} in it stand for the break's identifier and length
+    #[arg(long, value_name = "URL", conflicts_with = "no_cues")]
+    pub(crate) interstitial: Option<String>,
+    /// Tell of cues in segments too, as emsg boxes: for players that look for them there
+    #[arg(long)]
+    pub(crate) emsg: bool,
+    /// Go on serving when the stream has ended
+    #[arg(long)]
+    pub(crate) serve: bool,
+    #[command(flatten)]
+    pub(crate) protect: Protect,
+    /// Where players get a ClearKey licence; written into the DASH manifest
+    #[arg(long)]
+    pub(crate) license_url: Option<String>,
+    /// Print events as JSON lines on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Harvest {
+    /// The folder of the live presentation
+    pub(crate) live: PathBuf,
+    /// The folder to make
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Where it begins on the presentation's own timeline, such as 90s
+    #[arg(long, default_value = "0s", value_parser = moment)]
+    pub(crate) from: Duration,
+    /// Where it ends; the end of what there is if left out
+    #[arg(long, value_parser = moment)]
+    pub(crate) to: Option<Duration>,
+}
+
+#[derive(ClapArgs)]
+#[command(after_help = ORIGIN)]
+pub(crate) struct Origin {
+    /// Titles: MP4 files, or folders with the renditions of one title (of sv vod, sv package or another packager).
+    /// Each is called as its file or folder, without the ending
+    #[arg(value_name = "TITLE")]
+    pub(crate) titles: Vec<PathBuf>,
+    /// Serve every file and folder in this one as a title, by its whole name, also those that come later
+    #[arg(long, value_name = "DIR")]
+    pub(crate) library: Option<PathBuf>,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) listen: SocketAddr,
+    /// Length of a segment, such as 4s or 2500ms
+    #[arg(long, default_value = "4s", value_parser = duration)]
+    pub(crate) segment: Duration,
+    /// Encrypt what is sent: a scheme for CMAF (cenc, cbcs), one for transport streams (sample-aes, aes-128), or both,
+    /// separated by a comma. A form without a scheme is not served then
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) encrypt: Vec<SchemeName>,
+    /// A key file as for sv package, or a folder with one for each title, NAME.keys; or set SV_KEYS
+    #[arg(long)]
+    pub(crate) keys: Option<PathBuf>,
+    /// Where players of HLS get the 16 bytes of the key; {kid} in it stands for the key's name
+    #[arg(long, value_name = "URL")]
+    pub(crate) key_url: Option<String>,
+    /// Where players get a ClearKey licence; written into DASH manifests
+    #[arg(long)]
+    pub(crate) license_url: Option<String>,
+    /// Whole pssh boxes in hexadecimal, one behind the other, instead of the common one
+    #[arg(long, value_name = "HEX", value_parser = pssh)]
+    pub(crate) pssh: Option<Boxes>,
+    /// Leave pssh boxes out of the stream: only the DASH manifest has them
+    #[arg(long)]
+    pub(crate) no_pssh: bool,
+    /// Most MiB of segments that stay in memory
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub(crate) cache: usize,
+    /// Most MiB of sample tables that stay in memory: 32 bytes for each picture and each frame of sound
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub(crate) tables: usize,
+    /// Most requests at a time; others are told to come again
+    #[arg(long, default_value_t = 1024)]
+    pub(crate) requests: usize,
+}
+
+const ORIGIN: &str = "\
+Addresses: /NAME/hls.m3u8 (HLS, CMAF), /NAME/ts.m3u8 (HLS, transport streams), /NAME/dash.mpd (DASH).
+
+Behind a manifest's address, as a query:
+  filter=video_height:240-720;video_codec:h264;audio_language:en,de   which renditions
+  start=90&end=150.5                                                  which stretch, in seconds
+  order=ascending|descending|middle                                   which variant of HLS comes first";
