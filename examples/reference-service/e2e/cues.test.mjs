@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { SKIP, SV, launch, synthesise, until } from './harness.mjs';
-import { look, serve } from './players.mjs';
+import { look, open, serve } from './players.mjs';
 
 const GOP = ['-c:v', 'libx264', '-preset', 'veryfast', '-g', '50', '-sc_threshold', '0', '-bf', '2', '-pix_fmt', 'yuv420p', '-c:a', 'aac'];
 const clip = SKIP ? undefined : synthesise('film.mp4', GOP);
@@ -53,11 +53,7 @@ describe('cues', { skip, timeout: 300_000 }, () => {
     rmSync(root, { recursive: true, force: true });
   });
 
-  async function watch(player, manifest) {
-    const page = await browser.newPage();
-    await page.goto(`${players.address}?player=${player}&low=0&url=${encodeURIComponent(url + manifest)}`);
-    return page;
-  }
+  const watch = (player, manifest) => open(browser, players, player, url + manifest);
 
   test('hls.js shows an interstitial, and then the rest of the film', async () => {
     const page = await watch('hls', 'film/master.m3u8');

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { SKIP, SV, launch, picture, synthesise, until } from './harness.mjs';
-import { look, serve } from './players.mjs';
+import { begun, look, open, serve } from './players.mjs';
 import { spliced } from './splices.mjs';
 
 const SECONDS = Number(process.env.SECONDS ?? 10);
@@ -74,16 +74,13 @@ describe('live', { skip, timeout: 600_000 }, () => {
 
   /** Opens a player; it has begun when this returns. */
   async function watch(live, player, low, keys = {}) {
-    const page = await browser.newPage();
-    page.requests = [];
-    page.on('response', (response) => page.requests.push(`${response.status()} ${response.url()}`));
-    const manifest = player === 'hls' ? 'master.m3u8' : 'manifest.mpd';
-    await page.goto(`${players.address}?player=${player}&low=${low ? 1 : 0}&keys=${encodeURIComponent(JSON.stringify(keys))}&url=${encodeURIComponent(live.url + manifest)}`);
-    const begun = async () => {
-      const seen = await look(page);
-      return seen.errors.length || (seen.started && seen.frames > 10) ? seen : undefined;
+    const first = (page) => {
+      page.requests = [];
+      page.on('response', (response) => page.requests.push(`${response.status()} ${response.url()}`));
     };
-    page.begun = await until(begun, `${player} to begin`, 60_000);
+    const manifest = player === 'hls' ? 'master.m3u8' : 'manifest.mpd';
+    const page = await open(browser, players, player, live.url + manifest, { low, keys, first });
+    page.begun = await begun(page, player);
     return page;
   }
 

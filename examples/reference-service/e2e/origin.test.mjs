@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { SKIP, SV, launch, synthesise, until } from './harness.mjs';
-import { look, serve } from './players.mjs';
+import { look, open, serve } from './players.mjs';
 
 const GOP = ['-c:v', 'libx264', '-preset', 'veryfast', '-g', '50', '-sc_threshold', '0', '-bf', '2', '-pix_fmt', 'yuv420p', '-c:a', 'aac'];
 const clip = SKIP ? undefined : synthesise('origin.mp4', GOP);
@@ -52,11 +52,7 @@ describe('origin', { skip, timeout: 600_000 }, () => {
     players?.close();
   });
 
-  async function watch(url, player, keys = {}) {
-    const page = await browser.newPage();
-    await page.goto(`${players.address}?player=${player}&low=0&keys=${encodeURIComponent(JSON.stringify(keys))}&url=${encodeURIComponent(url)}`);
-    return page;
-  }
+  const watch = (url, player, keys) => open(browser, players, player, url, { keys });
 
   /** Plays to the end, and says how it went. */
   async function play(url, player, seconds, keys) {

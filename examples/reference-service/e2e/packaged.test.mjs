@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { SKIP, SV, launch, until } from './harness.mjs';
-import { look, serve } from './players.mjs';
+import { begun, look, open, serve } from './players.mjs';
 
 const SECONDS = Number(process.env.SECONDS ?? 3);
 const LENGTH = Math.max(16, SECONDS + 8);
@@ -87,21 +87,15 @@ describe('packaged', { skip, timeout: 900_000 }, () => {
     server?.close();
   });
 
-  async function open(player, manifest, keys = {}) {
-    const page = await browser.newPage();
-    const url = encodeURIComponent(server.url + manifest);
-    await page.goto(`${players.address}?player=${player}&low=0&keys=${encodeURIComponent(JSON.stringify(keys))}&url=${url}`);
-    const begun = async () => {
-      const seen = await look(page);
-      return seen.errors.length || (seen.started && seen.frames > 10) ? seen : undefined;
-    };
-    page.begun = await until(begun, `${player} to begin ${manifest}`, 60_000);
+  async function start(player, manifest, keys) {
+    const page = await open(browser, players, player, server.url + manifest, { keys });
+    page.begun = await begun(page, `${player} ${manifest}`);
     return page;
   }
 
   async function watch(player, manifest, keys) {
     const name = `${player} ${manifest}`;
-    const page = await open(player, manifest, keys);
+    const page = await start(player, manifest, keys);
     await new Promise((done) => setTimeout(done, SECONDS * 1000));
     const now = await look(page);
     assert.deepEqual(now.errors, [], name);
@@ -135,7 +129,7 @@ describe('packaged', { skip, timeout: 900_000 }, () => {
     const input = film('h264', 'aac');
     const name = packaged(input, 'thumbnails', '--thumbnails', '2,160,3x2');
     for (const manifest of ['master.m3u8', 'manifest.mpd']) {
-      const page = await open('shaka', `${name}/${manifest}`);
+      const page = await start('shaka', `${name}/${manifest}`);
       const found = await page.evaluate(async () => {
         const [track] = window.player.getImageTracks();
         const at = await window.player.getThumbnails(track.id, 7);
@@ -145,7 +139,7 @@ describe('packaged', { skip, timeout: 900_000 }, () => {
       assert.deepEqual([found.left, found.top, found.width, found.height], [0, 90, 160, 90], manifest);
       await page.close();
     }
-    const page = await open('dash', `${name}/manifest.mpd`);
+    const page = await start('dash', `${name}/manifest.mpd`);
     const found = await page.evaluate(() => new Promise((done) => window.player.provideThumbnail(15, done)));
     assert.ok(found.url.endsWith(`${name}/thumbnails/1.jpg`), JSON.stringify(found));
     assert.deepEqual([found.x, found.y, found.width, found.height], [160, 0, 160, 90]);
@@ -161,7 +155,7 @@ describe('packaged', { skip, timeout: 900_000 }, () => {
     writeFileSync(join(work, name, 'steering.json'), JSON.stringify({ VERSION: 1, TTL: 60, 'PATHWAY-PRIORITY': ['b', 'a'] }));
     for (const [player, manifest] of [['hls', 'master.m3u8'], ['shaka', 'master.m3u8'], ['dash', 'manifest.mpd'], ['shaka', 'manifest.mpd']]) {
       server.asked.length = 0;
-      const page = await open(player, `${name}/${manifest}`);
+      const page = await start(player, `${name}/${manifest}`);
       const media = (way) => server.asked.filter((path) => path.startsWith(`/${way}/${name}/`) && path.endsWith('.m4s'));
       await until(async () => media('b').length > 0, `${player} to go to b for ${manifest}`, 30_000);
       assert.ok(server.asked.some((path) => path.endsWith('steering.json')), `${player} asked nobody`);

@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { until } from './harness.mjs';
 
 const web = fileURLToPath(new URL('../web/', import.meta.url));
 const require = createRequire(join(web, 'package.json'));
@@ -98,6 +99,24 @@ export async function serve() {
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
   return { address: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
+}
+
+/** A page in which `player` plays `url`. `first` gets it before it goes there. */
+export async function open(browser, players, player, url, { low = false, keys = {}, first = () => {} } = {}) {
+  const page = await browser.newPage();
+  first(page);
+  const query = new URLSearchParams({ player, low: low ? '1' : '0', keys: JSON.stringify(keys), url });
+  await page.goto(`${players.address}?${query}`);
+  return page;
+}
+
+/** What the page has seen when pictures move, or when something went wrong. */
+export function begun(page, what) {
+  const moving = async () => {
+    const seen = await look(page);
+    return seen.errors.length || (seen.started && seen.frames > 10) ? seen : undefined;
+  };
+  return until(moving, `${what} to begin`, 60_000);
 }
 
 /** What the page has seen so far. */
