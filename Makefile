@@ -31,7 +31,7 @@ run: setup-run web ## build everything, start the service on LISTEN, publish a f
 
 .PHONY: build
 build: setup-run ## leave the command `sv`, with every backend, at release/sv in the target folder
-	cargo build --release --locked -p streamverse --features cli,ffmpeg,ffmpeg-cli,nvcodec,nats,s3
+	cargo build --release --locked -p streamverse --features cli,ffmpeg,ffmpeg-cli,nvcodec,nats,s3,postgres
 	@echo "built $$CARGO_TARGET_DIR/release/sv"
 
 .PHONY: test
