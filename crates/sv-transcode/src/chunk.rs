@@ -93,10 +93,10 @@ mod tests {
         // A chunk is at least a segment.
         let long = plan(s(30.0), s(10.0), s(2.0), &[]);
         assert_eq!(long, [0.0, 10.0, 20.0].map(s));
-        // The grid goes on from a cue.
+        // The grid goes on from a cue: lines are 25, 29, 33 and so on.
         let mut grid = Grid::new(s(4.0));
-        grid.cut(s(29.0));
-        assert_eq!(super::plan(s(100.0), &grid, s(4.0), s(30.0), &[]), [0.0, 29.0, 61.0].map(s));
+        grid.cut(s(25.0));
+        assert_eq!(super::plan(s(100.0), &grid, s(4.0), s(30.0), &[]), [0.0, 33.0, 65.0].map(s));
     }
 
     #[test]

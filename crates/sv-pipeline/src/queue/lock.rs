@@ -7,7 +7,7 @@ use super::{Error, Result};
 
 /// The operating system's lock on a file: it goes away with the process, however that ends.
 #[derive(Debug)]
-pub(super) struct Lock(#[allow(dead_code)] File);
+pub(super) struct Lock(File);
 
 impl Lock {
     pub(super) fn take(folder: &Path) -> Result<Self> {
@@ -24,5 +24,13 @@ impl Lock {
             Err(TryLockError::WouldBlock) => Err(Error::InUse(folder.to_owned())),
             Err(TryLockError::Error(source)) => Err(refused(source)),
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file alone would leave the lock to a child that is being started at this moment and has the file
+        // open until it becomes another program.
+        let _ = self.0.unlock();
     }
 }
