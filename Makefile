@@ -50,7 +50,7 @@ lint: ## formatting, clippy, docs, dependency edges, generated files
 
 .PHONY: e2e
 e2e: ## the service in a real browser
-	cargo build --locked -p reference-service -p make-sample --features reference-service/ffmpeg,reference-service/nats,make-sample/ffmpeg
+	cargo build --locked -p streamverse -p reference-service -p make-sample --features $(PRODUCTION)
 	cd $(E2E) && npm ci --no-audit --no-fund --loglevel=error && npm test
 
 .PHONY: web
