@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sv-transcode", &["sv-core", "sv-codec", "sv-ffmpeg"]),
     ("sv-package", &["sv-core", "sv-codec", "sv-container"]),
     ("sv-drm", &["sv-core", "sv-codec"]),
+    ("sv-ingest", &["sv-core", "sv-codec", "sv-container"]),
     ("sv-pipeline", &["sv-core"]),
     (
         "streamverse",
@@ -25,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sv-transcode",
             "sv-package",
             "sv-drm",
+            "sv-ingest",
             "sv-pipeline",
         ],
     ),

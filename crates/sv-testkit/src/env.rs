@@ -29,3 +29,24 @@ pub fn corpus(file: &str) -> Option<PathBuf> {
     }
     Some(path)
 }
+
+/// FFmpeg 9.0.2, where `make test` has brought it with a Python package, or whatever `STREAMVERSE_FFMPEG9` names.
+/// Without it, says on the standard output what is skipped.
+#[must_use]
+pub fn ffmpeg9() -> Option<String> {
+    if let Ok(path) = std::env::var("STREAMVERSE_FFMPEG9") {
+        return Some(path);
+    }
+    let home = std::env::var_os("HOME").unwrap_or_default();
+    let python = PathBuf::from(home).join(".cache/streamverse/peers/bin/python");
+    let asked = std::process::Command::new(python)
+        .args(["-c", "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"])
+        .output();
+    let path =
+        asked.ok().filter(|out| out.status.success()).and_then(|out| String::from_utf8(out.stdout).ok());
+    let path = path.map(|path| path.trim().to_owned()).filter(|path| !path.is_empty());
+    if path.is_none() {
+        println!("skipped: FFmpeg 9.0.2 is not here; STREAMVERSE_FFMPEG9 names it");
+    }
+    path
+}

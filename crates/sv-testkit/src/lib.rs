@@ -16,5 +16,5 @@ mod rng;
 pub mod splices;
 pub mod video;
 
-pub use env::{corpus, tool};
+pub use env::{corpus, ffmpeg9, tool};
 pub use rng::Rng;

@@ -210,17 +210,5 @@ pub(crate) fn write(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> std::p
     path
 }
 
-/// FFmpeg 9.0.2, where a Python package has brought it, or whatever `STREAMVERSE_FFMPEG9` names.
-#[allow(dead_code)]
-pub(crate) fn ffmpeg9() -> Option<String> {
-    if let Ok(path) = std::env::var("STREAMVERSE_FFMPEG9") {
-        return Some(path);
-    }
-    let peers = Path::new(&std::env::var_os("HOME")?).join(".cache/streamverse/peers/bin/python");
-    let asked = Command::new(peers)
-        .args(["-c", "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())"])
-        .output()
-        .ok()?;
-    let path = String::from_utf8(asked.stdout).ok()?.trim().to_owned();
-    (asked.status.success() && !path.is_empty()).then_some(path)
-}
+#[allow(unused_imports)]
+pub(crate) use sv_testkit::ffmpeg9;

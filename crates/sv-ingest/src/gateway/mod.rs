@@ -1,0 +1,194 @@
+//! The gateway: listeners for those who send and get streams, and threads that move what they send.
+//!
+//! ```no_run
+//! use sv_ingest::gateway::{Gateway, Keys, Settings};
+//!
+//! let settings = Settings::new(Keys::new().key("a secret of 20 letters", "studio"));
+//! let gateway = Gateway::start(settings)?;
+//! let address = gateway.rtmp("0.0.0.0:1935".parse().unwrap())?;
+//! let feed = gateway.hub().subscribe("studio", 16 << 20);
+//! # Ok::<(), sv_ingest::Error>(())
+//! ```
+//!
+//! A listener has a thread of its own that only takes connections; a few *shards* read and write all of them. Nobody
+//! waits for anybody: what is too slow for its reader is left out of that reader's [`Feed`](crate::Feed).
+
+mod admission;
+mod connection;
+mod door;
+mod shard;
+
+pub use admission::{Admission, Answer, Ask, Keys, Open, Verdict};
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sv_core::{Limits, Track};
+
+use crate::hub::Hub;
+use crate::{Error, Result};
+use door::Door;
+use shard::{Inbox, Letter, Shard};
+
+/// What happens to streams, as it happens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Somebody begins to send a stream.
+    Started {
+        /// The stream's name.
+        stream: String,
+        /// Where it comes from.
+        peer: SocketAddr,
+        /// By which protocol.
+        protocol: &'static str,
+    },
+    /// A track of a stream is known, or known anew.
+    Track {
+        /// The stream's name.
+        stream: String,
+        /// The track.
+        track: Arc<Track>,
+    },
+    /// Nobody sends the stream any more.
+    Ended {
+        /// The stream's name.
+        stream: String,
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// Somebody was not let in.
+    Refused {
+        /// Where it came from.
+        peer: SocketAddr,
+        /// Why, as it was told.
+        reason: String,
+    },
+}
+
+/// How a gateway works.
+#[non_exhaustive]
+pub struct Settings {
+    /// Who may send and get streams.
+    pub admission: Arc<dyn Admission>,
+    /// How much who sends may cost.
+    pub limits: Limits,
+    /// Threads that read and write.
+    pub shards: usize,
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections from one address at once that have not been let in.
+    pub strangers: usize,
+    /// How long who connects may take to say what it wants.
+    pub patience: Duration,
+    /// How long who sends may be silent.
+    pub silence: Duration,
+    /// Read at most so often, where a shard has many connections: packets wait that long, and cost less.
+    pub batch: Option<Duration>,
+    /// Hears what happens. It is called where media go through, so it should only pass it on.
+    pub notice: Arc<dyn Fn(Notice) + Send + Sync>,
+}
+
+impl Settings {
+    /// With that admission: a thread for each processor, and bounds for a public address.
+    #[must_use]
+    pub fn new(admission: impl Admission + 'static) -> Self {
+        let mut limits = Limits::default();
+        limits.packet_bytes = 16 << 20;
+        Self {
+            admission: Arc::new(admission),
+            limits,
+            shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            connections: 16_384,
+            strangers: 64,
+            patience: Duration::from_secs(10),
+            silence: Duration::from_secs(20),
+            batch: None,
+            notice: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("limits", &self.limits)
+            .field("shards", &self.shards)
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A gateway that works until it is dropped.
+pub struct Gateway {
+    hub: Hub,
+    settings: Arc<Settings>,
+    inboxes: Vec<Arc<Inbox>>,
+    threads: Vec<JoinHandle<()>>,
+    doors: Mutex<Vec<Door>>,
+}
+
+impl Gateway {
+    /// Starts the threads. Nobody can come in before there is a listener.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn start(settings: Settings) -> Result<Self> {
+        let (hub, settings) = (Hub::new(), Arc::new(settings));
+        let mut gateway = Self {
+            hub: hub.clone(),
+            settings: Arc::clone(&settings),
+            inboxes: Vec::new(),
+            threads: Vec::new(),
+            doors: Mutex::default(),
+        };
+        for number in 0..settings.shards.max(1) {
+            let shard = Shard::new(hub.clone(), Arc::clone(&settings))?;
+            gateway.inboxes.push(shard.inbox());
+            let name = format!("ingest {number}");
+            let thread = std::thread::Builder::new().name(name).spawn(move || shard.run());
+            gateway.threads.push(thread.map_err(Error::io("starting a thread"))?);
+        }
+        Ok(gateway)
+    }
+
+    /// The streams.
+    #[must_use]
+    pub const fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Takes connections of RTMP there, and says where: port 0 is any that is free.
+    ///
+    /// # Errors
+    /// When the address can't be listened to.
+    pub fn rtmp(&self, address: SocketAddr) -> Result<SocketAddr> {
+        let door = Door::open(address, self.inboxes.clone(), Arc::clone(&self.settings))?;
+        let address = door.address();
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).push(door);
+        Ok(address)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        for inbox in &self.inboxes {
+            inbox.put(Letter::Stop);
+        }
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has nothing left to end.
+            let _ = thread.join();
+        }
+        self.hub.close();
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("live", &self.hub.live()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,36 @@
+//! Live in: the protocols by which streams come.
+//!
+//! [`rtmp`] is a protocol engine without a socket, clock or thread: bytes go in, events and bytes come out. [`gateway`] has
+//! the sockets and threads: who is let in sends a stream to a [`Hub`], and who subscribes to it there has a [`Feed`] of
+//! its tracks and packets, whichever protocol brought them.
+
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod error;
+mod feed;
+pub mod gateway;
+mod hub;
+pub mod rtmp;
+
+pub use error::{Error, Result};
+pub use feed::{Feed, Next};
+pub use hub::Hub;

@@ -1,0 +1,5 @@
+//! The crate from outside, judged by programs that are not ours. One binary: it links once, and its tests run in parallel.
+
+mod engine;
+mod kit;
+mod rtmp;
