@@ -91,3 +91,6 @@ from!(sv_container::Error, sv_drm::Error, sv_package::Error, sv_transcode::Error
 
 #[cfg(feature = "ffmpeg")]
 from!(sv_ffmpeg::Error);
+
+#[cfg(feature = "gateway")]
+from!(sv_ingest::Error);

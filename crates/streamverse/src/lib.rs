@@ -28,6 +28,8 @@ mod damage;
 mod doctor;
 mod error;
 mod finish;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 mod input;
 #[cfg(feature = "live")]
 pub mod live;
@@ -64,6 +66,8 @@ pub use sv_core as core;
 pub use sv_drm as drm;
 #[cfg(feature = "ffmpeg")]
 pub use sv_ffmpeg as ffmpeg;
+#[cfg(feature = "gateway")]
+pub use sv_ingest as ingest;
 pub use sv_package as package;
 pub use sv_pipeline as pipeline;
 pub use sv_transcode as transcode;

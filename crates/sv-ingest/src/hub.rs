@@ -34,6 +34,14 @@ struct State {
 pub(crate) type Publisher = u64;
 type Replaced = Box<dyn FnOnce() + Send>;
 
+/// Whether a stream can have that name, which will stand in URLs and be a folder's: 1 to 64 letters of ASCII, digits,
+/// hyphens, underscores and full stops, none of these at the beginning.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let all = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    all && (1..=64).contains(&name.len()) && !name.starts_with('.')
+}
+
 impl Hub {
     /// A hub without a stream.
     #[must_use]

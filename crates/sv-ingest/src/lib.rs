@@ -30,7 +30,9 @@ mod feed;
 pub mod gateway;
 mod hub;
 pub mod rtmp;
+mod steady;
 
 pub use error::{Error, Result};
 pub use feed::{Feed, Next};
-pub use hub::Hub;
+pub use hub::{Hub, is_name};
+pub use steady::Steady;

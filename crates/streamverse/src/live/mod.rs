@@ -19,7 +19,9 @@ mod store;
 
 pub use desk::Origin;
 pub use harvest::harvest;
+pub(crate) use run::begin;
 pub use run::{Driver, start};
+pub(crate) use source::{Coming, NAP, cancelled};
 pub(crate) use store::{JOURNAL, Told};
 
 use std::path::PathBuf;

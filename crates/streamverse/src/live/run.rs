@@ -13,7 +13,7 @@ use sv_pipeline::share::{Class, Share, Shares};
 use super::Request;
 use super::desk::{Desk, MANIFESTS, Origin};
 use super::lane::{Lane, reached};
-use super::source::{Clock, Paced, Pipe};
+use super::source::{Clock, Coming, Paced, Pipe};
 use super::store::Store;
 use crate::finish::{Begin, check_codec, check_form};
 use crate::input::{Input, Prefer};
@@ -34,7 +34,7 @@ struct Feed {
 
 enum Either {
     Paced(Box<Paced>),
-    Pipe(Box<Pipe>),
+    Coming(Box<dyn Coming>),
 }
 
 impl Source for Either {
@@ -43,7 +43,7 @@ impl Source for Either {
     fn next_item(&mut self) -> Result<Option<Item>> {
         match self {
             Self::Paced(paced) => paced.next_item(),
-            Self::Pipe(pipe) => pipe.next_item(),
+            Self::Coming(coming) => coming.next_item(),
         }
     }
 }
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Driver {
 /// An input whose tracks are known.
 enum Opened {
     File(Box<Input>),
-    Pipe(Box<Pipe>),
+    Coming(Box<dyn Coming>),
 }
 
 /// Opens the inputs and the folder.
@@ -76,6 +76,15 @@ enum Opened {
 /// # Errors
 /// When an input can't be read, has nothing to show, or the folder holds something else.
 pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
+    begin(request, |from, cues, cancel| Box::new(Pipe::open(from, cues, cancel)))
+}
+
+/// As [`start`]; `come` makes the source that the input `-` stands for, whose first packets come at that moment of the
+/// presentation.
+pub(crate) fn begin(
+    request: Request,
+    mut come: impl FnMut(Duration, bool, &Cancel) -> Box<dyn Coming>,
+) -> Result<(Handle, Origin, Driver)> {
     check_form(Form::Cmaf, true, true, request.encryption.as_ref())?;
     if request.encryption.as_ref().is_some_and(|e| !e.pssh_in_stream) {
         let message = "live streams have their pssh boxes inside: leave --no-pssh out";
@@ -104,7 +113,13 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     for pick in &request.inputs {
         // What can't be read again goes on where the clock is.
         let from = if resumed { clock.elapsed() } else { Duration::ZERO };
-        let (opened, tracks) = open(&pick.path, from, request.cues, &cancel)?;
+        let (opened, tracks) = if pick.path.as_os_str() == "-" {
+            let mut coming = come(from, request.cues, &cancel);
+            let tracks = coming.tracks()?;
+            (Opened::Coming(coming), tracks)
+        } else {
+            open(&pick.path, request.cues)?
+        };
         splices |= opened.has_cues();
         let taken: Vec<Arc<Track>> = tracks
             .iter()
@@ -195,7 +210,7 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
             made.push((id, lane));
         }
         let source = match opened {
-            Opened::Pipe(pipe) => Either::Pipe(pipe),
+            Opened::Coming(coming) => Either::Coming(coming),
             Opened::File(input) => {
                 let from = Duration::from_nanos(from.ticks().max(0).unsigned_abs());
                 let length = length.or(Some(Duration::ZERO));
@@ -214,22 +229,12 @@ impl Opened {
     fn has_cues(&self) -> bool {
         match self {
             Self::File(input) => input.has_cues(),
-            Self::Pipe(pipe) => pipe.has_cues(),
+            Self::Coming(coming) => coming.has_cues(),
         }
     }
 }
 
-fn open(
-    path: &std::path::Path,
-    from: Duration,
-    cues: bool,
-    cancel: &Cancel,
-) -> Result<(Opened, Vec<Arc<Track>>)> {
-    if path.as_os_str() == "-" {
-        let mut pipe = Box::new(Pipe::open(from, cues, cancel));
-        let tracks = pipe.tracks()?;
-        return Ok((Opened::Pipe(pipe), tracks));
-    }
+fn open(path: &std::path::Path, cues: bool) -> Result<(Opened, Vec<Arc<Track>>)> {
     let mut input = Input::open(path, Prefer::Own)?;
     if cues {
         input = input.tell_cues();
@@ -347,7 +352,7 @@ impl Source for Noting<'_> {
     fn next_item(&mut self) -> Result<Option<Item>> {
         let length = |source: &Either| match source {
             Either::Paced(paced) => paced.length(),
-            Either::Pipe(_) => None,
+            Either::Coming(_) => None,
         };
         let before = length(&self.source);
         let item = self.source.next_item()?;

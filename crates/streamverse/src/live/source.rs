@@ -15,7 +15,7 @@ use crate::input::Input;
 use crate::{Error, Result};
 
 /// How long a thread sleeps before it looks whether it is still wanted.
-const NAP: Duration = Duration::from_millis(50);
+pub(crate) const NAP: Duration = Duration::from_millis(50);
 
 /// The presentation's clock: how long ago it began, as the wall clock said when this run began.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Clock {
     }
 }
 
-fn cancelled() -> Error {
+pub(crate) fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the run was cancelled")
 }
 
@@ -168,6 +168,17 @@ impl Source for Paced {
     }
 }
 
+/// A source that gives what comes as it comes: nobody can ask for it again.
+pub(crate) trait Coming: Source<Error = Error> {
+    /// Waits until the tracks are known.
+    fn tracks(&mut self) -> Result<Vec<Arc<Track>>>;
+
+    /// Whether the stream has splice information.
+    fn has_cues(&self) -> bool {
+        false
+    }
+}
+
 /// An MPEG transport stream that somebody writes to our standard input.
 pub(crate) struct Pipe {
     pieces: Receiver<std::io::Result<Vec<u8>>>,
@@ -210,7 +221,7 @@ impl Pipe {
     }
 
     /// Reads until the tracks are known.
-    pub(crate) fn tracks(&mut self) -> Result<Vec<Arc<Track>>> {
+    fn announced(&mut self) -> Result<Vec<Arc<Track>>> {
         while !self.parser.is_announced() && !self.finished {
             self.step()?;
         }
@@ -221,11 +232,6 @@ impl Pipe {
             return Err(Error::new(ErrorKind::Malformed, message));
         }
         Ok(tracks)
-    }
-
-    /// Whether the stream has splice information.
-    pub(crate) fn has_cues(&self) -> bool {
-        self.parser.has_cues()
     }
 
     fn step(&mut self) -> Result<()> {
@@ -251,6 +257,16 @@ impl Pipe {
             }
             return Ok(());
         }
+    }
+}
+
+impl Coming for Pipe {
+    fn tracks(&mut self) -> Result<Vec<Arc<Track>>> {
+        self.announced()
+    }
+
+    fn has_cues(&self) -> bool {
+        self.parser.has_cues()
     }
 }
 

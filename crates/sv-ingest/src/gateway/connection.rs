@@ -17,7 +17,7 @@ use super::door::Place;
 use super::shard::{Inbox, Letter, Whom};
 use super::{Answer, Ask, Notice, Settings, Verdict};
 use crate::feed::{Feed, Next};
-use crate::hub::{Hub, Stream};
+use crate::hub::{Hub, Stream, is_name};
 use crate::rtmp::{Event, Server};
 use crate::{Error, Result};
 
@@ -173,6 +173,12 @@ impl Connection {
 
     /// What was asked for is decided.
     pub(super) fn decided(&mut self, stream: u32, verdict: Verdict, context: &Context<'_>) -> Result<()> {
+        let verdict = match verdict {
+            Verdict::Allow { stream } if !is_name(&stream) => {
+                Verdict::refuse("a stream's name is made of letters, digits, hyphens and underscores")
+            }
+            other => other,
+        };
         match (verdict, self.engine.wants_to_publish(stream)) {
             (_, None) => {}
             (Verdict::Refuse { reason }, Some(_)) => {

@@ -72,6 +72,8 @@ pub enum Notice {
 /// How a gateway works.
 #[non_exhaustive]
 pub struct Settings {
+    /// Where streams are to be had; a new hub, if nobody has another.
+    pub hub: Hub,
     /// Who may send and get streams.
     pub admission: Arc<dyn Admission>,
     /// How much who sends may cost.
@@ -99,6 +101,7 @@ impl Settings {
         let mut limits = Limits::default();
         limits.packet_bytes = 16 << 20;
         Self {
+            hub: Hub::new(),
             admission: Arc::new(admission),
             limits,
             shards: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -137,7 +140,7 @@ impl Gateway {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(settings: Settings) -> Result<Self> {
-        let (hub, settings) = (Hub::new(), Arc::new(settings));
+        let (hub, settings) = (settings.hub.clone(), Arc::new(settings));
         let mut gateway = Self {
             hub: hub.clone(),
             settings: Arc::clone(&settings),

@@ -67,13 +67,14 @@ fn every_codec_of_enhanced_rtmp_arrives_to_the_byte() {
     let folder = tempfile::tempdir().unwrap();
     let hevc =
         &["-c:v", "libx265", "-preset", "ultrafast", "-tag:v", "hvc1", "-x265-params", "log-level=error"];
-    let cases: &[(&str, Codec, &[&str], Codec, &[&str])] = &[
-        ("hevc.mp4", Codec::Hevc, hevc, Codec::Opus, &["-c:a", "libopus", "-ac", "2"]),
-        ("av1.mp4", Codec::Av1, &["-c:v", "libsvtav1", "-preset", "12"], Codec::Flac, &["-c:a", "flac"]),
-        ("vp9.mp4", Codec::Vp9, &["-c:v", "libvpx-vp9", "-cpu-used", "8"], Codec::Ac3, &["-c:a", "ac3"]),
-        ("eac3.mp4", Codec::H264, &["-c:v", "libx264"], Codec::Eac3, &["-c:a", "eac3"]),
+    type Coded<'a> = (Codec, &'a [&'a str]);
+    let cases: &[(&str, Coded<'_>, Coded<'_>)] = &[
+        ("hevc.mp4", (Codec::Hevc, hevc), (Codec::Opus, &["-c:a", "libopus", "-ac", "2"])),
+        ("av1.mp4", (Codec::Av1, &["-c:v", "libsvtav1", "-preset", "12"]), (Codec::Flac, &["-c:a", "flac"])),
+        ("vp9.mp4", (Codec::Vp9, &["-c:v", "libvpx-vp9", "-cpu-used", "8"]), (Codec::Ac3, &["-c:a", "ac3"])),
+        ("eac3.mp4", (Codec::H264, &["-c:v", "libx264"]), (Codec::Eac3, &["-c:a", "eac3"])),
     ];
-    for (name, picture, pictures, sound, sounds) in cases {
+    for (name, (picture, pictures), (sound, sounds)) in cases {
         let film = film(&ffmpeg, folder.path(), name, &[*pictures, *sounds, &["-g", "30"]].concat());
         let listening = Listening::new(Open);
         let mut feed = listening.gateway.hub().subscribe("one", 1 << 30);

@@ -13,7 +13,7 @@ use streamverse::package::live::Window;
 use crate::args::{Harvest, Live};
 use crate::{At, Failure, keys, vod};
 
-const PLAYER: &str = include_str!("player.html");
+pub(crate) const PLAYER: &str = include_str!("player.html");
 
 pub(crate) fn run(args: &Live) -> Result<(), Failure> {
     let mut request = Request::new(args.input.clone(), &args.out);

@@ -7,6 +7,7 @@ mod args;
 mod compare;
 mod doctor;
 mod estimate;
+mod gateway;
 mod keys;
 mod ladder;
 mod live;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         args::Command::Compare(a) => compare::run(&a),
         args::Command::Package(a) => package::run(&a),
         args::Command::Live(a) => live::run(&a),
+        args::Command::Gateway(a) => gateway::run(&a),
         args::Command::Harvest(a) => live::harvest(&a),
         args::Command::Serve(a) => serve::run(&a),
         args::Command::Origin(a) => origin::run(&a),

@@ -64,6 +64,56 @@ pub(crate) struct Live {
 }
 
 #[derive(ClapArgs)]
+#[command(after_help = GATEWAY)]
+pub(crate) struct Gateway {
+    /// The folder of presentations: below it one for each stream, and there one for each time
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Where to take RTMP
+    #[arg(long, default_value = "127.0.0.1:1935")]
+    pub(crate) rtmp: SocketAddr,
+    /// Where to serve what is presented
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) listen: SocketAddr,
+    /// Who may send what: a key file, as below; or set SV_STREAM_KEYS
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Let everybody send under any name, also where --rtmp is no address of this machine alone
+    #[arg(long, conflicts_with = "keys")]
+    pub(crate) open: bool,
+    /// Length of a segment, such as 2s or 2500ms
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub(crate) segment: Duration,
+    /// Length of a part of a segment, for low latency, such as 500ms; 0 for none
+    #[arg(long, default_value = "500ms", value_parser = part)]
+    pub(crate) part: Duration,
+    /// How far viewers can go back, such as 60s, 30m or 4h
+    #[arg(long, default_value = "60s", value_parser = long)]
+    pub(crate) window: Duration,
+    /// Events: viewers can go back to the beginning
+    #[arg(long, conflicts_with = "window")]
+    pub(crate) event: bool,
+    /// Keep segments that viewers can't go back to any more: `sv harvest` makes recordings of them
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// How long a stream that nobody sends is waited for, such as 60s or 10m
+    #[arg(long, default_value = "60s", value_parser = long)]
+    pub(crate) linger: Duration,
+    /// Print what happens as JSON lines on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const GATEWAY: &str = "\
+Send to rtmp://HOST/live/KEY, play from rtmp://HOST/live/NAME, watch at http://HOST:8090/NAME/.
+
+A key file is TOML, with a table for each stream:
+  [[stream]]
+  name = \"studio\"
+  key = \"at least 16 letters that nobody guesses\"   # or its SHA-256 in hexadecimal:
+  # sha256 = \"…\"";
+
+#[derive(ClapArgs)]
 pub(crate) struct Harvest {
     /// The folder of the live presentation
     pub(crate) live: PathBuf,

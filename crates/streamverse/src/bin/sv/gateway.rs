@@ -1,0 +1,144 @@
+//! `sv gateway`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Html;
+use axum::routing::get;
+use serde_json::json;
+use streamverse::Error;
+use streamverse::core::ErrorKind;
+use streamverse::gateway::{Gateway, Happening, Settings};
+use streamverse::ingest::gateway::{Keys, Notice, Open};
+use streamverse::package::live::Window;
+
+use crate::live::PLAYER;
+use crate::{At, Failure, args};
+
+const LIST: &str = include_str!("streams.html");
+
+pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
+    let keys = keys(args.keys.as_deref()).map_err(Failure::at(At::Keys))?;
+    let mut settings = match keys {
+        Some(keys) => Settings::new(keys, &args.out),
+        None if args.open || args.rtmp.ip().is_loopback() => Settings::new(Open, &args.out),
+        None => {
+            let message = format!(
+                "everybody who reaches {} could send anything: say who may by --keys FILE, or --open if that is wanted",
+                args.rtmp
+            );
+            return Err(Failure::at(At::Keys)(Error::new(ErrorKind::InvalidInput, message)));
+        }
+    };
+    settings.segment = args.segment;
+    settings.part = (!args.part.is_zero()).then_some(args.part);
+    settings.window = if args.event { Window::Event } else { Window::Sliding(args.window) };
+    settings.keep = args.keep;
+    settings.linger = args.linger;
+    let json = args.json;
+    settings.told = Arc::new(move |happening| tell(happening, json));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
+    let listener = runtime.block_on(tokio::net::TcpListener::bind(args.listen)).map_err(|e| {
+        let message = format!("{} can't be listened on: {e}; choose another by --listen", args.listen);
+        Failure::at(At::Output)(Error::new(ErrorKind::of_io(&e), message))
+    })?;
+    let at = listener.local_addr().map_err(Error::from)?;
+    let gateway = Gateway::start(settings).map_err(Failure::at(At::Output))?;
+    let rtmp = gateway.rtmp(args.rtmp).map_err(Failure::at(At::Output))?;
+    if !json {
+        println!("send to rtmp://{rtmp}/live/KEY, watch at http://{at}/");
+    }
+    let router = gateway
+        .router()
+        .route("/", get(|| async { Html(LIST) }))
+        .route("/{name}/", get(|| async { Html(PLAYER) }));
+    let server = runtime.spawn(axum::serve(listener, router).into_future());
+    let _ = runtime.block_on(tokio::signal::ctrl_c());
+    drop(gateway);
+    server.abort();
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(())
+}
+
+fn tell(happening: &Happening, as_json: bool) {
+    let (event, stream, more) = match happening {
+        Happening::Ingest(Notice::Started { stream, peer, protocol }) => {
+            ("live.stream.started", stream.as_str(), format!("by {protocol} from {peer}"))
+        }
+        Happening::Ingest(Notice::Track { stream, track }) => {
+            ("live.stream.track", stream.as_str(), track.codec.to_string())
+        }
+        Happening::Ingest(Notice::Ended { stream, reason }) => {
+            ("live.stream.ended", stream.as_str(), reason.clone())
+        }
+        Happening::Ingest(Notice::Refused { peer, reason }) => {
+            ("live.refused", "", format!("{peer}: {reason}"))
+        }
+        Happening::Presented { stream, folder } => {
+            ("live.presentation.started", stream.as_str(), folder.display().to_string())
+        }
+        Happening::Closed { stream, error } => {
+            ("live.presentation.ended", stream.as_str(), error.clone().unwrap_or_default())
+        }
+        _ => return,
+    };
+    if as_json {
+        println!("{}", json!({ "event": event, "stream": stream, "detail": more }));
+    } else {
+        println!("{event} {stream} {more}");
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    stream: Vec<Entry>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    key: Option<String>,
+    sha256: Option<String>,
+}
+
+/// Keys of a file, or of the environment. Errors say where, and never what stands there.
+fn keys(path: Option<&Path>) -> Result<Option<Keys>, Error> {
+    let wrong = |message: String| Error::new(ErrorKind::InvalidInput, message);
+    let text = match (path, std::env::var("SV_STREAM_KEYS")) {
+        (Some(path), _) => std::fs::read_to_string(path)
+            .map_err(|e| Error::from(e).context(format!("{} can't be read", path.display())))?,
+        (None, Ok(text)) => text,
+        (None, Err(_)) => return Ok(None),
+    };
+    let file: File = toml::from_str(&text).map_err(|e| {
+        let line = e.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+        wrong(format!("the stream keys are no such file as sv gateway --help shows: see line {line}"))
+    })?;
+    let mut keys = Keys::new();
+    for entry in file.stream {
+        let name = entry.name;
+        if !streamverse::ingest::is_name(&name) {
+            return Err(wrong(format!("{name:?} can't be a stream's name: letters, digits, - and _ can")));
+        }
+        keys = match (entry.key, entry.sha256) {
+            (Some(key), None) if key.len() >= 16 => keys.key(&key, name),
+            (Some(_), None) => return Err(wrong(format!("the key of {name} has fewer than 16 letters"))),
+            (None, Some(hash)) => {
+                let bytes =
+                    (0..32).map(|n| hash.get(2 * n..2 * n + 2).and_then(|h| u8::from_str_radix(h, 16).ok()));
+                let bytes: Option<Vec<u8>> = bytes.collect();
+                let hash = bytes.filter(|_| hash.len() == 64).and_then(|b| <[u8; 32]>::try_from(b).ok());
+                keys.hashed(
+                    hash.ok_or_else(|| wrong(format!("the sha256 of {name} has no 64 digits")))?,
+                    name,
+                )
+            }
+            _ => return Err(wrong(format!("{name} needs either key or sha256"))),
+        };
+    }
+    Ok(Some(keys))
+}

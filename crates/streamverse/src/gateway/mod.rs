@@ -1,0 +1,176 @@
+//! The gateway: streams that others send become live presentations, as many as there are.
+//!
+//! ```no_run
+//! use streamverse::gateway::{Gateway, Settings};
+//! use streamverse::ingest::gateway::Keys;
+//!
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! let gateway = Gateway::start(Settings::new(Keys::new().key("a long secret", "studio"), "streams"))?;
+//! gateway.rtmp("0.0.0.0:1935".parse()?)?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8090").await?;
+//! axum::serve(listener, gateway.router()).await?; // http://127.0.0.1:8090/studio/master.m3u8
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Whoever sends a stream anew soon enough goes on with the same presentation, behind a discontinuity; after that it is
+//! a recording, and the next one begins. Presentations lie in folders of the time at which they begin, in a folder
+//! of the stream's name.
+
+mod http;
+mod room;
+mod source;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sv_core::ErrorKind;
+use sv_ingest::gateway::{self as ingest, Admission, Notice};
+use sv_package::live::Window;
+
+use crate::live::Request;
+use crate::{Error, Result};
+use room::Rooms;
+
+/// What a gateway does with streams.
+#[non_exhaustive]
+pub struct Settings {
+    /// Who may send what, and how much it may cost.
+    pub ingest: ingest::Settings,
+    /// Where presentations lie.
+    pub output: PathBuf,
+    /// Segments end at the first key frame at or behind each multiple of this.
+    pub segment: Duration,
+    /// Longest part of a segment, for low latency; none without.
+    pub part: Option<Duration>,
+    /// What stays to be had.
+    pub window: Window,
+    /// Keep files that the window has left: a recording of all that was sent.
+    pub keep: bool,
+    /// How long a stream that nobody sends is waited for.
+    pub linger: Duration,
+    /// Presentations at once; what is sent beyond that is only passed on.
+    pub presentations: usize,
+    /// Hears what happens, behind the gateway's own ears. It should only pass it on.
+    pub told: Arc<dyn Fn(&Happening) + Send + Sync>,
+}
+
+impl Settings {
+    /// Segments of 2 s in parts of half a second, a window of a minute, and a minute to come again.
+    #[must_use]
+    pub fn new(admission: impl Admission + 'static, output: impl Into<PathBuf>) -> Self {
+        Self {
+            ingest: ingest::Settings::new(admission),
+            output: output.into(),
+            segment: Duration::from_secs(2),
+            part: Some(Duration::from_millis(500)),
+            window: Window::Sliding(Duration::from_secs(60)),
+            keep: false,
+            linger: Duration::from_secs(60),
+            presentations: 256,
+            told: Arc::new(|_| {}),
+        }
+    }
+
+    fn request(&self, output: PathBuf) -> Request {
+        let mut request = Request::new(vec![PathBuf::from("-")], output);
+        request.segment = self.segment;
+        request.part = self.part;
+        request.window = self.window;
+        request.keep = self.keep;
+        request
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("ingest", &self.ingest)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What happens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Happening {
+    /// With those who send.
+    Ingest(Notice),
+    /// A presentation can be watched.
+    Presented {
+        /// The stream's name.
+        stream: String,
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// A presentation is over: a recording, if there is no error.
+    Closed {
+        /// The stream's name.
+        stream: String,
+        /// What went wrong, if something did.
+        error: Option<String>,
+    },
+}
+
+/// A gateway that works until it is dropped: then its presentations are recordings. Behind one that was killed, the next
+/// one with the same folder goes on with them.
+pub struct Gateway {
+    /// There until it is dropped.
+    ingest: Option<ingest::Gateway>,
+    hub: sv_ingest::Hub,
+    rooms: Arc<Rooms>,
+}
+
+impl Gateway {
+    /// Starts it. Nobody can come in before there is a listener.
+    ///
+    /// # Errors
+    /// When the folder can't be made or the system gives no threads.
+    pub fn start(mut settings: Settings) -> Result<Self> {
+        std::fs::create_dir_all(&settings.output)?;
+        let mut ingest = std::mem::replace(&mut settings.ingest, ingest::Settings::new(ingest::Open));
+        let rooms = Arc::new(Rooms::new(settings, ingest.hub.clone()));
+        let (before, listener) = (Arc::clone(&ingest.notice), Arc::downgrade(&rooms));
+        ingest.notice = Arc::new(move |notice| {
+            if let Some(rooms) = listener.upgrade() {
+                rooms.hear(&notice);
+            }
+            before(notice);
+        });
+        let hub = ingest.hub.clone();
+        Ok(Self { ingest: Some(ingest::Gateway::start(ingest)?), hub, rooms })
+    }
+
+    /// Takes connections of RTMP there, and says where: port 0 is any that is free.
+    ///
+    /// # Errors
+    /// When the address can't be listened to.
+    pub fn rtmp(&self, address: SocketAddr) -> Result<SocketAddr> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.rtmp(address)?)
+    }
+
+    /// The streams, for whoever wants packets.
+    #[must_use]
+    pub const fn hub(&self) -> &sv_ingest::Hub {
+        &self.hub
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Nothing may come in while rooms are closed.
+        self.ingest = None;
+        self.rooms.close();
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("ingest", &self.ingest).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,180 @@
+//! Where a stream is presented: one room for each name.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use sv_core::ErrorKind;
+use sv_ingest::gateway::Notice;
+use sv_ingest::{Feed, Hub};
+use sv_pipeline::Cancel;
+
+use super::source::Fed;
+use super::{Happening, Settings};
+use crate::live::{self, JOURNAL, Told};
+use crate::{Error, Result};
+
+/// What waits for a presentation's packager, in bytes.
+const FEED: usize = 32 << 20;
+/// Presentations that are over and can still be asked for.
+const MOST_OVER: usize = 64;
+
+pub(super) struct Rooms {
+    settings: Settings,
+    hub: Hub,
+    rooms: Mutex<BTreeMap<String, Room>>,
+}
+
+struct Room {
+    /// What answers requests, once there is something to see.
+    router: Option<Router>,
+    cancel: Cancel,
+    thread: Option<JoinHandle<()>>,
+    over: bool,
+    /// Counts presentations, so that who ends knows whether it is still the newest.
+    number: u64,
+}
+
+impl Rooms {
+    pub(super) fn new(settings: Settings, hub: Hub) -> Self {
+        Self { settings, hub, rooms: Mutex::default() }
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, BTreeMap<String, Room>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What answers requests for a stream.
+    pub(super) fn router(&self, name: &str) -> Option<Router> {
+        self.rooms().get(name)?.router.clone()
+    }
+
+    /// Names of presentations, and whether each goes on.
+    pub(super) fn names(&self) -> Vec<(String, bool)> {
+        let rooms = self.rooms();
+        rooms.iter().filter(|(_, r)| r.router.is_some()).map(|(n, r)| (n.clone(), !r.over)).collect()
+    }
+
+    /// Something happens to a stream. Packets of one that begins come after this.
+    pub(super) fn hear(self: &Arc<Self>, notice: &Notice) {
+        (self.settings.told)(&Happening::Ingest(notice.clone()));
+        let Notice::Started { stream, .. } = notice else { return };
+        let mut rooms = self.rooms();
+        if rooms.get(stream).is_some_and(|room| !room.over) {
+            return;
+        }
+        if rooms.values().filter(|room| !room.over).count() >= self.settings.presentations {
+            tracing::warn!(stream, "there are too many presentations: this stream is only passed on");
+            return;
+        }
+        let number = rooms.get(stream).map_or(0, |room| room.number + 1);
+        let feed = self.hub.subscribe(stream, FEED);
+        let cancel = Cancel::default();
+        let (all, name, stop) = (Arc::clone(self), stream.clone(), cancel.clone());
+        let thread = std::thread::Builder::new().name("presentation".into()).spawn(move || {
+            let error = all.present(&name, number, feed, &stop).err();
+            if let Some(error) = &error {
+                tracing::warn!(stream = name, %error, "the presentation has ended");
+            }
+            if let Some(room) = all.rooms().get_mut(&name).filter(|room| room.number == number) {
+                room.over = true;
+            }
+            let error = error.map(|e| e.to_string());
+            (all.settings.told)(&Happening::Closed { stream: name, error });
+        });
+        match thread {
+            Ok(thread) => {
+                // Who watches sees what was, until there is something new.
+                let router = rooms.get(stream).and_then(|room| room.router.clone());
+                let room = Room { router, cancel, thread: Some(thread), over: false, number };
+                rooms.insert(stream.clone(), room);
+                let over: Vec<String> =
+                    rooms.iter().filter(|(_, room)| room.over).map(|(name, _)| name.clone()).collect();
+                for name in over.into_iter().skip(MOST_OVER) {
+                    rooms.remove(&name);
+                }
+            }
+            Err(error) => tracing::error!(%error, "no thread is to be had"),
+        }
+    }
+
+    fn present(self: &Arc<Self>, name: &str, number: u64, feed: Feed, cancel: &Cancel) -> Result<()> {
+        let folder = self.folder(name)?;
+        let mut feed = Some(feed);
+        let linger = self.settings.linger;
+        let (handle, origin, driver) =
+            live::begin(self.settings.request(folder.clone()), |from, _, stop| {
+                let feed = feed.take().unwrap_or_else(|| self.hub.subscribe(name, FEED));
+                Box::new(Fed::new(feed, from, linger, stop))
+            })?;
+        let canceller = handle.canceller();
+        let router = origin.router();
+        if let Some(room) = self.rooms().get_mut(name).filter(|room| room.number == number) {
+            room.router = Some(router);
+        }
+        (self.settings.told)(&Happening::Presented { stream: name.to_owned(), folder });
+        // Who stops the gateway stops every run.
+        let stop = cancel.clone();
+        std::thread::scope(|scope| {
+            let done = Cancel::default();
+            let over = done.clone();
+            scope.spawn(move || {
+                while !over.is_cancelled() {
+                    if stop.is_cancelled() {
+                        canceller.cancel();
+                    }
+                    std::thread::sleep(live::NAP);
+                }
+            });
+            let result = driver.run();
+            done.cancel();
+            result
+        })
+    }
+
+    /// The folder of a stream's presentation: that of one which broke off not long ago, or a new one.
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let all = self.settings.output.join(name);
+        std::fs::create_dir_all(&all)?;
+        let mut earlier: Vec<PathBuf> = std::fs::read_dir(&all)?.flatten().map(|e| e.path()).collect();
+        earlier.sort();
+        if let Some(newest) = earlier.pop()
+            && self.goes_on(&newest)
+        {
+            return Ok(newest);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let date = sv_package::live::date_time(now).replace(':', "");
+        let folder = all.join(date);
+        if folder.exists() {
+            let message = format!("{} is there already", folder.display());
+            return Err(Error::new(ErrorKind::AlreadyExists, message));
+        }
+        Ok(folder)
+    }
+
+    fn goes_on(&self, folder: &Path) -> bool {
+        let written = std::fs::metadata(folder.join(JOURNAL)).and_then(|m| m.modified());
+        let recent = written.is_ok_and(|at| at.elapsed().is_ok_and(|ago| ago <= self.settings.linger));
+        recent && Told::of(folder).is_ok_and(|told| !told.ended)
+    }
+
+    /// Ends all of them, and waits for that.
+    pub(super) fn close(&self) {
+        let threads: Vec<_> = self
+            .rooms()
+            .values_mut()
+            .filter_map(|room| {
+                room.cancel.cancel();
+                room.thread.take()
+            })
+            .collect();
+        for thread in threads {
+            // A thread that panicked has nothing left to end.
+            let _ = thread.join();
+        }
+    }
+}

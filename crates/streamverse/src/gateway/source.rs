@@ -1,0 +1,136 @@
+//! What comes through the gateway, as a source of a live presentation.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sv_core::{ErrorKind, Item, Source, Stage as _, Track, TrackKind};
+use sv_ingest::{Feed, Next, Steady};
+use sv_package::live::Continuity;
+use sv_pipeline::Cancel;
+
+use crate::live::{Coming, NAP, cancelled};
+use crate::{Error, Result};
+
+/// How long a stream's other tracks are waited for when the first is there.
+const OTHERS: Duration = Duration::from_secs(2);
+/// How long its first one is waited for.
+const FIRST: Duration = Duration::from_secs(15);
+
+/// A feed on one timeline that never goes back, whoever sends it.
+pub(super) struct Fed {
+    feed: Feed,
+    steady: Steady,
+    continuity: Continuity,
+    tracks: Vec<Arc<Track>>,
+    /// Since when nobody sends it.
+    alone: Option<Instant>,
+    /// How long that may be.
+    linger: Duration,
+    finished: bool,
+    cancel: Cancel,
+}
+
+impl Fed {
+    /// The first packets come at `start` of the presentation.
+    pub(super) fn new(feed: Feed, start: Duration, linger: Duration, cancel: &Cancel) -> Self {
+        Self {
+            feed,
+            steady: Steady::new(),
+            continuity: Continuity::new(start),
+            tracks: Vec::new(),
+            alone: None,
+            linger,
+            finished: false,
+            cancel: cancel.clone(),
+        }
+    }
+
+    /// Waits a little for an item. False where none came.
+    fn step(&mut self) -> Result<bool> {
+        if self.cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        let came = match self.feed.next(NAP) {
+            Next::Item(item) => {
+                match &item {
+                    Item::Track(track) => {
+                        self.alone = None;
+                        match self.tracks.iter_mut().find(|t| t.id == track.id) {
+                            Some(old) => *old = Arc::clone(track),
+                            None => self.tracks.push(Arc::clone(track)),
+                        }
+                    }
+                    Item::End(_) => self.alone = Some(Instant::now()),
+                    _ => {}
+                }
+                self.steady.push(item)?;
+                true
+            }
+            Next::Nothing => {
+                self.finished = self.alone.is_some_and(|since| since.elapsed() >= self.linger);
+                false
+            }
+            Next::Over => {
+                self.finished = true;
+                false
+            }
+        };
+        if self.finished {
+            self.steady.finish()?;
+        }
+        while let Some(item) = self.steady.pull()? {
+            // Whoever comes next goes on with the same tracks.
+            if !matches!(item, Item::End(_)) {
+                self.continuity.push(item)?;
+            }
+        }
+        if self.finished {
+            self.continuity.finish()?;
+        }
+        Ok(came)
+    }
+}
+
+impl Coming for Fed {
+    fn tracks(&mut self) -> Result<Vec<Arc<Track>>> {
+        let begun = Instant::now();
+        let mut first = None;
+        loop {
+            let has = |kind| self.tracks.iter().any(|track| track.kind() == kind);
+            let both = has(TrackKind::Video) && has(TrackKind::Audio);
+            let waited = first.is_some_and(|first: Instant| first.elapsed() >= OTHERS);
+            // Tracks are told before packets: when these come, all that will be are there.
+            let came = self.step()?;
+            if !self.tracks.is_empty() {
+                first.get_or_insert_with(Instant::now);
+            }
+            if (both && !came) || waited || self.finished {
+                break;
+            }
+            if first.is_none() && begun.elapsed() >= FIRST {
+                let message = "whoever sends it has told of no pictures or sound that are known here";
+                return Err(Error::new(ErrorKind::Timeout, message));
+            }
+        }
+        if self.tracks.is_empty() {
+            return Err(Error::new(ErrorKind::Closed, "it ended before it had told of pictures or sound"));
+        }
+        Ok(self.tracks.clone())
+    }
+}
+
+impl Source for Fed {
+    type Error = Error;
+
+    fn next_item(&mut self) -> Result<Option<Item>> {
+        loop {
+            if let Some(item) = self.continuity.pull()? {
+                return Ok(Some(item));
+            }
+            if self.finished {
+                return Ok(None);
+            }
+            self.step()?;
+        }
+    }
+}
