@@ -26,6 +26,8 @@ mod encryption;
 #[cfg(all(feature = "ffmpeg", feature = "cli", feature = "nats"))]
 mod far;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod gateway;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod golden;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod golden_text;

@@ -46,7 +46,9 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     let at = listener.local_addr().map_err(Error::from)?;
     let gateway = Gateway::start(settings).map_err(Failure::at(At::Output))?;
     let rtmp = gateway.rtmp(args.rtmp).map_err(Failure::at(At::Output))?;
-    if !json {
+    if json {
+        println!("{}", json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "http": at.to_string() }));
+    } else {
         println!("send to rtmp://{rtmp}/live/KEY, watch at http://{at}/");
     }
     let router = gateway
