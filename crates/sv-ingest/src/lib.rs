@@ -2,7 +2,7 @@
 //!
 //! [`rtmp`] is a protocol engine without a socket, clock or thread: bytes go in, events and bytes come out. [`gateway`] has
 //! the sockets and threads: who is let in sends a stream to a [`Hub`], and who subscribes to it there has a [`Feed`] of
-//! its tracks and packets, whichever protocol brought them.
+//! its tracks and packets, whichever protocol brought them. [`push`] passes streams on.
 
 #![forbid(unsafe_code)]
 #![deny(
@@ -29,6 +29,7 @@ pub mod error;
 mod feed;
 pub mod gateway;
 mod hub;
+pub mod push;
 pub mod rtmp;
 mod steady;
 

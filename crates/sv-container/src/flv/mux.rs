@@ -24,6 +24,12 @@ pub struct Body {
 }
 
 impl Body {
+    /// A tag's body as it is.
+    #[must_use]
+    pub const fn new(kind: Kind, millis: i64, data: Bytes) -> Self {
+        Self { kind, millis, frame: true, head: Bytes::new(), data }
+    }
+
     /// Bytes in all.
     #[must_use]
     pub fn len(&self) -> usize {

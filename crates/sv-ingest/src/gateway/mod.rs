@@ -69,6 +69,18 @@ pub enum Notice {
     },
 }
 
+/// When a shard with many connections waits for more to come before it reads: packets are late by that, and cost less,
+/// since waking up costs more than reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// Never: each packet is passed on as it comes.
+    Never,
+    /// When more than half of a processor's time is used: 33 ms.
+    Busy,
+    /// Always, that long.
+    Always(Duration),
+}
+
 /// How a gateway works.
 #[non_exhaustive]
 pub struct Settings {
@@ -88,8 +100,8 @@ pub struct Settings {
     pub patience: Duration,
     /// How long who sends may be silent.
     pub silence: Duration,
-    /// Read at most so often, where a shard has many connections: packets wait that long, and cost less.
-    pub batch: Option<Duration>,
+    /// When to read what has come of many connections in one go.
+    pub batch: Batch,
     /// Hears what happens. It is called where media go through, so it should only pass it on.
     pub notice: Arc<dyn Fn(Notice) + Send + Sync>,
 }
@@ -109,7 +121,7 @@ impl Settings {
             strangers: 64,
             patience: Duration::from_secs(10),
             silence: Duration::from_secs(20),
-            batch: None,
+            batch: Batch::Busy,
             notice: Arc::new(|_| {}),
         }
     }

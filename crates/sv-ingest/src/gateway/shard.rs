@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::connection::{Connection, Context};
 use super::door::Place;
-use super::{Settings, Verdict};
+use super::{Batch, Settings, Verdict};
 use crate::hub::Hub;
 use crate::{Error, Result};
 
@@ -19,6 +19,10 @@ const WAKER: Token = Token(usize::MAX);
 const ROUND: Duration = Duration::from_millis(500);
 /// With fewer connections than this, waiting to read several at once saves nothing.
 const CROWD: usize = 32;
+/// How long packets of a busy shard wait, at most.
+const WAIT: Duration = Duration::from_millis(33);
+/// A shard is busy above the first share of its time, until it is below the second, in percent.
+const SHARES: (u128, u128) = (50, 12);
 /// What is read at once.
 const BUFFER: usize = 64 << 10;
 
@@ -102,6 +106,7 @@ impl Shard {
         let mut events = Events::with_capacity(1024);
         let mut buffer = vec![0; BUFFER];
         let mut round = Instant::now();
+        let (mut idle, mut busy) = (Duration::ZERO, false);
         loop {
             let begun = Instant::now();
             if let Err(error) = self.poll.poll(&mut events, Some(ROUND))
@@ -110,6 +115,7 @@ impl Shard {
                 tracing::error!(%error, "the gateway can't wait for sockets");
                 std::thread::sleep(ROUND);
             }
+            idle = idle.saturating_add(begun.elapsed());
             for event in &events {
                 if event.token() != WAKER {
                     let Token(token) = event.token();
@@ -130,15 +136,25 @@ impl Shard {
                 }
                 self.letter(letter);
             }
-            if round.elapsed() >= ROUND {
-                round = Instant::now();
+            let passed = round.elapsed();
+            if passed >= ROUND {
+                let worked = passed.saturating_sub(idle).as_nanos().saturating_mul(100);
+                let share = worked.checked_div(passed.as_nanos()).unwrap_or(0);
+                busy = share > if busy { SHARES.1 } else { SHARES.0 };
+                (round, idle) = (Instant::now(), Duration::ZERO);
                 self.round();
             }
-            // Reading what has come of many in one go costs less than each as it comes.
-            if let Some(rest) = self.settings.batch.filter(|_| self.connections.len() >= CROWD)
-                && let Some(rest) = rest.checked_sub(begun.elapsed())
+            let wait = match self.settings.batch {
+                Batch::Always(wait) => wait,
+                Batch::Busy if busy => WAIT,
+                Batch::Busy | Batch::Never => Duration::ZERO,
+            };
+            if let Some(rest) = wait.checked_sub(begun.elapsed())
+                && self.connections.len() >= CROWD
+                && !rest.is_zero()
             {
                 std::thread::sleep(rest);
+                idle = idle.saturating_add(rest);
             }
         }
     }

@@ -2,4 +2,5 @@
 
 mod engine;
 mod kit;
+mod oracle;
 mod rtmp;

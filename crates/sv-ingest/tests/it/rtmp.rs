@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 
 use sv_core::Codec;
 use sv_ingest::gateway::{Keys, Notice, Open};
+use sv_ingest::push::{Progress, Push, Target};
 
 use crate::kit::{Listening, make, probe, run};
 
@@ -177,4 +178,34 @@ fn who_has_no_key_is_told_so() {
     assert!(send("right").status.success());
     assert!(!listening.collect(&mut feed).packets.is_empty());
     assert!(!format!("{:?}", listening.gateway).contains("right"));
+}
+
+#[test]
+fn what_comes_is_passed_on_once_the_other_server_is_there() {
+    let Some(ffmpeg) = sv_testkit::tool("ffmpeg") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(ffmpeg.to_str().unwrap(), folder.path(), "film.mp4", CLASSIC);
+    let (near, far) = (Listening::new(Open), Listening::new(Keys::new().key("their key", "there")));
+    let mut feed = far.gateway.hub().subscribe("there", 1 << 30);
+    let (say, told) = std::sync::mpsc::channel();
+    let push = |key: &str| {
+        let (say, url) = (say.clone(), far.url(key));
+        Push::start(near.gateway.hub(), "one", Target::parse(&url).unwrap(), move |p| say.send(p).unwrap())
+            .unwrap()
+    };
+    let (wrong, right) = (push("another key"), push("their key"));
+    let send = || {
+        let arguments = ["-re", "-i", film.to_str().unwrap(), "-c", "copy", "-f", "flv", &near.url("one")];
+        assert!(run(&ffmpeg, &arguments).status.success());
+    };
+    send();
+    let received = far.collect(&mut feed);
+    let hashes = |told: Vec<crate::kit::Told>| told.into_iter().map(|t| t.hash).collect::<Vec<_>>();
+    assert_eq!(hashes(received.of(1)), hashes(probe(film.to_str().unwrap(), "v:0")));
+    drop((wrong, right));
+    let told: Vec<Progress> = told.try_iter().collect();
+    assert!(told.iter().any(|p| matches!(p, Progress::Sending)), "{told:?}");
+    let refused =
+        |p: &Progress| matches!(p, Progress::Waiting { reason, .. } if reason.contains("not known"));
+    assert!(told.iter().any(refused), "{told:?}");
 }
