@@ -24,11 +24,12 @@ mod source;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sv_core::ErrorKind;
-use sv_ingest::gateway::{self as ingest, Admission, Notice};
+use sv_ingest::gateway::{self as ingest, Admission, Certificate, Notice};
+use sv_ingest::push::{Progress, Push, Target};
 use sv_package::live::Window;
 
 use crate::live::Request;
@@ -107,6 +108,15 @@ pub enum Happening {
         /// Its folder.
         folder: PathBuf,
     },
+    /// A stream that is passed on.
+    Pushed {
+        /// The stream's name.
+        stream: String,
+        /// Where, without what is secret.
+        to: String,
+        /// How it goes.
+        progress: Progress,
+    },
     /// A presentation is over: a recording, if there is no error.
     Closed {
         /// The stream's name.
@@ -123,6 +133,8 @@ pub struct Gateway {
     ingest: Option<ingest::Gateway>,
     hub: sv_ingest::Hub,
     rooms: Arc<Rooms>,
+    pushes: Mutex<Vec<Push>>,
+    told: Arc<dyn Fn(&Happening) + Send + Sync>,
 }
 
 impl Gateway {
@@ -133,6 +145,7 @@ impl Gateway {
     pub fn start(mut settings: Settings) -> Result<Self> {
         std::fs::create_dir_all(&settings.output)?;
         let mut ingest = std::mem::replace(&mut settings.ingest, ingest::Settings::new(ingest::Open));
+        let told = Arc::clone(&settings.told);
         let rooms = Arc::new(Rooms::new(settings, ingest.hub.clone()));
         let (before, listener) = (Arc::clone(&ingest.notice), Arc::downgrade(&rooms));
         ingest.notice = Arc::new(move |notice| {
@@ -142,7 +155,8 @@ impl Gateway {
             before(notice);
         });
         let hub = ingest.hub.clone();
-        Ok(Self { ingest: Some(ingest::Gateway::start(ingest)?), hub, rooms })
+        let ingest = Some(ingest::Gateway::start(ingest)?);
+        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), told })
     }
 
     /// Takes connections of RTMP there, and says where: port 0 is any that is free.
@@ -152,6 +166,28 @@ impl Gateway {
     pub fn rtmp(&self, address: SocketAddr) -> Result<SocketAddr> {
         let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
         Ok(self.ingest.as_ref().ok_or_else(over)?.rtmp(address)?)
+    }
+
+    /// The same of RTMP inside of TLS. A certificate that is renewed is taken for connections that come after it.
+    ///
+    /// # Errors
+    /// As [`rtmp`](Self::rtmp).
+    pub fn rtmps(&self, address: SocketAddr, certificate: Certificate) -> Result<SocketAddr> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.rtmps(address, certificate)?)
+    }
+
+    /// Passes a stream on whenever somebody sends it.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn push(&self, stream: &str, target: Target) -> Result<()> {
+        let (told, name, to) = (Arc::clone(&self.told), stream.to_owned(), target.to_string());
+        let push = Push::start(&self.hub, stream, target, move |progress| {
+            told(&Happening::Pushed { stream: name.clone(), to: to.clone(), progress });
+        })?;
+        self.pushes.lock().unwrap_or_else(PoisonError::into_inner).push(push);
+        Ok(())
     }
 
     /// The streams, for whoever wants packets.
@@ -165,6 +201,7 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         // Nothing may come in while rooms are closed.
         self.ingest = None;
+        self.pushes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.rooms.close();
     }
 }

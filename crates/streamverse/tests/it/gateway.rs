@@ -160,6 +160,27 @@ fn a_killed_gateway_is_gone_on_with() {
 }
 
 #[test]
+fn a_stream_is_passed_on_from_gateway_to_gateway() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(film) = film(dir.path(), 5) else { return };
+    let out = dir.path().join("far");
+    let mut far = Gateway::start(&out, &["--linger", "2s"]);
+    let keys = dir.path().join("keys.toml");
+    let (secret, there) = ("a-secret-that-nobody-guesses", far.url("there"));
+    let text = format!("[[stream]]\nname = \"here\"\nkey = \"{secret}\"\npush = [\"{there}\"]\n");
+    std::fs::write(&keys, text).unwrap();
+    let near = Gateway::start(&dir.path().join("near"), &["--keys", keys.to_str().unwrap()]);
+    assert!(near.send(&film, secret, &["-re"]).wait().unwrap().success());
+    far.until("live.presentation.ended");
+    let kept = only(&out.join("there"));
+    kit::same(
+        &kit::picture_hashes(&kit::joined(&kept, PICTURES), None),
+        &kit::picture_hashes(&film, None),
+        "the pictures that were passed on",
+    );
+}
+
+#[test]
 fn only_who_knows_a_key_sends() {
     let dir = tempfile::tempdir().unwrap();
     let Some(film) = film(dir.path(), 2) else { return };

@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use bytes::{Buf as _, Bytes};
 use mio::Registry;
-use mio::net::TcpStream;
 use sv_container::flv::{Demuxer, Kind, Muxer};
 use sv_core::Item;
 
 use super::door::Place;
 use super::shard::{Inbox, Letter, Whom};
+use super::tls::Socket;
 use super::{Answer, Ask, Notice, Settings, Verdict};
 use crate::feed::{Feed, Next};
 use crate::hub::{Hub, Stream, is_name};
@@ -55,7 +55,7 @@ struct Playing {
 }
 
 pub(super) struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     peer: SocketAddr,
     place: Place,
     serial: u64,
@@ -73,7 +73,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(socket: TcpStream, peer: SocketAddr, place: Place, settings: &Settings) -> Self {
+    pub(super) fn new(socket: Socket, peer: SocketAddr, place: Place, settings: &Settings) -> Self {
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         Self {
             socket,
@@ -133,7 +133,7 @@ impl Connection {
                     self.flush()?;
                     received?;
                     // A buffer that isn't full has taken everything.
-                    if count < buffer.len() {
+                    if self.socket.is_plain() && count < buffer.len() {
                         return Ok(());
                     }
                 }
@@ -307,6 +307,14 @@ impl Connection {
             self.waiting = self.waiting.saturating_add(piece.len());
             self.out.push_back(piece);
         }
+        if self.out.is_empty() && !self.socket.is_plain() {
+            return match self.socket.push() {
+                Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => {
+                    Err(Error::io("writing to the connection")(error))
+                }
+                _ => Ok(()),
+            };
+        }
         while !self.out.is_empty() {
             let mut slices = [IoSlice::new(&[]); PIECES];
             let count = self.out.iter().zip(&mut slices).map(|(p, s)| *s = IoSlice::new(p)).count();
@@ -344,7 +352,7 @@ impl Connection {
         }
         self.playing.clear();
         // A socket that is closed is waited for no more.
-        let _ = registry.deregister(&mut self.socket);
+        let _ = registry.deregister(self.socket.inner());
         tracing::debug!(peer = %self.peer, reason, "a connection is closed");
     }
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::Settings;
 use super::shard::{Inbox, Letter};
+use super::tls::Socket;
+use super::{Certificate, Settings};
 use crate::{Error, Result};
 
 const LISTENER: Token = Token(0);
@@ -83,6 +84,7 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn open(
         address: SocketAddr,
+        certificate: Option<Arc<Certificate>>,
         shards: Vec<Arc<Inbox>>,
         settings: Arc<Settings>,
     ) -> Result<Self> {
@@ -105,6 +107,7 @@ impl Door {
                 loop {
                     match listener.accept() {
                         Ok((socket, peer)) => {
+                            let Some(socket) = Socket::new(socket, certificate.as_deref()) else { continue };
                             let Some(place) = hall.enter(peer.ip(), &settings) else {
                                 tracing::debug!(%peer, "there are too many connections");
                                 continue;

@@ -17,8 +17,10 @@ mod admission;
 mod connection;
 mod door;
 mod shard;
+mod tls;
 
 pub use admission::{Admission, Answer, Ask, Keys, Open, Verdict};
+pub use tls::Certificate;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -181,7 +183,20 @@ impl Gateway {
     /// # Errors
     /// When the address can't be listened to.
     pub fn rtmp(&self, address: SocketAddr) -> Result<SocketAddr> {
-        let door = Door::open(address, self.inboxes.clone(), Arc::clone(&self.settings))?;
+        self.door(address, None)
+    }
+
+    /// The same of RTMP inside of TLS.
+    ///
+    /// # Errors
+    /// As [`rtmp`](Self::rtmp).
+    pub fn rtmps(&self, address: SocketAddr, certificate: Certificate) -> Result<SocketAddr> {
+        self.door(address, Some(Arc::new(certificate)))
+    }
+
+    fn door(&self, address: SocketAddr, certificate: Option<Arc<Certificate>>) -> Result<SocketAddr> {
+        let settings = Arc::clone(&self.settings);
+        let door = Door::open(address, certificate, self.inboxes.clone(), settings)?;
         let address = door.address();
         self.doors.lock().unwrap_or_else(PoisonError::into_inner).push(door);
         Ok(address)

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::connection::{Connection, Context};
 use super::door::Place;
+use super::tls::Socket;
 use super::{Batch, Settings, Verdict};
 use crate::hub::Hub;
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ const BUFFER: usize = 64 << 10;
 /// Something for a shard to do.
 pub(super) enum Letter {
     Connection {
-        socket: TcpStream,
+        socket: Socket,
         peer: SocketAddr,
         place: Place,
     },
@@ -191,11 +191,11 @@ impl Shard {
         match letter {
             Letter::Connection { mut socket, peer, place } => {
                 // Frames leave when they are written.
-                let _ = socket.set_nodelay(true);
+                let _ = socket.inner().set_nodelay(true);
                 let entry = self.connections.vacant_entry();
                 let token = Token(entry.key());
                 let both = Interest::READABLE | Interest::WRITABLE;
-                match self.poll.registry().register(&mut socket, token, both) {
+                match self.poll.registry().register(socket.inner(), token, both) {
                     Ok(()) => {
                         entry.insert(Connection::new(socket, peer, place, &self.settings));
                     }

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use sv_core::Codec;
-use sv_ingest::gateway::{Keys, Notice, Open};
+use sv_ingest::gateway::{Certificate, Keys, Notice, Open};
 use sv_ingest::push::{Progress, Push, Target};
 
 use crate::kit::{Listening, make, probe, run};
@@ -208,4 +208,42 @@ fn what_comes_is_passed_on_once_the_other_server_is_there() {
     let refused =
         |p: &Progress| matches!(p, Progress::Waiting { reason, .. } if reason.contains("not known"));
     assert!(told.iter().any(refused), "{told:?}");
+}
+
+/// A certificate that only its own key vouches for.
+fn certificate(folder: &std::path::Path) -> Option<Certificate> {
+    let openssl = sv_testkit::tool("openssl")?;
+    let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
+    let out = Command::new(openssl)
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-keyout", key.to_str().unwrap(), "-out", chain.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    Some(Certificate::open(chain, key).unwrap())
+}
+
+#[test]
+fn rtmps_brings_the_same() {
+    let Some(ffmpeg) = sv_testkit::tool("ffmpeg") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let Some(certificate) = certificate(folder.path()) else { return };
+    let film = film(ffmpeg.to_str().unwrap(), folder.path(), "film.mp4", CLASSIC);
+    let listening = Listening::new(Open);
+    let port = listening.gateway.rtmps("127.0.0.1:0".parse().unwrap(), certificate).unwrap().port();
+    let mut feed = listening.gateway.hub().subscribe("one", 1 << 30);
+    let url = format!("rtmps://127.0.0.1:{port}/live/one");
+    let out = run(&ffmpeg, &["-i", film.to_str().unwrap(), "-c", "copy", "-f", "flv", &url]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    same(listening.collect(&mut feed).of(1), probe(film.to_str().unwrap(), "v:0"));
 }

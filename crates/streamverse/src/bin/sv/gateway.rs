@@ -10,7 +10,8 @@ use serde_json::json;
 use streamverse::Error;
 use streamverse::core::ErrorKind;
 use streamverse::gateway::{Gateway, Happening, Settings};
-use streamverse::ingest::gateway::{Keys, Notice, Open};
+use streamverse::ingest::gateway::{Certificate, Keys, Notice, Open};
+use streamverse::ingest::push::{Progress, Target};
 use streamverse::package::live::Window;
 
 use crate::live::PLAYER;
@@ -19,7 +20,9 @@ use crate::{At, Failure, args};
 const LIST: &str = include_str!("streams.html");
 
 pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
-    let keys = keys(args.keys.as_deref()).map_err(Failure::at(At::Keys))?;
+    let streams = streams(args.keys.as_deref()).map_err(Failure::at(At::Keys))?;
+    let keys = streams.as_deref().map(keys).transpose().map_err(Failure::at(At::Keys))?;
+    let targets = targets(streams.as_deref().unwrap_or_default()).map_err(Failure::at(At::Keys))?;
     let mut settings = match keys {
         Some(keys) => Settings::new(keys, &args.out),
         None if args.open || args.rtmp.ip().is_loopback() => Settings::new(Open, &args.out),
@@ -46,6 +49,13 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     let at = listener.local_addr().map_err(Error::from)?;
     let gateway = Gateway::start(settings).map_err(Failure::at(At::Output))?;
     let rtmp = gateway.rtmp(args.rtmp).map_err(Failure::at(At::Output))?;
+    if let (Some(address), Some(cert), Some(key)) = (args.rtmps, &args.cert, &args.cert_key) {
+        let certificate = Certificate::open(cert, key).map_err(Error::from).map_err(Failure::at(At::Keys))?;
+        gateway.rtmps(address, certificate).map_err(Failure::at(At::Output))?;
+    }
+    for (stream, target) in targets {
+        gateway.push(&stream, target)?;
+    }
     if json {
         println!("{}", json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "http": at.to_string() }));
     } else {
@@ -80,6 +90,12 @@ fn tell(happening: &Happening, as_json: bool) {
         Happening::Presented { stream, folder } => {
             ("live.presentation.started", stream.as_str(), folder.display().to_string())
         }
+        Happening::Pushed { stream, to, progress: Progress::Sending } => {
+            ("live.push.started", stream.as_str(), to.clone())
+        }
+        Happening::Pushed { stream, to, progress: Progress::Waiting { reason, next } } => {
+            ("live.push.failed", stream.as_str(), format!("{to}: {reason}; again in {} s", next.as_secs()))
+        }
         Happening::Closed { stream, error } => {
             ("live.presentation.ended", stream.as_str(), error.clone().unwrap_or_default())
         }
@@ -105,11 +121,12 @@ struct Entry {
     name: String,
     key: Option<String>,
     sha256: Option<String>,
+    #[serde(default)]
+    push: Vec<String>,
 }
 
-/// Keys of a file, or of the environment. Errors say where, and never what stands there.
-fn keys(path: Option<&Path>) -> Result<Option<Keys>, Error> {
-    let wrong = |message: String| Error::new(ErrorKind::InvalidInput, message);
+/// What a file, or the environment, says of streams. Errors say where, and never what stands there.
+fn streams(path: Option<&Path>) -> Result<Option<Vec<Entry>>, Error> {
     let text = match (path, std::env::var("SV_STREAM_KEYS")) {
         (Some(path), _) => std::fs::read_to_string(path)
             .map_err(|e| Error::from(e).context(format!("{} can't be read", path.display())))?,
@@ -120,19 +137,27 @@ fn keys(path: Option<&Path>) -> Result<Option<Keys>, Error> {
         let line = e.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
         wrong(format!("the stream keys are no such file as sv gateway --help shows: see line {line}"))
     })?;
-    let mut keys = Keys::new();
-    for entry in file.stream {
-        let name = entry.name;
-        if !streamverse::ingest::is_name(&name) {
-            return Err(wrong(format!("{name:?} can't be a stream's name: letters, digits, - and _ can")));
+    match file.stream.iter().find(|entry| !streamverse::ingest::is_name(&entry.name)) {
+        Some(Entry { name, .. }) => {
+            Err(wrong(format!("{name:?} can't be a stream's name: letters, digits, - and _ can")))
         }
-        keys = match (entry.key, entry.sha256) {
-            (Some(key), None) if key.len() >= 16 => keys.key(&key, name),
+        None => Ok(Some(file.stream)),
+    }
+}
+
+fn wrong(message: String) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}
+
+fn keys(streams: &[Entry]) -> Result<Keys, Error> {
+    let mut keys = Keys::new();
+    for Entry { name, key, sha256, .. } in streams {
+        keys = match (key, sha256) {
+            (Some(key), None) if key.len() >= 16 => keys.key(key, name),
             (Some(_), None) => return Err(wrong(format!("the key of {name} has fewer than 16 letters"))),
             (None, Some(hash)) => {
-                let bytes =
-                    (0..32).map(|n| hash.get(2 * n..2 * n + 2).and_then(|h| u8::from_str_radix(h, 16).ok()));
-                let bytes: Option<Vec<u8>> = bytes.collect();
+                let byte = |n: usize| u8::from_str_radix(hash.get(2 * n..2 * n + 2)?, 16).ok();
+                let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
                 let hash = bytes.filter(|_| hash.len() == 64).and_then(|b| <[u8; 32]>::try_from(b).ok());
                 keys.hashed(
                     hash.ok_or_else(|| wrong(format!("the sha256 of {name} has no 64 digits")))?,
@@ -142,5 +167,15 @@ fn keys(path: Option<&Path>) -> Result<Option<Keys>, Error> {
             _ => return Err(wrong(format!("{name} needs either key or sha256"))),
         };
     }
-    Ok(Some(keys))
+    Ok(keys)
+}
+
+/// Where streams are passed on to.
+fn targets(streams: &[Entry]) -> Result<Vec<(String, Target)>, Error> {
+    let all = streams.iter().flat_map(|entry| entry.push.iter().map(move |url| (entry, url)));
+    all.map(|(Entry { name, .. }, url)| {
+        let target = Target::parse(url).map_err(|e| Error::from(e).context(format!("push of {name}")))?;
+        Ok((name.clone(), target))
+    })
+    .collect()
 }

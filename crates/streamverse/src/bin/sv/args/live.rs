@@ -72,6 +72,15 @@ pub(crate) struct Gateway {
     /// Where to take RTMP
     #[arg(long, default_value = "127.0.0.1:1935")]
     pub(crate) rtmp: SocketAddr,
+    /// Where to take RTMPS
+    #[arg(long, requires = "cert", requires = "cert_key")]
+    pub(crate) rtmps: Option<SocketAddr>,
+    /// The certificate for RTMPS with those that vouch for it, in PEM; it is read again when it is renewed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's key, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert_key: Option<PathBuf>,
     /// Where to serve what is presented
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub(crate) listen: SocketAddr,
@@ -111,7 +120,8 @@ A key file is TOML, with a table for each stream:
   [[stream]]
   name = \"studio\"
   key = \"at least 16 letters that nobody guesses\"   # or its SHA-256 in hexadecimal:
-  # sha256 = \"…\"";
+  # sha256 = \"…\"
+  # push = [\"rtmp://elsewhere/app/their-key\"]                # pass it on whenever it is sent";
 
 #[derive(ClapArgs)]
 pub(crate) struct Harvest {
