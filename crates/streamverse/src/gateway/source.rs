@@ -22,6 +22,9 @@ pub(super) struct Fed {
     steady: Steady,
     continuity: Continuity,
     tracks: Vec<Arc<Track>>,
+    /// Where the presentation was when this began.
+    start: Duration,
+    begun: Instant,
     /// Since when nobody sends it.
     alone: Option<Instant>,
     /// How long that may be.
@@ -38,6 +41,8 @@ impl Fed {
             steady: Steady::new(),
             continuity: Continuity::new(start),
             tracks: Vec::new(),
+            start,
+            begun: Instant::now(),
             alone: None,
             linger,
             finished: false,
@@ -54,7 +59,9 @@ impl Fed {
             Next::Item(item) => {
                 match &item {
                     Item::Track(track) => {
-                        self.alone = None;
+                        if self.alone.take().is_some() {
+                            self.continuity.returns(self.start + self.begun.elapsed());
+                        }
                         match self.tracks.iter_mut().find(|t| t.id == track.id) {
                             Some(old) => *old = Arc::clone(track),
                             None => self.tracks.push(Arc::clone(track)),

@@ -28,6 +28,8 @@ pub struct Continuity {
     /// Cues that came before that.
     cues: Vec<Cue>,
     begun: bool,
+    /// What breaks next goes on no earlier than here.
+    earliest: i64,
     ready: VecDeque<Item>,
 }
 
@@ -68,8 +70,15 @@ impl Continuity {
             held: Vec::new(),
             cues: Vec::new(),
             begun: false,
+            earliest: i64::MIN,
             ready: VecDeque::new(),
         }
+    }
+
+    /// The source was away, and comes again at that moment of the presentation: if its clock is another one then, time
+    /// goes on from there, and not from where everything before it has ended. So what is live stays as late as it was.
+    pub fn returns(&mut self, at: std::time::Duration) {
+        self.earliest = i64::try_from(at.as_nanos()).unwrap_or(i64::MAX);
     }
 
     /// How often the source broke.
@@ -166,8 +175,9 @@ impl Continuity {
             let old = place(newest);
             // A hole in time stays one; anything else goes on where everything before it has ended.
             let hole = step > 0 && step <= LONGEST_HOLE;
-            let offset = if hole { old.offset } else { furthest.saturating_sub(nanos(packet.pts)) };
-            let at = if hole { at.saturating_add(offset) } else { furthest };
+            let next = furthest.max(self.earliest);
+            let offset = if hole { old.offset } else { next.saturating_sub(nanos(packet.pts)) };
+            let at = if hole { at.saturating_add(offset) } else { next };
             self.breaks.push(Break { offset, at });
             lane.epoch = self.breaks.len().saturating_sub(1);
             told = true;

@@ -322,3 +322,28 @@ fn a_playlist_of_hours_is_asked_for_in_a_kilobyte() {
     assert!(delta.len() <= 1536, "{} bytes:\n{delta}", delta.len());
     assert_eq!(segments(&merge(&whole, &delta)), segments(&whole));
 }
+
+#[test]
+fn who_comes_again_with_another_clock_is_not_late_for_ever() {
+    let mut continuity = Continuity::new(Length::ZERO);
+    let mut push = |item: Item| continuity.push(item).unwrap();
+    push(Item::Track(sound(1, &[0x11, 0x90])));
+    (0..100).for_each(|n| push(Item::Packet(block(1, RATE * 50 + n * BLOCK))));
+    // It was away from 2.1 s to 5 s, and counts from 0 now.
+    continuity.returns(Length::from_secs(5));
+    let mut push = |item: Item| continuity.push(item).unwrap();
+    push(Item::Track(sound(1, &[0x11, 0x90])));
+    (0..100).for_each(|n| push(Item::Packet(block(1, n * BLOCK))));
+    let items: Vec<Item> = std::iter::from_fn(|| continuity.pull().unwrap()).collect();
+    let times: Vec<i64> = items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Packet(packet) => Some(packet.pts.ticks()),
+            _ => None,
+        })
+        .collect();
+    let expected = (0..100).map(|n| n * BLOCK).chain((0..100).map(|n| 5 * RATE + n * BLOCK));
+    assert_eq!(times, expected.collect::<Vec<_>>());
+    assert_eq!(continuity.breaks(), 1);
+    assert_eq!(items.iter().filter(|item| matches!(item, Item::Track(_))).count(), 2);
+}
