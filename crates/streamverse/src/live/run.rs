@@ -101,7 +101,6 @@ pub(crate) fn begin(
     let told: Vec<_> = store.cues.iter().filter_map(Mark::of).collect();
     let mut cuts = store.cuts.clone();
     cuts.extend(told.iter().map(|mark| mark.at));
-    let known: Marks = told.iter().cloned().collect();
     let mut grid = Grid::new(request.segment);
     cuts.iter().for_each(|at| grid.cut(*at));
     let mut splices = false;
@@ -153,6 +152,9 @@ pub(crate) fn begin(
             }
             let pictures = taken.iter().any(|track| track.video().is_some());
             if request.emsg && (track.video().is_some() || !pictures) {
+                // A file tells once more of what came after its newest segment; a pipe does not.
+                let count = if seamless { earlier.cues } else { usize::MAX };
+                let known: Marks = locked().cues.iter().take(count).filter_map(Mark::of).collect();
                 segmenter = segmenter.emsg(&known);
             }
             if let Some(newest) = earlier.epochs.iter().rev().find(|e| !e.segments.is_empty()) {

@@ -49,6 +49,8 @@ pub(crate) struct Earlier {
     pub(crate) epochs: Vec<Rendition>,
     /// Packets of segments that are not in `epochs`.
     pub(crate) gone: u64,
+    /// How many of the presentation's cues were known when its newest segment was stored: those that its segments tell of.
+    pub(crate) cues: usize,
 }
 
 impl Earlier {
@@ -105,7 +107,9 @@ impl Told {
                     told.earlier.entry(rendition.name.clone()).or_default().epochs.push(*rendition);
                 }
                 Line::Segment { name, record } => {
-                    if let Some(epoch) = told.earlier.entry(name).or_default().epochs.last_mut() {
+                    let earlier = told.earlier.entry(name).or_default();
+                    earlier.cues = told.cues.len();
+                    if let Some(epoch) = earlier.epochs.last_mut() {
                         epoch.began.get_or_insert(record.start);
                         epoch.segments.push(record);
                     }

@@ -91,6 +91,10 @@ pub struct Protect {
     pub schemes: Vec<Scheme>,
     /// The keys.
     pub keys: KeyPlace,
+    /// Segments that begin before this on their grid stay clear, so that playing starts without a key.
+    pub clear_lead: Duration,
+    /// Take the next key after each such time; the keys say which.
+    pub crypto_period: Option<Duration>,
     /// Where players get a key's 16 bytes (HLS, `KEYFORMAT="identity"`). Transport streams need it.
     pub key_url: Option<String>,
     /// Whole `pssh` boxes to announce the keys with, instead of the W3C common header of each key.
@@ -112,7 +116,15 @@ impl Protect {
     /// Everything, with the common header as `pssh`.
     #[must_use]
     pub fn new(schemes: Vec<Scheme>, keys: KeyPlace) -> Self {
-        Self { schemes, keys, key_url: None, pssh: None, pssh_in_stream: true }
+        Self {
+            schemes,
+            keys,
+            clear_lead: Duration::ZERO,
+            crypto_period: None,
+            key_url: None,
+            pssh: None,
+            pssh_in_stream: true,
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -142,6 +154,8 @@ impl Protect {
         };
         let encryption = |scheme| {
             let mut encryption = Encryption::new(scheme, keys.clone());
+            encryption.clear_lead = self.clear_lead;
+            encryption.crypto_period = self.crypto_period;
             encryption.key_url.clone_from(&self.key_url);
             encryption.pssh.clone_from(&self.pssh);
             encryption.pssh_in_stream = self.pssh_in_stream;

@@ -9,13 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 use sv_container::mp4;
-use sv_core::{Bytes, ErrorKind, Item, Limits, Media, Source as _, Stage as _, Track};
+use sv_core::{Bytes, ErrorKind, Grid, Item, Limits, Media, Source as _, Stage as _, Track};
 use sv_package::live::{self, Presentation, Stream, Window};
 use sv_package::origin::{Request, Wanted};
 use sv_package::{Form, Info, Rendition, SegmentRecord, Segmenter, dash, hls};
 
 use super::stock::digits;
-use super::title::{encrypted, encryptor, missing, whole};
+use super::title::{encrypted, encryptor, missing, protected, whole};
 use super::{Answer, Settings};
 use crate::live::Told;
 use crate::vod::Encryption;
@@ -106,8 +106,7 @@ impl Live {
         let mut print = Sha256::new();
         print.update(format!("live {name:?} {:?} {:?}", told.fingerprint, told.began));
         for e in encryption.iter().flatten() {
-            let keys: Vec<_> = e.keys.iter().map(|(label, kid, _)| (label, kid)).collect();
-            print.update(format!("{:?} {keys:?} {:?} {}", e.scheme, e.pssh, e.pssh_in_stream));
+            print.update(super::title::told(e));
         }
         Ok(Self {
             print: print.finalize().into(),
@@ -150,17 +149,17 @@ impl Live {
             told.form = Form::Ts;
             told.init_bytes = 0;
         }
-        let kid = match encryption {
-            Some(encryption) => {
-                let track =
-                    encryptor(name, &epoch.track, encryption, &self.print, 0)?.protect(&epoch.track)?;
-                let kid = track.protection.as_ref().map(|p| p.default_kid);
-                told.info.key = Info::of(&track)?.key;
-                kid
-            }
-            None => None,
-        };
-        for segment in told.segments.iter_mut().filter(|_| ts || kid.is_some()) {
+        let (mut own, mut turns) = (None, Vec::new());
+        if let Some(encryption) = encryption {
+            let track = protected(name, &epoch.track, encryption, &self.print)?;
+            own = track.protection.as_ref().map(|p| p.default_kid);
+            turns = encryption.turns(&track);
+            told.info.key = Info::of(&track)?.key;
+        }
+        let base = told.info.time_base();
+        for segment in told.segments.iter_mut().filter(|_| ts || own.is_some()) {
+            let begin = sv_core::Duration::new(segment.start).to_std(base);
+            let kid = turns.iter().rev().find(|(from, _)| *from <= begin).map_or(own, |(_, kid)| *kid);
             // As much as a form can add: sizes are known when somebody asks for the segment.
             let more = u64::from(segment.packets).saturating_mul(if ts { 120 } else { 24 });
             segment.bytes = segment.bytes.saturating_add(more).saturating_add(if ts {
@@ -285,8 +284,7 @@ impl Live {
                         epoch.stored.content_type(),
                     ));
                 };
-                let mut track =
-                    encryptor(name, &epoch.track, encryption, &self.print, 0)?.protect(&epoch.track)?;
+                let mut track = protected(name, &epoch.track, encryption, &self.print)?;
                 if let Some(protection) = track.protection.as_mut().filter(|_| !encryption.pssh_in_stream) {
                     protection.pssh.clear();
                 }
@@ -313,7 +311,14 @@ impl Live {
                     }
                 }
                 if let Some(encryption) = encryption {
-                    items = encrypted(encryptor(name, &epoch.track, encryption, &self.print, first)?, items)?;
+                    // A cell of its own: where the live run's lay isn't known, and a segment is of one.
+                    let mut grid = Grid::new(Duration::MAX);
+                    let record = told.segments.iter().find(|s| s.number == *number).ok_or_else(missing)?;
+                    grid.cut(sv_core::Duration::new(record.start).to_std(told.info.time_base()));
+                    items = encrypted(
+                        encryptor(name, &epoch.track, encryption, &self.print, first, grid)?,
+                        items,
+                    )?;
                 }
                 let form = told.form;
                 let mut segmenter =

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use sv_container::mp4;
 use sv_core::{
-    Bytes, Codec, ErrorKind, Item, Limits, ReadAt, Scheme, Segment, Stage as _, TimeBase, Timestamp,
+    Bytes, Codec, ErrorKind, Grid, Item, Limits, ReadAt, Scheme, Segment, Stage as _, TimeBase, Timestamp,
     TrackKind,
 };
 use sv_drm::{aes128, cenc};
@@ -29,6 +30,8 @@ pub(super) struct Stored {
     readers: Vec<Arc<dyn ReadAt>>,
     forms: Vec<Shape>,
     tables: usize,
+    /// How long segments are meant to be.
+    segment: Duration,
 }
 
 /// What is offered in one form.
@@ -96,8 +99,7 @@ impl Stored {
             digest(&member.table, &mut print);
         }
         for e in encryption.iter().flatten() {
-            let keys: Vec<_> = e.keys.iter().map(|(label, kid, _)| (label, kid)).collect();
-            print.update(format!("{:?} {keys:?} {:?} {}", e.scheme, e.pssh, e.pssh_in_stream));
+            print.update(told(e));
         }
         let print: [u8; 32] = print.finalize().into();
 
@@ -126,7 +128,7 @@ impl Stored {
         }
         let tables = members.iter().map(|m| m.table.weight()).sum();
         let readers = stock.sources.into_iter().map(|source| source.reader).collect();
-        Ok(Self { print, readers, forms, tables })
+        Ok(Self { print, readers, forms, tables, segment: settings.segment })
     }
 
     /// Bytes that it takes in memory, about.
@@ -191,8 +193,9 @@ impl Stored {
         let mut items = piece.items(&read).ok_or_else(broken)?;
         drop(read);
         if let Some(encryption) = encryption {
-            items =
-                encrypted(encryptor(name, piece.track(), encryption, &self.print, piece.first())?, items)?;
+            let grid = Grid::new(self.segment);
+            let first = piece.first();
+            items = encrypted(encryptor(name, piece.track(), encryption, &self.print, first, grid)?, items)?;
         }
         whole(piece.write(items)?, encryption)
     }
@@ -325,8 +328,9 @@ fn shape(
         for mut member in all {
             if let Some(encryption) = encryption {
                 let track = &member.table.track;
-                let mut protection =
-                    encryptor(&member.name, track, encryption, print, 0)?.protect(track)?.protection;
+                encryption.check(&whole_track(&member.table))?;
+                member.turns = encryption.turns(track);
+                let mut protection = protected(&member.name, track, encryption, print)?.protection;
                 if let Some(protection) = protection.as_mut().filter(|_| !encryption.pssh_in_stream) {
                     protection.pssh.clear();
                 }
@@ -339,7 +343,37 @@ fn shape(
     Ok(out)
 }
 
-/// What encrypts from sample `first` of a rendition on. Its vectors are told by everything that decides the clear bytes:
+/// A track as it is once it is encrypted.
+pub(super) fn protected(
+    name: &str,
+    track: &sv_core::Track,
+    encryption: &Encryption,
+    print: &[u8; 32],
+) -> Result<sv_core::Track> {
+    let grid = Grid::new(Duration::MAX);
+    Ok(encryptor(name, track, encryption, print, 0, grid)?.protect(track)?)
+}
+
+/// The track of a table with the length that its samples have, for which there have to be keys.
+fn whole_track(table: &Table) -> sv_core::Track {
+    let mut track = sv_core::Track::clone(&table.track);
+    let end = table.samples.last().map_or(0, |last| last.dts.saturating_add(i64::from(last.duration)));
+    track.duration = Some(sv_core::Duration::new(end.max(0).unsigned_abs()));
+    track
+}
+
+/// What of an encryption decides bytes, without its keys.
+pub(super) fn told(encryption: &Encryption) -> String {
+    let e = encryption;
+    let keys: Vec<_> = e.keys.iter().map(|(label, kid, _)| (label, kid)).collect();
+    let mut out = format!("{:?} {keys:?} {:?} {}", e.scheme, e.pssh, e.pssh_in_stream);
+    if !e.clear_lead.is_zero() || e.crypto_period.is_some() {
+        out += &format!(" {:?} {:?}", e.clear_lead, e.crypto_period);
+    }
+    out
+}
+
+/// What encrypts from sample `first` of a rendition on, the segments of which were cut on `grid`. Its vectors are told by everything that decides the clear bytes:
 /// no two of different bytes are the same, and those of the same bytes are always the same.
 pub(super) fn encryptor(
     name: &str,
@@ -347,10 +381,11 @@ pub(super) fn encryptor(
     encryption: &Encryption,
     print: &[u8; 32],
     first: u64,
+    grid: Grid,
 ) -> Result<cenc::Encryptor> {
     let (_, key) = encryption.keys.of(track)?;
     let iv = key.vector(&[print, name.as_bytes(), encryption.scheme.as_str().as_bytes()]);
-    encryption.encryptor(track, sv_core::Grid::new(std::time::Duration::MAX), iv, first)
+    encryption.encryptor(track, grid, iv, first)
 }
 
 /// Everything of a table but where it lies.

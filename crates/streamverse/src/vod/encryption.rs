@@ -57,6 +57,27 @@ impl Encryption {
         }
     }
 
+    /// Which segments of a track are clear, and under which key the others are: from when on, in order. A segment counts by
+    /// where its cell of the grid begins. Empty where all are under one key.
+    pub(crate) fn turns(&self, track: &Track) -> Vec<(Duration, Option<KeyId>)> {
+        if self.clear_lead.is_zero() && self.crypto_period.is_none() {
+            return Vec::new();
+        }
+        let lead = self.clear_lead;
+        let mut out = if lead.is_zero() { Vec::new() } else { vec![(Duration::ZERO, None)] };
+        let keys = (0..).map_while(|period| self.keys.of_period(track, period));
+        let mut begin = Duration::ZERO;
+        for (kid, _) in keys {
+            let end = self.crypto_period.and_then(|period| begin.checked_add(period));
+            if end.is_none_or(|end| end > lead) {
+                out.push((begin.max(lead), Some(kid)));
+            }
+            let Some(end) = end else { break };
+            begin = end;
+        }
+        out
+    }
+
     fn pssh(&self, kid: KeyId) -> Vec<Bytes> {
         self.pssh.clone().unwrap_or_else(|| vec![Pssh::common(&[kid]).to_bytes()])
     }

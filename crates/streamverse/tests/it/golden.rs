@@ -139,8 +139,12 @@ fn said(folder: &Path, names: &[&str], attributes: &[&str]) -> BTreeSet<String> 
         for attribute in attributes {
             for rest in set.split(&format!("{attribute}=\"")).skip(1) {
                 let value = rest.split('"').next().unwrap_or_default();
+                // That a language isn't known is said in ours.
                 all.extend(
-                    value.split(',').map(|value| format!("{} {}", attribute.trim_start(), plain(value))),
+                    value
+                        .split(',')
+                        .filter(|value| *value != "und")
+                        .map(|value| format!("{} {}", attribute.trim_start(), plain(value))),
                 );
             }
         }

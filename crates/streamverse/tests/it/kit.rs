@@ -147,6 +147,37 @@ pub(crate) fn key_times(path: &Path) -> Vec<u64> {
         .collect()
 }
 
+/// Asserts that a DASH manifest is valid by ISO's schema and DASH-IF's schematron, neither of which is ours to ship:
+/// `STREAMVERSE_DASH_XSD` and `STREAMVERSE_DASH_SCHEMATRON` name copies (`scripts/dash-schemas.sh` fetches them).
+pub(crate) fn valid_dash(manifest: &Path) {
+    match (tool("xmllint"), std::env::var("STREAMVERSE_DASH_XSD")) {
+        (Some(xmllint), Ok(schema)) => {
+            run(&xmllint, &["--noout", "--nonet", "--schema", &schema, manifest.to_str().unwrap()]);
+        }
+        _ => println!("skipped: STREAMVERSE_DASH_XSD names no schema to validate against"),
+    }
+    if let Some(broken) = schematron(manifest, None) {
+        assert_eq!(broken, "", "{}", manifest.display());
+    }
+}
+
+/// The rules of DASH-IF's schematron that a manifest breaks, one a line; as if it claimed `profile` too. Saxon judges.
+pub(crate) fn schematron(manifest: &Path, profile: Option<&str>) -> Option<String> {
+    let Ok(schema) = std::env::var("STREAMVERSE_DASH_SCHEMATRON") else {
+        println!("skipped: STREAMVERSE_DASH_SCHEMATRON names no schematron to judge by");
+        return None;
+    };
+    let peers = Path::new(&std::env::var_os("HOME")?).join(".cache/streamverse/peers/bin/python");
+    let python = if peers.exists() { peers } else { tool("python3")? };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/schematron.py");
+    let mut command = Command::new(python);
+    command.args([script, &schema]);
+    command.args(profile.iter().flat_map(|profile| ["--profile", profile]));
+    let said = command.arg(manifest).output().unwrap();
+    assert!(matches!(said.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&said.stderr));
+    Some(String::from_utf8(said.stdout).unwrap())
+}
+
 /// `sv`, as it was built for this test.
 #[cfg(feature = "cli")]
 pub(crate) fn sv() -> Command {

@@ -327,7 +327,7 @@ fn a_live_source_tells_of_a_break() {
     let aside = dir.path().join("aside");
     fs::create_dir(&aside).unwrap();
     fs::write(aside.join("manifest.mpd"), &manifest).unwrap();
-    crate::cues::valid(&aside);
+    kit::valid_dash(&aside.join("manifest.mpd"));
     let published = manifest.split("publishTime=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     drop(live);
 
@@ -358,7 +358,7 @@ fn a_live_source_tells_of_a_break() {
     assert_eq!(ranges(&whole), ranges(&late));
     let manifest = fs::read_to_string(out.join("manifest.mpd")).unwrap();
     assert_eq!(manifest.matches("<Event ").count(), 2, "{manifest}");
-    crate::cues::valid(&out);
+    kit::valid_dash(&out.join("manifest.mpd"));
 
     // Segments tell of each once, whichever run made them.
     let told = |n: u32| crate::cues::boxes(&out.join(format!("180p-h264/{n}.m4s")), b"emsg").len();

@@ -36,10 +36,10 @@ pub(crate) fn manifest(shown: &Shown<'_>) -> Result<Element, Error> {
     let longest =
         Duration::from_secs(streams.iter().map(Stream::longest).max().unwrap_or(0)).max(settings.segment);
     let ahead = settings.part.map(|part| settings.segment.saturating_sub(part));
+    // None of those listed may be longer than what is said, by no fraction of a frame.
+    let bound = epochs.values().flatten().map(bound).max().unwrap_or_default().max(longest);
 
-    let mut out = root()
-        .attr("id", "live")
-        .attr("profiles", "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019");
+    let mut out = root().attr("id", "live").attr("profiles", "urn:mpeg:dash:profile:isoff-live:2011");
     if ended {
         out = out
             .attr("type", "static")
@@ -62,7 +62,7 @@ pub(crate) fn manifest(shown: &Shown<'_>) -> Result<Element, Error> {
         }
     }
     out = out
-        .attr("maxSegmentDuration", iso_duration(longest))
+        .attr("maxSegmentDuration", iso_duration(bound))
         .attr("minBufferTime", iso_duration(settings.part.map_or(settings.segment, |p| p.saturating_mul(2))));
     if !ended && settings.waits {
         out = out.child(
@@ -102,6 +102,13 @@ pub(crate) fn manifest(shown: &Shown<'_>) -> Result<Element, Error> {
         out = out.child(clock_source());
     }
     Ok(out)
+}
+
+/// The longest segment of a rendition, rounded up to milliseconds.
+fn bound(rendition: &Rendition) -> Duration {
+    let longest = rendition.segments.iter().map(|s| s.duration).max().unwrap_or(0);
+    let longest = sv_core::Duration::new(longest).to_std(rendition.info.time_base());
+    Duration::from_millis(u64::try_from(longest.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
 /// The renditions of each epoch, with the segment that is being made where it can be asked for.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sv_container::scte35::SCHEME;
-use sv_core::{KeyId, Object, TrackKind};
+use sv_core::{KeyId, Object, Ratio, TrackKind};
 
 use crate::{Error, Form, Info, Key, Layout, Marks, Rendition, Role, Steering, Tiles, VideoRange};
 use xml::Element;
@@ -69,16 +69,7 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
         return Err(Error::Empty);
     }
     let longest = renditions.iter().map(Rendition::target_duration).filter(|d| *d < 60).max().unwrap_or(2);
-    // Every rendition in one file of byte ranges is what the on-demand profile is about.
-    let on_demand = all.iter().all(|r| r.layout == Layout::Sidecar || r.index.is_some());
-    let profile = if all.iter().any(|r| r.form == Form::WebM) {
-        // The others are about ISO files.
-        "urn:mpeg:dash:profile:full:2011"
-    } else if on_demand {
-        "urn:mpeg:dash:profile:isoff-on-demand:2011"
-    } else {
-        "urn:mpeg:dash:profile:isoff-live:2011"
-    };
+    let profile = profile(&all);
 
     let mut mpd = root()
         .attr("profiles", profile)
@@ -110,6 +101,22 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
         mpd = mpd.child(period);
     }
     Ok(mpd.document())
+}
+
+/// ISO/IEC 23009-1:2022, 8: what all of the renditions have in common.
+fn profile(all: &[&Rendition]) -> &'static str {
+    if all.iter().any(|r| r.form == Form::WebM) {
+        // The others are about ISO files.
+        "urn:mpeg:dash:profile:full:2011"
+    } else if all.iter().all(|r| r.layout == Layout::Sidecar || r.index.is_some()) {
+        // Every rendition is one file of byte ranges.
+        "urn:mpeg:dash:profile:isoff-on-demand:2011"
+    } else if all.iter().all(|r| r.layout == Layout::Files) {
+        "urn:mpeg:dash:profile:isoff-live:2011"
+    } else {
+        // A whole file of text beside segments, which the live profile has no place for.
+        "urn:mpeg:dash:profile:isoff-main:2011"
+    }
 }
 
 /// ETSI TS 103 998, 5: a base for each pathway, and whom to ask. Players begin with the first one and ask at
@@ -267,13 +274,20 @@ fn adaptation_set(id: usize, key: &SetKey, set: &[&Rendition], kin: &Kin<'_>, sc
         TrackKind::Text => "text",
     };
     let mut out = Element::new("AdaptationSet").attr("id", id).attr("contentType", kind);
-    out = out.attr("mimeType", first.content_type());
+    out = out.attr("mimeType", first.content_type()).attr("segmentAlignment", "true");
     if first.layout != Layout::Sidecar {
-        out = out.attr("segmentAlignment", "true").attr("startWithSAP", "1");
+        out = out.attr("startWithSAP", "1");
+        if first.form == Form::Cmaf {
+            out = out.attr("containerProfiles", "cmfc");
+        }
     }
-    if let Some(language) = &info.language {
-        out = out.attr("lang", language);
+    // DASH-IF wants it said of sound also where it isn't known.
+    match &info.language {
+        Some(language) => out = out.attr("lang", language),
+        None if info.kind == TrackKind::Audio => out = out.attr("lang", "und"),
+        None => {}
     }
+    out = picture(out, set);
     if let Some(key) = &info.key {
         for element in protection(key, scene.options) {
             out = out.child(element);
@@ -366,6 +380,32 @@ fn adaptation_set(id: usize, key: &SetKey, set: &[&Rendition], kin: &Kin<'_>, sc
     out
 }
 
+/// What is the most of any picture of a set, and the shape in which they are shown (DASH-IF IOP 4.3, 3.2.4).
+fn picture(mut out: Element, set: &[&Rendition]) -> Element {
+    let sizes = || set.iter().filter_map(|r| r.info.size);
+    if let (Some(width), Some(height)) = (sizes().map(|s| s.0).max(), sizes().map(|s| s.1).max()) {
+        out = out.attr("maxWidth", width).attr("maxHeight", height);
+    }
+    if let Some(rate) = set.iter().filter_map(|r| r.info.frame_rate).max() {
+        out = out.attr("maxFrameRate", fraction(rate));
+    }
+    // Small ones are rounded: the largest tells the shape best.
+    let shape = |info: &Info| {
+        let ((width, height), aspect) = (info.size?, info.sample_aspect.unwrap_or(Ratio::ONE));
+        Ratio::new(width.checked_mul(aspect.num())?, height.checked_mul(aspect.den())?)
+    };
+    let largest = set.iter().max_by_key(|r| r.info.size);
+    match largest.and_then(|r| shape(&r.info)) {
+        Some(shape) => out.attr("par", format!("{}:{}", shape.num(), shape.den())),
+        None => out,
+    }
+}
+
+/// A rate as the schema wants it: a number, or a fraction.
+fn fraction(rate: Ratio) -> String {
+    if rate.den() == 1 { rate.num().to_string() } else { format!("{}/{}", rate.num(), rate.den()) }
+}
+
 fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     let info = &rendition.info;
     let mut out = Element::new("Representation").attr("id", &rendition.name);
@@ -387,12 +427,7 @@ fn representation(rendition: &Rendition, scene: &Scene<'_>) -> Element {
         let sar = info.sample_aspect.map_or("1:1".to_owned(), |a| format!("{}:{}", a.num(), a.den()));
         out = out.attr("sar", sar);
         if let Some(rate) = info.frame_rate {
-            let rate = if rate.den() == 1 {
-                rate.num().to_string()
-            } else {
-                format!("{}/{}", rate.num(), rate.den())
-            };
-            out = out.attr("frameRate", rate);
+            out = out.attr("frameRate", fraction(rate));
         }
         if rendition.trick_play_of.is_some() {
             out = out.attr("codingDependency", "false");

@@ -25,5 +25,6 @@ pub(super) fn adaptation_set(id: usize, tiles: &Tiles) -> Element {
         .attr("id", id)
         .attr("contentType", "image")
         .attr("mimeType", Tiles::CONTENT_TYPE)
+        .attr("segmentAlignment", "true")
         .child(representation)
 }

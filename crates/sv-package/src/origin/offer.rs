@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sv_container::{mp4, webvtt};
-use sv_core::{Bytes, Item, KeyId, Protection, Segment, Stage as _, Timestamp, Track, TrackKind};
+use sv_core::{Bytes, Grid, Item, KeyId, Protection, Segment, Stage as _, Timestamp, Track, TrackKind};
 
 use super::{Query, Sample, Table, Wanted};
 use crate::{Error, Form, Info, Layout, Packager, Rendition, Role, SegmentRecord, Segmenter, dash, hls};
@@ -29,6 +29,9 @@ pub struct Member {
     pub trick_play_of: Option<String>,
     /// How its segments will be encrypted.
     pub protection: Option<Protection>,
+    /// Under which key, in order: segments whose cell of the grid begins at that moment or later are clear (nothing) or
+    /// under that one. Empty where all are under the track's own.
+    pub turns: Vec<(Duration, Option<KeyId>)>,
 }
 
 impl Member {
@@ -36,7 +39,13 @@ impl Member {
     #[must_use]
     pub fn new(name: impl Into<String>, source: usize, table: Arc<Table>) -> Self {
         let (name, roles) = (name.into(), Vec::new());
-        Self { source, table, name, roles, trick_play_of: None, protection: None }
+        Self { source, table, name, roles, trick_play_of: None, protection: None, turns: Vec::new() }
+    }
+
+    /// The key of a segment whose cell begins then.
+    fn kid(&self, at: Duration) -> Option<KeyId> {
+        let own = self.protection.as_ref().map(|p| p.default_kid);
+        self.turns.iter().rev().find(|(from, _)| *from <= at).map_or(own, |(_, kid)| *kid)
     }
 }
 
@@ -310,7 +319,8 @@ impl Lane {
             Form::Ts | Form::Text | Form::WebM => 0,
         };
         let mut firsts = vec![0usize];
-        let kid = member.protection.as_ref().map(|p| p.default_kid);
+        let grid = Grid::new(segment);
+        let protected = member.protection.is_some();
         let mut rest = table.samples.as_slice();
         for record in &mut rendition.segments {
             let (now, later) = rest
@@ -318,7 +328,13 @@ impl Lane {
                 .unwrap_or((rest, &[]));
             rest = later;
             firsts.push(firsts.last().copied().unwrap_or(0).saturating_add(now.len()));
-            estimate(record, now, form, rendition.info.kind, kid);
+            record.kid = now.first().and_then(|first| {
+                let (pts, duration) =
+                    (Timestamp::new(first.pts()), sv_core::Duration::new(u64::from(first.duration)));
+                let start = grid.start(grid.cell_of(pts, duration, table.track.time_base));
+                member.kid(Duration::from_nanos(u64::try_from(start).unwrap_or(0)))
+            });
+            estimate(record, now, form, rendition.info.kind, protected);
         }
         Ok(Self { member, track: Arc::new(track), rendition, firsts })
     }
@@ -326,11 +342,10 @@ impl Lane {
 
 /// Of what is no clear CMAF the sizes are known when the payloads are: until then manifests tell what is a little above
 /// them, and name no byte ranges.
-fn estimate(record: &mut SegmentRecord, samples: &[Sample], form: Form, kind: TrackKind, kid: Option<KeyId>) {
+fn estimate(record: &mut SegmentRecord, samples: &[Sample], form: Form, kind: TrackKind, protected: bool) {
     let count = u64::from(record.packets);
-    record.kid = kid;
     if form == Form::Cmaf {
-        if kid.is_some() {
+        if protected {
             // A vector and one or two ranges for each sample.
             record.bytes = record.bytes.saturating_add(count.saturating_mul(24)).saturating_add(128);
             record.key_bytes = 0;

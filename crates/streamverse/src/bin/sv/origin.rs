@@ -56,11 +56,16 @@ fn name(path: &Path) -> String {
 
 fn protect(args: &args::Origin) -> Result<Option<Protect>, Error> {
     if args.encrypt.is_empty() {
-        return match args.keys {
-            Some(_) => Err(Error::new(
-                ErrorKind::InvalidInput,
-                "--keys is of no use without --encrypt, such as --encrypt cbcs",
-            )),
+        let idle = [
+            ("--keys", args.keys.is_some()),
+            ("--clear-lead", args.clear_lead.is_some()),
+            ("--crypto-period", args.crypto_period.is_some()),
+        ];
+        return match idle.iter().find(|(_, given)| *given) {
+            Some((name, _)) => {
+                let message = format!("{name} is of no use without --encrypt, such as --encrypt cbcs");
+                Err(Error::new(ErrorKind::InvalidInput, message))
+            }
             None => Ok(None),
         };
     }
@@ -69,6 +74,8 @@ fn protect(args: &args::Origin) -> Result<Option<Protect>, Error> {
         path => KeyPlace::One(Keys::parse(&keys::text(path.as_deref())?)?),
     };
     let mut protect = Protect::new(args.encrypt.iter().map(|s| (*s).into()).collect(), place);
+    protect.clear_lead = args.clear_lead.unwrap_or_default();
+    protect.crypto_period = args.crypto_period;
     protect.key_url.clone_from(&args.key_url);
     protect.pssh = args.pssh.clone().map(|boxes| boxes.0);
     protect.pssh_in_stream = !args.no_pssh;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 
 use super::package::pssh;
-use super::values::{duration, long, moment, part};
+use super::values::{duration, long, long_duration, moment, part};
 use super::{Boxes, Protect, SchemeName};
 
 #[derive(ClapArgs)]
@@ -161,6 +161,12 @@ pub(crate) struct Origin {
     /// A key file as for sv package, or a folder with one for each title, NAME.keys; or set SV_KEYS
     #[arg(long)]
     pub(crate) keys: Option<PathBuf>,
+    /// Leave the segments before this clear, such as 8s
+    #[arg(long, value_parser = long_duration)]
+    pub(crate) clear_lead: Option<Duration>,
+    /// Change the key after each such time, such as 10s
+    #[arg(long, value_parser = long_duration)]
+    pub(crate) crypto_period: Option<Duration>,
     /// Where players of HLS get the 16 bytes of the key; {kid} in it stands for the key's name
     #[arg(long, value_name = "URL")]
     pub(crate) key_url: Option<String>,
