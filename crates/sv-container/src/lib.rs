@@ -30,6 +30,7 @@
 )]
 
 pub mod cea608;
+pub mod cea708;
 mod detect;
 pub mod error;
 pub mod language;
