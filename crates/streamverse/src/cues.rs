@@ -1,8 +1,10 @@
 //! Moments that segments end at and manifests tell of: those that were asked for, and those that a source tells.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sv_container::{scte35, ts};
 use sv_core::{Cue, ErrorKind, Item, Source as _, TimeBase, Timestamp, TrackId};
 use sv_package::{Asset, Interstitial, Mark, Marks};
 
@@ -11,6 +13,8 @@ use crate::{Error, Result};
 
 /// A key picture so little before a moment is the one that was meant: clocks round.
 const SLACK: Duration = Duration::from_millis(10);
+/// Nanoseconds after which the clock of a transport stream begins anew: 2^33 ticks of 90 kHz.
+const ROUND: i64 = 95_443_717_688_889;
 
 /// A place for advertisements that the source itself doesn't tell of. As text `SECONDS` or `SECONDS+DURATION`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,8 +154,11 @@ impl Survey {
         wanted: bool,
     ) -> Result<Self> {
         let mut survey = Self::default();
+        if wanted {
+            survey.events(input, start)?;
+        }
         let tells = wanted && input.has_cues();
-        let leads = asked && video.is_some();
+        let leads = (asked || !survey.cues.is_empty()) && video.is_some();
         if !tells && !leads {
             return Ok(survey);
         }
@@ -161,28 +168,109 @@ impl Survey {
                 return Ok(survey);
             }
         }
-        let mut scan = input.again()?.tell_cues();
+        let mut scan = input.again()?;
+        if tells {
+            scan = scan.tell_cues();
+        }
         scan.select(&video.into_iter().collect::<Vec<_>>());
         scan.rebase(start);
         let mut base = TimeBase::NANOS;
+        let mut now = Duration::ZERO;
         while let Some(item) = scan.next_item()? {
             match item {
                 Item::Track(track) if Some(track.id) == video => base = track.time_base,
-                Item::Packet(packet) if packet.key && Some(packet.track) == video => {
-                    let at = packet.pts.ticks().max(0).unsigned_abs();
-                    survey.keys.push(sv_core::Duration::new(at).to_std(base));
+                Item::Packet(packet) if Some(packet.track) == video => {
+                    let since =
+                        |at: Timestamp| sv_core::Duration::new(at.ticks().max(0).unsigned_abs()).to_std(base);
+                    now = since(packet.dts);
+                    if packet.key {
+                        survey.keys.push(since(packet.pts));
+                    }
                 }
-                Item::Cue(cue) => survey.cues.push(cue),
+                Item::Cue(cue) => survey.tell(cue, now),
                 _ => {}
             }
         }
         survey.keys.sort_unstable();
         Ok(survey)
     }
+
+    /// Of a source that is encoded anew, so that its key pictures don't matter: its own cues.
+    pub(crate) fn told(input: &Input, start: Timestamp) -> Result<Self> {
+        let mut survey = Self::default();
+        survey.events(input, start)?;
+        let Some(mut own) = input.transport().filter(ts::Demuxer::has_cues) else { return Ok(survey) };
+        let mut bases = BTreeMap::new();
+        let (mut cues, mut first, mut now) = (Vec::new(), None, Duration::ZERO);
+        // Where it breaks off is told when it is decoded.
+        while let Ok(Some(item)) = own.next_item() {
+            match item {
+                Item::Track(track) => {
+                    bases.insert(track.id, track.time_base);
+                }
+                Item::Packet(packet) => {
+                    let base = bases.get(&packet.track).copied().unwrap_or(TimeBase::MPEG);
+                    let at = packet.dts.rescale(base, TimeBase::NANOS).ticks();
+                    first.get_or_insert(at);
+                    now = Duration::from_nanos(at.max(0).unsigned_abs());
+                }
+                Item::Cue(cue) => cues.push((cue, now)),
+                _ => {}
+            }
+        }
+        // Others count the same clock from another of its rounds.
+        let rounds = |nanos: i64| nanos.saturating_add(ROUND / 2).div_euclid(ROUND) * ROUND;
+        let start = start.ticks().saturating_add(rounds(first.unwrap_or(0).saturating_sub(start.ticks())));
+        let rebased = |at: Duration| since(at, Timestamp::new(start));
+        for (mut cue, now) in cues {
+            cue.at = rebased(cue.at);
+            survey.tell(cue, rebased(now));
+        }
+        Ok(survey)
+    }
+
+    /// Leaves out what is due when the presentation is over.
+    pub(crate) fn within(mut self, end: Option<Duration>) -> Self {
+        self.cues.retain(|cue| end.is_none_or(|end| cue.at < end));
+        self
+    }
+
+    /// Takes the events in front of fragments, each as if it came when it is due.
+    fn events(&mut self, input: &Input, start: Timestamp) -> Result<()> {
+        for mut cue in input.events()? {
+            if cue.scheme == scte35::SCHEME {
+                cue.at = since(cue.at, start);
+                let now = cue.at;
+                self.tell(cue, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a cue that comes at a moment. Events that it takes back are forgotten, unless they have begun.
+    fn tell(&mut self, cue: Cue, now: Duration) {
+        let Ok(section) = scte35::Section::parse(&cue.payload) else { return };
+        let event = |cue: &Cue| scte35::Section::parse(&cue.payload).ok()?.event().map(|(event, _)| event);
+        for cancelled in section.cancelled() {
+            let is = |cue: &Cue| event(cue) == Some(cancelled);
+            if !self.cues.iter().any(|cue| is(cue) && cue.at <= now) {
+                self.cues.retain(|cue| !is(cue));
+            }
+        }
+        if !section.only_cancels() {
+            self.cues.push(cue);
+        }
+    }
+}
+
+/// A moment on a source's own timeline, behind the presentation's start.
+pub(crate) fn since(at: Duration, start: Timestamp) -> Duration {
+    let nanos = i128::try_from(at.as_nanos()).unwrap_or(0) - i128::from(start.ticks());
+    Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
 }
 
 /// What comes of cues.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Marked {
     /// Each at the first key picture at or behind its moment.
     pub(crate) marks: Marks,

@@ -1,4 +1,4 @@
-//! What every rendition goes through at its end: encrypted, cut, named, stored, noted.
+//! What every rendition goes through at its end: given its captions, encrypted, cut, named, stored, noted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,6 +7,7 @@ use sv_core::{Codec, Grid, Item, Object, Scheme, Segment, Stage as _, TimeBase, 
 use sv_drm::{aes128, cenc};
 use sv_package::{Form, Layout, Marks, Packager, Rendition, Role, Segmenter};
 
+use crate::captions::{Data, Insert};
 use crate::meter::Meter;
 use crate::vod::Encryption;
 use crate::work::Work;
@@ -56,6 +57,7 @@ pub(crate) struct Finish {
     together: usize,
     segmenter: Segmenter,
     packager: Packager,
+    captions: Option<Insert>,
     /// The track, if something else is said of it than it says itself.
     told: Option<Arc<Track>>,
     /// Packets before this moment, in nanoseconds, were stored by an earlier run.
@@ -133,6 +135,7 @@ impl Finish {
             together: if trick_play_of.is_some() { 1 } else { TOGETHER },
             segmenter,
             packager,
+            captions: None,
             told: None,
             from,
             base: None,
@@ -146,6 +149,12 @@ impl Finish {
     pub(crate) fn told(mut self, track: &Arc<Track>, roles: &[Role]) -> Self {
         self.told = Some(Arc::clone(track));
         self.packager = self.packager.roles(roles.iter().copied());
+        self
+    }
+
+    /// Puts captions into its pictures.
+    pub(crate) fn captioned(mut self, data: &Arc<Data>) -> Self {
+        self.captions = Some(Insert::new(Arc::clone(data), self.from.is_some()));
         self
     }
 
@@ -171,13 +180,7 @@ impl Finish {
             (track.language, track.label, track.default) = said;
         }
         match &item {
-            Item::Track(track) => {
-                self.base = Some(track.time_base);
-                // A track that is described again goes on with the encryptor that it has.
-                if let (Some(begin), None) = (&self.encryption, &self.encryptor) {
-                    self.encryptor = Some(begin.encryptor(track)?.together(self.together));
-                }
-            }
+            Item::Track(track) => self.base = Some(track.time_base),
             Item::Packet(packet) => {
                 let base = self.base.unwrap_or(TimeBase::NANOS);
                 if self.from.is_some_and(|from| packet.pts.rescale(base, TimeBase::NANOS) < from) {
@@ -192,6 +195,24 @@ impl Finish {
                 }
             }
             _ => {}
+        }
+        let Some(captions) = &mut self.captions else { return self.encrypt(item) };
+        captions.push(item)?;
+        self.captioned_so_far()
+    }
+
+    /// Takes what pictures have captions now.
+    fn captioned_so_far(&mut self) -> Result<()> {
+        while let Some(item) = self.captions.as_mut().map(|c| c.pull()).transpose()?.flatten() {
+            self.encrypt(item)?;
+        }
+        Ok(())
+    }
+
+    fn encrypt(&mut self, item: Item) -> Result<()> {
+        // A track that is described again goes on with the encryptor that it has.
+        if let (Item::Track(track), Some(begin), None) = (&item, &self.encryption, &self.encryptor) {
+            self.encryptor = Some(begin.encryptor(track)?.together(self.together));
         }
         let Some(encryptor) = &mut self.encryptor else { return self.cut(item) };
         encryptor.push(item)?;
@@ -253,6 +274,10 @@ impl Finish {
 
     /// No more items come.
     pub(crate) fn end(mut self) -> Result<()> {
+        if let Some(captions) = &mut self.captions {
+            captions.finish()?;
+            self.captioned_so_far()?;
+        }
         if let Some(encryptor) = &mut self.encryptor {
             encryptor.finish()?;
             self.encrypted()?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sv_container::{mp4, ts};
 use sv_core::{
-    Codec, ErrorKind, Item, Limits, ReadAt, Source, TimeBase, Timestamp, Track, TrackId, TrackKind,
+    Codec, Cue, ErrorKind, Item, Limits, ReadAt, Source, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
 
 use crate::damage::{Damage, Ledger};
@@ -144,6 +144,28 @@ impl Input {
     /// Whether the source may have cues of its own.
     pub(crate) fn has_cues(&self) -> bool {
         matches!(&self.demuxer, Demuxer::Ts(demuxer) if demuxer.has_cues())
+    }
+
+    /// The languages of captions in pictures, as far as the source says, by the names that HLS has for them.
+    pub(crate) fn caption_languages(&self) -> BTreeMap<String, String> {
+        match &self.demuxer {
+            Demuxer::Ts(demuxer) => demuxer.caption_languages().clone(),
+            _ => self.transport().map_or_else(BTreeMap::new, |own| own.caption_languages().clone()),
+        }
+    }
+
+    /// A transport stream that another demuxer than ours reads, as ours reads it: for what the other doesn't tell.
+    pub(crate) fn transport(&self) -> Option<ts::Demuxer> {
+        let reader = (self.container == "mpegts").then(|| place::reader(&self.path))?.ok()?;
+        ts::Demuxer::open(reader, Limits::default()).ok()
+    }
+
+    /// The events that stand in front of the fragments of an MP4 file.
+    pub(crate) fn events(&self) -> Result<Vec<Cue>> {
+        match &self.demuxer {
+            Demuxer::Mp4(demuxer) => Ok(demuxer.events()?),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Lets a source that breaks off end there, and tells `damage` of it.
@@ -301,8 +323,7 @@ impl Input {
             *track = Arc::clone(known);
         }
         if let Item::Cue(cue) = &mut item {
-            let nanos = i128::try_from(cue.at.as_nanos()).unwrap_or(0) - i128::from(self.start.ticks());
-            cue.at = Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX));
+            cue.at = crate::cues::since(cue.at, self.start);
         }
         if let Item::Packet(packet) = &mut item
             && self.start != Timestamp::ZERO
@@ -362,11 +383,14 @@ fn is_plain(demuxer: &mp4::Demuxer) -> bool {
     demuxer.warnings().is_empty() && demuxer.tracks().iter().all(plain)
 }
 
-/// Whether a transport stream has splice information, and nothing that our demuxer can't read.
+/// Whether a transport stream says something that FFmpeg doesn't tell: when splices are, which language captions are in.
+/// And nothing that our demuxer can't read.
 #[cfg(feature = "ffmpeg")]
 fn tells_all(reader: &Arc<dyn ReadAt>) -> bool {
-    ts::Demuxer::open(Arc::clone(reader), Limits::default())
-        .is_ok_and(|demuxer| demuxer.has_cues() && demuxer.warnings().is_empty())
+    ts::Demuxer::open(Arc::clone(reader), Limits::default()).is_ok_and(|demuxer| {
+        let more = demuxer.has_cues() || !demuxer.caption_languages().is_empty();
+        more && demuxer.warnings().is_empty()
+    })
 }
 
 fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
@@ -404,7 +428,6 @@ fn open(path: &Path, reader: Arc<dyn ReadAt>, prefer: Prefer) -> Result<Input> {
         match &mp4 {
             // Judged below, error or not.
             Some(_) if prefer == Prefer::Own => {}
-            // FFmpeg doesn't say when splice information is about.
             _ if prefer == Prefer::Own && kind == Some(sv_container::Kind::Ts) && tells_all(&reader) => {}
             Some(Ok(demuxer)) if is_plain(demuxer) => {}
             // Where FFmpeg is not installed, what we read ourselves is read all the same.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sv_core::{ErrorKind, Event, Item, Stage as _, Track, TrackKind};
-use sv_package::{Form, Layout, Rendition, Role, Steering, TrickPlay};
+use sv_package::{Carried, Form, Layout, Rendition, Role, Steering, TrickPlay};
 use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 
@@ -56,7 +56,7 @@ pub struct Request {
     pub license_url: Option<String>,
     /// How text is stored. `None`: WebVTT as a file, and TTML so that every manifest can name it.
     pub text: Option<TextAs>,
-    /// Make text of the CEA-608 captions that pictures carry, besides saying that they carry them.
+    /// Make text of the captions (CEA-608 and CEA-708) that pictures carry, besides saying that they carry them.
     pub extract_captions: bool,
     /// Small pictures of the whole film, for players to show where a seek would go. The first input with pictures
     /// is decoded for it, key pictures alone.
@@ -69,7 +69,7 @@ pub struct Request {
     pub ad_cues: Vec<AdCue>,
     /// What is to be shown between, by players that know HLS interstitials.
     pub interstitials: Vec<Between>,
-    /// Heed the cues that inputs tell themselves: SCTE-35 in transport streams.
+    /// Heed the cues that inputs tell themselves: SCTE-35 in transport streams and in `emsg` boxes.
     pub cues: bool,
     /// Tell of splices in segments too (`emsg`): in those of pictures, or of sound where there are none.
     pub emsg: bool,
@@ -142,7 +142,7 @@ pub struct Driver {
     sources: Vec<Opened>,
     texts: Vec<Words>,
     /// Captions that pictures carry, by the names of their renditions.
-    carried: BTreeMap<String, Vec<String>>,
+    carried: BTreeMap<String, Vec<Carried>>,
     marked: Marked,
     meter: Meter,
     cancel: Cancel,
@@ -230,16 +230,16 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
             let mut scan = input.again()?;
             scan.select(&[taken.track.id]);
             scan.rebase(start);
-            let found = captions::scan(scan, &taken.track, request.extract_captions)?;
-            for (name, document) in found.texts {
-                let mut track = text::track(taken.told.language.clone());
-                track.label = Some(name.clone());
+            let wanted = captions::Wanted { text: request.extract_captions, data: false };
+            let found = captions::scan(scan, &taken.track, wanted)?;
+            for (said, document) in found.texts {
+                let track = text::of_captions(&said, &taken.told);
                 let how = text::how(request.text, track.codec, request.form, request.hls)?;
-                let (name, roles) =
-                    (names.unique(&format!("text-{}", name.to_lowercase())), vec![Role::Caption]);
-                texts.push(Words { name, text: text::Text::WebVtt(document), track, roles, how });
+                let name = names.unique(&format!("text-{}", said.name.to_lowercase()));
+                let text = text::Text::WebVtt(document);
+                texts.push(Words { name, text, track, roles: vec![Role::Caption], how });
             }
-            carried.insert(taken.name.clone(), found.names);
+            carried.insert(taken.name.clone(), found.carried);
         }
         input.rebase(start);
         sources.push((input, tracks));

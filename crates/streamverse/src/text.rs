@@ -9,7 +9,7 @@ use sv_core::{
     Bytes, Codec, ErrorKind, Item, Limits, Media, Packet, Stage as _, TextInfo, TimeBase, Timestamp, Track,
     TrackId,
 };
-use sv_package::{Form, Info, Layout, Packager, Rendition, Role, TextSegmenter};
+use sv_package::{Carried, Form, Info, Layout, Packager, Rendition, Role, TextSegmenter};
 
 use crate::finish::Common;
 use crate::package_files::TextAs;
@@ -231,6 +231,13 @@ pub(crate) fn track(language: Option<String>) -> Track {
         bitrate: None,
         protection: None,
     }
+}
+
+/// A track of what captions in the pictures of another track say.
+pub(crate) fn of_captions(captions: &Carried, pictures: &Track) -> Track {
+    let mut track = track(captions.language.clone().or_else(|| pictures.language.clone()));
+    track.label = Some(captions.name.clone());
+    track
 }
 
 /// Stores subtitles as one file.

@@ -13,8 +13,24 @@ pub fn is_hdr10_plus(message: &[u8]) -> bool {
 /// that says what the two others are. `None` of any other message.
 #[must_use]
 pub fn captions(message: &[u8]) -> Option<&[u8]> {
-    let [flags, _, rest @ ..] = message.strip_prefix(b"\xB5\x00\x31GA94\x03")? else { return None };
+    message.strip_prefix(&[0xB5, 0x00, 0x31]).and_then(atsc)
+}
+
+/// The caption bytes of what stands behind ATSC's name, which MPEG-2 leaves out.
+pub(crate) fn atsc(data: &[u8]) -> Option<&[u8]> {
+    let [flags, _, rest @ ..] = data.strip_prefix(b"GA94\x03")? else { return None };
     // process_cc_data_flag, and cc_count
     let count = if flags & 0x40 == 0 { 0 } else { usize::from(flags & 0x1F).saturating_mul(3) };
     rest.get(..count.min(rest.len()))
+}
+
+/// A message with caption bytes, no more than 31 triplets of them.
+pub(crate) fn of_captions(triplets: &[[u8; 3]]) -> Vec<u8> {
+    let count = u8::try_from(triplets.len()).unwrap_or(31).min(31);
+    let mut out = b"\xB5\x00\x31GA94\x03".to_vec();
+    // process_cc_data_flag and cc_count, em_data, and a marker behind the triplets.
+    out.extend([0x40 | count, 0xFF]);
+    out.extend(triplets.iter().take(usize::from(count)).flatten());
+    out.push(0xFF);
+    out
 }

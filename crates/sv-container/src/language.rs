@@ -151,7 +151,8 @@ pub fn shortest(language: &str) -> String {
 }
 
 /// The three-letter code of a BCP 47 tag; `None` where it has none.
-pub(crate) fn long(tag: &str) -> Option<String> {
+#[must_use]
+pub fn long(tag: &str) -> Option<String> {
     let primary = tag.split('-').next().unwrap_or("und").to_ascii_lowercase();
     let long = SHORT.iter().find(|(short, _)| *short == primary).map_or(primary.as_str(), |(_, long)| *long);
     (long.len() == 3 && long.bytes().all(|b| b.is_ascii_lowercase())).then(|| long.to_owned())

@@ -31,6 +31,7 @@
 
 pub mod amf0;
 pub mod cea608;
+pub mod cea708;
 mod detect;
 pub mod error;
 pub mod flv;

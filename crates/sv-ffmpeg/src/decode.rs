@@ -309,6 +309,11 @@ impl Decoder {
         let Some(info) = self.track.video() else {
             return Err(Error::Invalid("this track is not video".into()));
         };
+        // Some encoders would write captions by themselves, so that they came twice; what becomes of them isn't theirs to say.
+        // SAFETY: a valid frame of our own.
+        unsafe {
+            ff::av_frame_remove_side_data(frame.as_ptr(), ff::AVFrameSideDataType::AV_FRAME_DATA_A53_CC)
+        };
         let pts = frame.best_pts().unwrap_or(self.next_pts);
         let duration = frame.duration().max(0);
         self.next_pts = pts.saturating_add(duration.max(1));

@@ -53,7 +53,7 @@ mod trick;
 pub use error::Error;
 pub use marks::{Asset, Interstitial, Mark, Marks, Splice, What};
 pub use packager::{Form, Layout, Packager};
-pub use rendition::{Bandwidth, Info, Key, Rendition, SegmentRecord, VideoRange};
+pub use rendition::{Bandwidth, Carried, Info, Key, Rendition, SegmentRecord, VideoRange};
 pub use role::Role;
 pub use segmenter::Segmenter;
 pub use steering::Steering;

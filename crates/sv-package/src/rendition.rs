@@ -112,14 +112,23 @@ pub struct Info {
     /// What it is for; empty where what it is says enough.
     #[serde(default)]
     pub roles: Vec<Role>,
-    /// Captions that its pictures carry, by their names in HLS (`INSTREAM-ID`): `CC1` to `CC4`, `SERVICE1`.
+    /// Captions that its pictures carry.
     #[serde(default)]
-    pub carried: Vec<String>,
+    pub carried: Vec<Carried>,
     /// How it is encrypted.
     pub key: Option<Key>,
     /// Bits per second that manifests give as its peak, instead of what is measured.
     #[serde(default)]
     pub told_bandwidth: Option<u64>,
+}
+
+/// Captions that pictures carry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Carried {
+    /// Their name in HLS (`INSTREAM-ID`): `CC1` to `CC4` of CEA-608, `SERVICE1` to `SERVICE63` of CEA-708.
+    pub name: String,
+    /// BCP 47 language, if it is known.
+    pub language: Option<String>,
 }
 
 /// HLS's `VIDEO-RANGE`.

@@ -21,7 +21,9 @@ pub fn insert(stream: &[u8], sections: &[(f64, Vec<u8>)]) -> Vec<u8> {
             map = Some(u16::from_be_bytes([packet[table + 10] & 0x1F, packet[table + 11]]));
         }
         if Some(pid) == map && start {
-            out.extend(mapped(packet, begin));
+            // The programme is registered as one with splice information (ANSI/SCTE 35, 8.1).
+            let [high, low] = PID.to_be_bytes();
+            out.extend(mapped(packet, begin, b"\x05\x04CUEI", &[0x86, 0xE0 | high, low, 0xF0, 0]));
             continue;
         }
         if start
@@ -46,17 +48,37 @@ pub fn insert(stream: &[u8], sections: &[(f64, Vec<u8>)]) -> Vec<u8> {
     out
 }
 
-/// The program map with the stream in it.
-fn mapped(packet: &[u8], begin: usize) -> Vec<u8> {
+/// Bytes of `stream` with `descriptors` of its programme. The stream's maps must each fit into a packet.
+#[must_use]
+pub fn describe(stream: &[u8], descriptors: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut map = None;
+    for packet in stream.chunks_exact(188) {
+        let pid = u16::from_be_bytes([packet[1] & 0x1F, packet[2]]);
+        let start = packet[1] & 0x40 != 0;
+        let begin = if packet[3] & 0x20 != 0 { 5 + usize::from(packet[4]) } else { 4 };
+        if pid == 0 && start {
+            let table = begin + 1 + usize::from(packet[begin]);
+            map = Some(u16::from_be_bytes([packet[table + 10] & 0x1F, packet[table + 11]]));
+        }
+        match Some(pid) == map && start {
+            true => out.extend(mapped(packet, begin, descriptors, &[])),
+            false => out.extend(packet),
+        }
+    }
+    out
+}
+
+/// The program map with descriptors of the programme, and a stream, in it.
+fn mapped(packet: &[u8], begin: usize, descriptors: &[u8], stream: &[u8]) -> Vec<u8> {
     let table = begin + 1 + usize::from(packet[begin]);
     let length = usize::from(u16::from_be_bytes([packet[table + 1] & 15, packet[table + 2]]));
     let mut section = packet[table..table + 3 + length - 4].to_vec();
-    // The programme is registered as one with splice information (ANSI/SCTE 35, 8.1).
     let info = u16::from_be_bytes([section[10] & 15, section[11]]);
-    section.splice(12..12, *b"\x05\x04CUEI");
-    section[10..12].copy_from_slice(&(0xF000 | (info + 6)).to_be_bytes());
-    let [high, low] = PID.to_be_bytes();
-    section.extend([0x86, 0xE0 | high, low, 0xF0, 0]);
+    section.splice(12..12, descriptors.iter().copied());
+    let more = u16::try_from(descriptors.len()).unwrap();
+    section[10..12].copy_from_slice(&(0xF000 | (info + more)).to_be_bytes());
+    section.extend(stream);
     let length = u16::try_from(section.len() + 4 - 3).unwrap();
     section[1] = section[1] & 0xF0 | (length >> 8) as u8;
     section[2] = length as u8;

@@ -37,7 +37,7 @@ fn units(
 ) -> Result<Vec<Unit>> {
     let Some(video) = &plan.video else { return Ok(Vec::new()) };
     let scenes = chunk::scenes(&plan.source.key_times(video.track.id, plan.start)?);
-    let cuts = request.marked()?.cuts;
+    let cuts = plan.marked.cuts.clone();
     let mut grid = Grid::new(request.segment);
     cuts.iter().for_each(|at| grid.cut(*at));
     let starts = chunk::plan(length, &grid, request.segment, request.chunk, &scenes);

@@ -33,9 +33,8 @@ use sv_transcode::{decode, loudness};
 
 use crate::chunks::{Journal, Roster, Workers};
 use crate::cost::{Prices, Receipt, Window};
-use crate::cues::{self, Marked};
 use crate::damage::Ledger;
-use crate::{AdCue, Between, Damage, Result, Thumbnails};
+use crate::{AdCue, Between, Damage, Thumbnails};
 
 /// What to make of which file.
 #[derive(Clone, Debug)]
@@ -113,6 +112,10 @@ pub struct Request {
     pub ad_cues: Vec<AdCue>,
     /// What is to be shown between, by players that know HLS interstitials; segments end there too.
     pub interstitials: Vec<Between>,
+    /// Heed the cues that the source tells itself: SCTE-35 in transport streams and in `emsg` boxes.
+    pub cues: bool,
+    /// What becomes of captions (CEA-608 and CEA-708) that the source's pictures carry.
+    pub captions: CaptionChoice,
     /// What it may take of the machine: work that isn't live yields to what is.
     pub share: Share,
     /// Where the workers are shown.
@@ -157,15 +160,12 @@ impl Request {
             strict: false,
             ad_cues: Vec::new(),
             interstitials: Vec::new(),
+            cues: true,
+            captions: CaptionChoice::default(),
             share: Share::default(),
             roster: Roster::default(),
             window: None,
         }
-    }
-
-    /// What manifests tell of, and where segments end for its sake.
-    fn marked(&self) -> Result<Marked> {
-        Ok(cues::marks(cues::asked(&self.ad_cues)?, &self.interstitials, Vec::new()))
     }
 }
 
@@ -179,6 +179,21 @@ pub enum FilmGrain {
     Measure,
     /// It is described at this strength, 1 to 50.
     Describe(u8),
+}
+
+/// What becomes of captions that pictures carry. Kept ones are put into pictures of H.264, HEVC and AV1, as the source has
+/// them, and manifests name them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CaptionChoice {
+    /// They are kept, if one of the first 900 pictures has some: no more is read of a source without.
+    #[default]
+    Auto,
+    /// They are kept, wherever they begin: all of the source is read for them first.
+    Keep,
+    /// They are kept, and a WebVTT rendition is made of what each channel and service says.
+    Extract,
+    /// They are left out.
+    Drop,
 }
 
 /// What of the source's pictures is shown.

@@ -8,11 +8,14 @@ use sv_container::webvtt;
 use sv_core::{
     Codec, ErrorKind, Frame, Item, Media, Source as _, TimeBase, Timestamp, Track, TrackId, TrackKind,
 };
+use sv_package::Carried;
 use sv_transcode::filter::Crop;
 use sv_transcode::{Device, Ladder, Rung, audio, decode, encode, filter, poster};
 
 use super::decided::Decided;
-use super::{CropChoice, FilmGrain, LadderChoice, Request, bars};
+use super::{CaptionChoice, CropChoice, FilmGrain, LadderChoice, Request, bars};
+use crate::captions;
+use crate::cues::{self, Marked};
 use crate::damage::Ledger;
 use crate::finish::{check_codec, check_form};
 use crate::input::{Input, Prefer};
@@ -29,6 +32,9 @@ pub(super) struct Plan {
     pub(super) video: Option<Video>,
     pub(super) sounds: Vec<Sound>,
     pub(super) texts: Vec<Subtitles>,
+    pub(super) captions: Captions,
+    /// What manifests tell of, and where segments end for its sake.
+    pub(super) marked: Marked,
     pub(super) duration: Option<Duration>,
     /// When the source's timeline begins, in nanoseconds.
     pub(super) start: Timestamp,
@@ -48,6 +54,16 @@ pub(super) struct Video {
     /// What of its pictures is shown, if not all.
     pub(super) crop: Option<Crop>,
     pub(super) rungs: Vec<Picture>,
+}
+
+/// What becomes of the captions in the source's pictures.
+#[derive(Debug, Default)]
+pub(super) struct Captions {
+    /// What renditions that can carry them do.
+    pub(super) carried: Vec<Carried>,
+    pub(super) data: Arc<captions::Data>,
+    /// What is made of them: renditions by name.
+    pub(super) texts: Vec<(String, Carried, webvtt::Document)>,
 }
 
 /// One video rendition.
@@ -127,11 +143,24 @@ impl Plan {
             start = start.offset(i64::try_from(window.at.as_nanos()).unwrap_or(i64::MAX));
             duration = Some(window.length);
         }
+        let captions = match &video {
+            Some(video) => heard(request, &input, video, start, &mut names, &mut warnings)?,
+            None => Captions::default(),
+        };
+        let asked = cues::asked(&request.ad_cues)?;
+        let told = if request.cues { cues::Survey::told(&input, start)? } else { cues::Survey::default() };
+        let mut marked = cues::marks(asked, &request.interstitials, vec![told.within(duration)]);
+        if let Some(end) = request.window.map(|window| window.length) {
+            marked.cuts.retain(|at| *at < end);
+        }
+        warnings.append(&mut marked.warnings);
         let mut plan = Self {
             source: input,
             video,
             sounds,
             texts,
+            captions,
+            marked,
             duration,
             start,
             reasons,
@@ -184,11 +213,53 @@ impl Plan {
             "chunk": request.workers.as_ref().map(|_| request.chunk.as_millis().to_string()),
         });
         // Nothing is said where there is nothing, so that runs of earlier requests go on.
-        if !request.ad_cues.is_empty() || !request.interstitials.is_empty() {
-            all["cuts"] = json!(request.marked()?.cuts);
+        if !self.marked.cuts.is_empty() {
+            all["cuts"] = json!(self.marked.cuts);
+        }
+        if !self.captions.data.is_empty() {
+            all["captions"] = json!(true);
         }
         Ok(all.to_string())
     }
+}
+
+/// The captions that the source's pictures carry, as far as something is to be made of them.
+fn heard(
+    request: &Request,
+    input: &Input,
+    video: &Video,
+    start: Timestamp,
+    names: &mut Names,
+    warnings: &mut Vec<String>,
+) -> Result<Captions> {
+    let wish = request.captions;
+    if wish == CaptionChoice::Drop || request.window.is_some() || !captions::may_carry(&video.track) {
+        return Ok(Captions::default());
+    }
+    let scan = |wanted: captions::Wanted| {
+        let mut input = input.again()?;
+        input.select(&[video.track.id]);
+        input.rebase(start);
+        // Damage is told of when the pictures are decoded.
+        input.forgive(&Ledger::default());
+        captions::scan(input, &video.track, wanted)
+    };
+    if wish == CaptionChoice::Auto && !scan(captions::Wanted::default())?.some {
+        return Ok(Captions::default());
+    }
+    let data = video.rungs.iter().any(Picture::carries_captions);
+    let text = wish == CaptionChoice::Extract;
+    let found = match scan(captions::Wanted { text, data }) {
+        Err(error) if wish == CaptionChoice::Auto => {
+            warnings.push(format!("captions are left out: {error}"));
+            return Ok(Captions::default());
+        }
+        found => found?,
+    };
+    let texts = found.texts.into_iter().map(|(said, document)| {
+        (names.unique(&format!("text-{}", said.name.to_lowercase())), said, document)
+    });
+    Ok(Captions { texts: texts.collect(), carried: found.carried, data: Arc::new(found.data) })
 }
 
 fn pictures(
@@ -379,6 +450,13 @@ fn sounds(
         }
     }
     Ok(sounds)
+}
+
+impl Picture {
+    /// Whether captions are put into its pictures.
+    pub(super) fn carries_captions(&self) -> bool {
+        self.rung.codec().is_ok_and(sv_codec::captions::can_carry)
+    }
 }
 
 impl Subtitles {

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sv_core::{ErrorKind, Event};
-use sv_package::{Rendition as Record, Tiles};
+use sv_package::{Rendition as Record, Role, Tiles};
 
 use super::plan::{self, Plan};
 use super::{Levelled, Rendition, Report, Request};
@@ -55,6 +55,11 @@ pub(super) fn publish(
         .and_then(|w| w.into_inner().ok())
         .ok_or_else(|| Error::new(ErrorKind::Internal, "a writer is still at work"))?;
     let mut records = work.take(&plan.names());
+    for picture in plan.video.iter().flat_map(|video| &video.rungs).filter(|one| one.carries_captions()) {
+        for record in records.iter_mut().filter(|record| record.name == picture.name) {
+            record.info.carried.clone_from(&plan.captions.carried);
+        }
+    }
     let length = records.iter().map(Record::duration).max().unwrap_or_default();
     let mut warnings = plan.warnings.clone();
     warnings.extend(made.damage.iter().map(ToString::to_string));
@@ -69,13 +74,19 @@ pub(super) fn publish(
             Err(error) => warnings.push(format!("subtitles {} are left out: {error}", subtitles.name)),
         }
     }
+    for (name, said, document) in &plan.captions.texts {
+        let Some(video) = &plan.video else { break };
+        let vtt = text::on_clock(document.to_string(), request.form);
+        let track = text::of_captions(said, &video.track);
+        records.push(text::store(&mut work, name, &track, vec![Role::Caption], vtt, length)?);
+    }
     let tiles = request.thumbnails.as_ref().and_then(|wanted| {
         let made = tiles(plan, &mut work, wanted, length);
         made.map_err(|error| warnings.push(format!("no thumbnails could be made: {error}"))).ok().flatten()
     });
     let wanted = manifests::Wanted {
         inband: false,
-        marks: request.marked()?.marks,
+        marks: plan.marked.marks.clone(),
         hls: request.hls,
         dash: request.dash,
         license_url: request.license_url.clone(),

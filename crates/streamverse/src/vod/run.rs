@@ -112,7 +112,7 @@ impl Driver {
 
         let common = Common {
             segment: request.segment,
-            cuts: request.marked()?.cuts,
+            cuts: plan.marked.cuts.clone(),
             events: None,
             layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
             form: request.form,
@@ -424,6 +424,10 @@ impl<'a> Build<'a> {
 
     /// The end of a rendition.
     pub(super) fn finish(&self, name: &str, trick_play_of: Option<&str>) -> Result<Finish> {
-        Finish::new(name, &self.common, trick_play_of, self.work, self.meter.clone())
+        let end = Finish::new(name, &self.common, trick_play_of, self.work, self.meter.clone())?;
+        let data = &self.plan.captions.data;
+        let mut pictures = self.plan.video.iter().flat_map(|video| &video.rungs);
+        let carries = !data.is_empty() && pictures.any(|one| one.name == name && one.carries_captions());
+        Ok(if carries { end.captioned(data) } else { end })
     }
 }

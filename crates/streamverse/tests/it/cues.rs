@@ -9,6 +9,17 @@ use crate::kit;
 
 /// Twelve seconds at 25 pictures a second, a key picture every second, as a transport stream with a departure at 4.2 s of 3 s and a return. Each section comes twice, two seconds ahead.
 pub(crate) fn source(dir: &Path) -> Option<PathBuf> {
+    told(dir, |section| {
+        let (out, back) = (section(77, Some((true, 4.2, Some(3.0)))), section(77, Some((false, 7.2, None))));
+        vec![(2.2, out.clone()), (3.0, out), (5.0, back.clone()), (5.5, back)]
+    })
+}
+
+/// What makes a section of an event: whether it leaves, when, and for how long; or that it is taken back.
+type Sections<'a> = &'a dyn Fn(u32, Option<(bool, f64, Option<f64>)>) -> Vec<u8>;
+
+/// The same with other sections, each so many seconds behind the beginning.
+fn told(dir: &Path, sections: impl Fn(Sections<'_>) -> Vec<(f64, Vec<u8>)>) -> Option<PathBuf> {
     let plain = kit::make(
         dir,
         "plain.ts",
@@ -49,27 +60,24 @@ pub(crate) fn source(dir: &Path) -> Option<PathBuf> {
     )?;
     let first = first_time(&plain, &["-select_streams", "v:0"])?;
     let ticks = |at: f64| ((first + at) * 90_000.0).round() as u64;
-    let section = |event, out, at: f64, length: Option<f64>| {
-        let mut section = Section::new(Command::Insert(Insert {
-            event,
-            splice: Some(Splice {
-                out,
-                // The rest is what adjustment adds.
-                at: At::Program(Some((ticks(at) + (1 << 33) - 1_000_000) % (1 << 33))),
-                duration: length.map(|s| BreakDuration { auto_return: false, ticks: (s * 90_000.0) as u64 }),
-                loose_ids: true,
-                program: 1,
-                avail: (0, 0),
-            }),
-        }));
+    let section = |event: u32, splice: Option<(bool, f64, Option<f64>)>| {
+        let splice = splice.map(|(out, at, length)| Splice {
+            out,
+            // The rest is what adjustment adds.
+            at: At::Program(Some((ticks(at) + (1 << 33) - 1_000_000) % (1 << 33))),
+            duration: length.map(|s| BreakDuration { auto_return: false, ticks: (s * 90_000.0) as u64 }),
+            loose_ids: true,
+            program: 1,
+            avail: (0, 0),
+        });
+        let mut section = Section::new(Command::Insert(Insert { event, splice }));
         section.pts_adjustment = 1_000_000;
         section.build().unwrap().to_vec()
     };
-    let (out, back) = (section(77, true, 4.2, Some(3.0)), section(77, false, 7.2, None));
     let null = Section::new(Command::Null).build().unwrap().to_vec();
-    let at = |seconds: f64| first + seconds;
-    let sections =
-        [(at(1.0), null), (at(2.2), out.clone()), (at(3.0), out), (at(5.0), back.clone()), (at(5.5), back)];
+    let mut sections: Vec<_> = sections(&section);
+    sections.insert(0, (1.0, null));
+    sections.iter_mut().for_each(|(at, _)| *at += first);
     let stream = splices::insert(&std::fs::read(plain).unwrap(), &sections);
     let path = dir.join("source.ts");
     std::fs::write(&path, stream).unwrap();
@@ -279,4 +287,96 @@ fn encoders_put_key_pictures_at_cues() {
         made.push(names.iter().map(|n| std::fs::read(n).unwrap()).collect::<Vec<_>>());
     }
     assert_eq!(made[0].len(), made[1].len());
+}
+
+/// Runs `sv vod`, and gives the playlist of its pictures.
+fn transcode(source: &Path, options: &[&str], output: &Path) -> String {
+    let mut command = kit::sv();
+    command.arg("vod").arg(source).args(["--segment", "3s", "--preset", "fastest"]).args(options);
+    let made = command.arg("--out").arg(output).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    read(output, "180p-h264.m3u8")
+}
+
+#[test]
+fn encoders_heed_what_a_source_tells() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = source(dir.path()) else { return };
+    // Sound begins a little before the pictures, and with it the presentation.
+    let lead = first_time(&source, &["-select_streams", "v:0"]).unwrap() - first_time(&source, &[]).unwrap();
+    let lead = (lead * 1000.0).round() as i64;
+    let mut playlists = Vec::new();
+    for (name, more) in [("one", &[][..]), ("chunks", &["--workers", "2", "--chunk", "3s"])] {
+        let out = dir.path().join(name);
+        let video = transcode(&source, more, &out);
+        let keys = kit::key_times(&kit::joined(&out, "180p-h264"));
+        let at = |ms: i64| keys.iter().any(|key| (i64::try_from(*key).unwrap() - lead - ms).abs() <= 21);
+        assert!([0, 4200, 7200].into_iter().all(at), "{lead}: {keys:?}");
+        let ranges: Vec<&str> = video.lines().filter(|line| line.starts_with("#EXT-X-DATERANGE")).collect();
+        assert_eq!(ranges.len(), 2, "{video}");
+        assert!(ranges.iter().all(|line| (date(line) - 4200 - lead).abs() <= 1), "{lead}: {video}");
+        assert!(ranges[0].contains(",PLANNED-DURATION=3.000,SCTE35-OUT=0xFC30"), "{video}");
+        assert!(ranges[1].contains(",DURATION=3.000,SCTE35-IN=0xFC30"), "{video}");
+        assert_eq!(read(&out, "manifest.mpd").matches("<Period ").count(), 3);
+        valid(&out);
+        playlists.push(video);
+    }
+    assert_eq!(starts(&playlists[0]), starts(&playlists[1]));
+    let deaf = transcode(&source, &["--no-cues"], &dir.path().join("deaf"));
+    assert!(!deaf.contains("DATERANGE"), "{deaf}");
+}
+
+#[test]
+fn a_break_that_is_taken_back_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    // One is announced and taken back in time, the other when it has begun.
+    let source = told(dir.path(), |section| {
+        vec![
+            (1.0, section(1, Some((true, 3.0, Some(1.0))))),
+            (1.5, section(2, Some((true, 6.0, Some(2.0))))),
+            (2.0, section(1, None)),
+            (7.0, section(2, None)),
+        ]
+    });
+    let Some(source) = source else { return };
+    let out = dir.path().join("out");
+    package(&[&source], &["--segment", "4s"], &out);
+    for video in [read(&out, "180p-h264.m3u8"), transcode(&source, &[], &dir.path().join("vod"))] {
+        let ranges: Vec<&str> = video.lines().filter(|line| line.starts_with("#EXT-X-DATERANGE")).collect();
+        assert!(ranges.len() == 1 && ranges[0].contains("PLANNED-DURATION=2.000"), "{video}");
+    }
+}
+
+#[test]
+fn events_of_an_mp4_source_are_heeded() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = source(dir.path()) else { return };
+    let first = dir.path().join("first");
+    package(&[&source], &["--segment", "3s", "--emsg"], &first);
+    let film = kit::joined(&first, "180p-h264");
+    let wanted = read(&first, "180p-h264.m3u8");
+    let marks = |playlist: &str| -> Vec<(i64, String)> {
+        let ranges = playlist.lines().filter(|line| line.starts_with("#EXT-X-DATERANGE"));
+        let section =
+            |line: &str| line.split("SCTE35-").nth(1).unwrap().split(',').next().unwrap().to_owned();
+        ranges.map(|line| (date(line), section(line))).collect()
+    };
+    assert_eq!(marks(&wanted).len(), 2);
+    let lead = (first_time(&film, &[]).unwrap() * 1000.0).round() as i64;
+    let close = |playlist: &str| {
+        let (got, wanted) = (marks(playlist), marks(&wanted));
+        assert_eq!(got.len(), 2, "{playlist}");
+        for (got, wanted) in got.iter().zip(wanted) {
+            assert!((got.0 + lead - wanted.0).abs() <= 1 && got.1 == wanted.1, "{lead}: {playlist}");
+        }
+    };
+    let again = dir.path().join("again");
+    package(&[&film], &["--segment", "3s"], &again);
+    let video = read(&again, "180p-h264.m3u8");
+    assert_eq!(starts(&video), starts(&wanted));
+    close(&video);
+    close(&transcode(&film, &[], &dir.path().join("vod")));
+    let deaf = dir.path().join("deaf");
+    package(&[&film], &["--segment", "3s", "--no-cues"], &deaf);
+    assert!(!read(&deaf, "180p-h264.m3u8").contains("DATERANGE"));
 }

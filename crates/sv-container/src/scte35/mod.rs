@@ -157,6 +157,27 @@ impl Section {
         matches!(self.command, Command::TimeSignal(_) | Command::Insert(Insert { splice: Some(_), .. }))
     }
 
+    /// The events that it takes back, which were told of before.
+    pub fn cancelled(&self) -> impl Iterator<Item = u32> {
+        let splice = match &self.command {
+            Command::Insert(Insert { event, splice: None }) => Some(*event),
+            _ => None,
+        };
+        let segmentations = self.segmentations().filter(|s| s.content.is_none()).map(|s| s.event);
+        splice.into_iter().chain(segmentations)
+    }
+
+    /// Whether it does nothing but take events back.
+    #[must_use]
+    pub fn only_cancels(&self) -> bool {
+        let mut told = self.segmentations().map(|s| s.content.is_some()).peekable();
+        match &self.command {
+            Command::Insert(insert) => insert.splice.is_none(),
+            Command::TimeSignal(_) => told.peek().is_some() && !told.any(|told| told),
+            _ => false,
+        }
+    }
+
     /// The segmentations that it tells of.
     pub fn segmentations(&self) -> impl Iterator<Item = &Segmentation> {
         self.descriptors.iter().filter_map(|d| match d {

@@ -1,5 +1,6 @@
 //! The parser over random access to bytes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sv_core::{Item, Limits, ReadAt, Source, Track};
@@ -40,8 +41,13 @@ impl Demuxer {
         let mut head = vec![0; usize_of(source.size().min(u64_of(64 << 10)))];
         source.read_exact_at(0, &mut head).map_err(|e| Error::io(0, e))?;
         check_kind(&head)?;
-        let mut demuxer =
-            Self { source, parser: Parser::new(limits), tracks: Vec::new(), position: 0, finished: false };
+        let mut demuxer = Self {
+            source,
+            parser: Parser::new(limits).tell_cancellations(),
+            tracks: Vec::new(),
+            position: 0,
+            finished: false,
+        };
         while !demuxer.parser.is_announced() {
             demuxer.step()?;
         }
@@ -68,10 +74,16 @@ impl Demuxer {
         self.parser.warnings()
     }
 
-    /// Whether the stream has splice information: [`Item::Cue`]s may come.
+    /// Whether the stream has splice information: [`Item::Cue`]s may come, also of such that takes others back.
     #[must_use]
     pub fn has_cues(&self) -> bool {
         self.parser.has_cues()
+    }
+
+    /// The languages of captions, as [`Parser::caption_languages`] has them.
+    #[must_use]
+    pub const fn caption_languages(&self) -> &BTreeMap<String, String> {
+        self.parser.caption_languages()
     }
 
     fn step(&mut self) -> Result<()> {

@@ -38,6 +38,8 @@ pub struct Parser {
     programs: Vec<u16>,
     /// Streams of splice information.
     cues: BTreeMap<u16, Sections>,
+    /// The languages of captions in pictures.
+    captions: BTreeMap<String, String>,
     streams: BTreeMap<u16, Elementary>,
     clock: Clock,
     announced: bool,
@@ -46,6 +48,8 @@ pub struct Parser {
     warnings: Vec<String>,
     discontinuities: u64,
     jumps: bool,
+    /// Whether splice information that takes something back is told too.
+    cancels: bool,
 }
 
 impl Parser {
@@ -61,6 +65,7 @@ impl Parser {
             tables,
             programs: Vec::new(),
             cues: BTreeMap::new(),
+            captions: BTreeMap::new(),
             streams: BTreeMap::new(),
             clock: Clock::default(),
             announced: false,
@@ -69,6 +74,7 @@ impl Parser {
             warnings: Vec::new(),
             discontinuities: 0,
             jumps: false,
+            cancels: false,
         }
     }
 
@@ -78,6 +84,13 @@ impl Parser {
     #[must_use]
     pub fn follow_jumps(mut self) -> Self {
         self.jumps = true;
+        self
+    }
+
+    /// Gives splice information that takes announced splices back too, as a cue of when it stands in the stream.
+    #[must_use]
+    pub fn tell_cancellations(mut self) -> Self {
+        self.cancels = true;
         self
     }
 
@@ -266,7 +279,11 @@ impl Parser {
         }
         // The first map of a program counts: streams that come and go are for broadcasters.
         self.tables.remove(&pid);
-        for stream in psi::program_map(section) {
+        let program = psi::program_map(section);
+        for (name, language) in program.captions {
+            self.captions.entry(name).or_insert(language);
+        }
+        for stream in program.streams {
             if stream.kind == SPLICES && self.cues.len() < self.limits.tracks {
                 self.cues.entry(stream.pid).or_default();
                 continue;
@@ -293,6 +310,7 @@ impl Parser {
     /// Splice information has come: what is about a moment becomes a cue. What says no time is about now.
     fn cue(&mut self, section: Vec<u8>) {
         let at = match Section::parse(&section) {
+            Ok(section) if section.only_cancels() && self.cancels => self.clock.last(),
             Ok(section) if !section.is_moment() => return,
             // The clock of the pictures stays where it is.
             Ok(section) => match section.time() {
@@ -313,6 +331,13 @@ impl Parser {
             payload: section.into(),
             scheme: scte35::SCHEME.to_owned(),
         }));
+    }
+
+    /// The languages (BCP 47) of captions in pictures, as far as the stream says, by the names that HLS has for them:
+    /// `CC1`, `CC3`, `SERVICE1` to `SERVICE63`.
+    #[must_use]
+    pub const fn caption_languages(&self) -> &BTreeMap<String, String> {
+        &self.captions
     }
 
     /// Whether there is a stream of splice information: [`Item::Cue`]s may come.

@@ -3,6 +3,11 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use sv_codec::Reader;
 
+use crate::language;
+
+/// The tag of what a program says of its captions.
+const CAPTIONS: u8 = 0x86;
+
 /// Collects the sections of one packet identifier.
 #[derive(Debug, Default)]
 pub(super) struct Sections {
@@ -96,9 +101,17 @@ pub(super) struct Stream {
     pub(super) tags: Vec<u8>,
 }
 
+/// What a program map table says.
+#[derive(Debug, Default)]
+pub(super) struct Program {
+    pub(super) streams: Vec<Stream>,
+    /// The languages of captions in pictures, by the names that HLS has for them.
+    pub(super) captions: Vec<(String, String)>,
+}
+
 /// The streams of a program (2.4.4.9).
-pub(super) fn program_map(section: &[u8]) -> Vec<Stream> {
-    let mut out = Vec::new();
+pub(super) fn program_map(section: &[u8]) -> Program {
+    let mut out = Program::default();
     let mut r = Reader::new("the program map table", section);
     let mut parse = || -> sv_codec::Result<()> {
         if r.u8()? != 2 {
@@ -106,7 +119,14 @@ pub(super) fn program_map(section: &[u8]) -> Vec<Stream> {
         }
         r.skip(9)?;
         let info = r.u16()? & 0x0FFF;
-        r.skip(usize::from(info))?;
+        let mut d = Reader::new("the descriptor", r.take(usize::from(info))?);
+        while d.remaining() >= 2 {
+            let (tag, length) = (d.u8()?, d.u8()?);
+            let body = d.take(usize::from(length))?;
+            if tag == CAPTIONS {
+                caption_services(body, &mut out.captions);
+            }
+        }
         while r.remaining() >= 9 {
             let kind = r.u8()?;
             let pid = r.u16()? & 0x1FFF;
@@ -123,16 +143,33 @@ pub(super) fn program_map(section: &[u8]) -> Vec<Stream> {
                         stream.language =
                             body.get(..3).and_then(|code| std::str::from_utf8(code).ok()).map(str::to_owned);
                     }
+                    CAPTIONS => caption_services(body, &mut out.captions),
                     _ => {}
                 }
             }
-            out.push(stream);
+            out.streams.push(stream);
         }
         Ok(())
     };
     // What was read before a break still counts.
     let _ = parse();
     out
+}
+
+/// A `caption_service_descriptor` (ATSC A/65, 6.9.2): six bytes for each service, the first three a language.
+fn caption_services(body: &[u8], out: &mut Vec<(String, String)>) {
+    let Some((count, services)) = body.split_first() else { return };
+    for [a, b, c, which, ..] in services.as_chunks::<6>().0.iter().take(usize::from(count & 0x1F)) {
+        let name = match which & 0x80 {
+            0 if which & 1 == 0 => "CC1".to_owned(),
+            0 => "CC3".to_owned(),
+            _ => format!("SERVICE{}", which & 0x3F),
+        };
+        let code: String = [a, b, c].map(|letter| char::from(letter.to_ascii_lowercase())).iter().collect();
+        if let Some(language) = language::tag(&code) {
+            out.push((name, language));
+        }
+    }
 }
 
 /// A packet with a program association table and one with a program map table, of one program; more bytes when

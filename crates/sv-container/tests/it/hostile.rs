@@ -146,6 +146,7 @@ fn what_the_fuzzers_found_stays_found() {
             "webvtt" => oracle::webvtt(&data),
             "ttml" => oracle::ttml(&data),
             "codec_headers" => oracle::codec_headers(&data),
+            "cea" => oracle::cea(&data),
             "mp4_roundtrip" => oracle::mp4_roundtrip(&data),
             "webm_roundtrip" => oracle::webm_roundtrip(&data),
             other => panic!("no target is called {other}"),

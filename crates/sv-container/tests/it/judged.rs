@@ -188,3 +188,50 @@ fn cues_that_overlap_share_samples() {
     let times: Vec<_> = back.iter().map(|p| (p.pts.ticks(), p.duration.ticks())).collect();
     assert_eq!(times, [(1000, 1000), (2000, 1000), (2000, 1000), (3000, 1000), (6000, 1000)]);
 }
+
+/// Events of both versions, written by mp4-atom in front of two fragments; one counts from its fragment.
+#[test]
+fn events_that_mp4_atom_wrote_are_read() {
+    use mp4_atom::{EmsgTimestamp, Encode as _};
+    let track = crate::oracle::track(1000);
+    let mut file = mp4::init_segment(&[&track]).unwrap().to_vec();
+    let event = |presentation_time, id| mp4_atom::Emsg {
+        timescale: 100,
+        presentation_time,
+        event_duration: 5,
+        id,
+        scheme_id_uri: "urn:example".into(),
+        value: "a value".into(),
+        message_data: vec![id as u8; 3],
+    };
+    for (sequence, at) in [(1u32, 0i64), (2, 8000)] {
+        for event in [event(EmsgTimestamp::Relative(50), sequence), event(EmsgTimestamp::Absolute(900), 7)] {
+            event.encode(&mut file).unwrap();
+        }
+        let at = Timestamp::new(at);
+        let packet = Packet {
+            track: track.id,
+            pts: at,
+            dts: at,
+            duration: Duration::new(8000),
+            key: true,
+            data: Bytes::from_static(b"picture"),
+            protection: None,
+        };
+        let parts = mp4::fragment(&track, sequence, at, &[packet], &mp4::Options::default()).unwrap();
+        file.extend(parts.concat());
+    }
+    let demuxer = mp4::Demuxer::open(Arc::new(Bytes::from(file)), Limits::default()).unwrap();
+    let events: Vec<_> = demuxer
+        .events()
+        .unwrap()
+        .into_iter()
+        .map(|cue| {
+            assert_eq!(cue.scheme, "urn:example");
+            (cue.at.as_millis(), cue.payload.to_vec())
+        })
+        .collect();
+    assert_eq!(events, [(500, vec![1; 3]), (9000, vec![7; 3]), (8500, vec![2; 3]), (9000, vec![7; 3])]);
+    // Packets come as if there were none.
+    assert_eq!(corpus::drain(demuxer).1.len(), 2);
+}

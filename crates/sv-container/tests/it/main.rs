@@ -1,6 +1,7 @@
 //! The crate from outside, judged by programs and files that are not ours. One binary: it links
 //! once, and its tests run in parallel.
 
+mod cea;
 mod corpus;
 mod fragments;
 mod hostile;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sv_codec::{aac, ac3, av1, flac, h264, hevc, mpa, nal, opus, rfc6381, vp9};
-use sv_container::{cea608, mp4, scte35, ts, ttml, webm, webvtt};
+use sv_codec::{aac, ac3, av1, captions, flac, h264, hevc, mpa, nal, opus, rfc6381, vp9};
+use sv_container::{cea608, cea708, mp4, scte35, ts, ttml, webm, webvtt};
 use sv_core::{
     Codec, Duration, Item, Limits, Media, Packet, Source, TimeBase, Timestamp, Track, TrackId, VideoInfo,
 };
@@ -82,6 +82,10 @@ pub(crate) fn mp4(data: &[u8]) {
             assert!(end <= data.len() as u64 && found.packet.data.is_empty(), "a place is in the file");
         }
     }
+    assert!(
+        demuxer.events().map_or(0, |events| events.len()) <= data.len() / 20,
+        "an event has bytes of its own"
+    );
     let mut promises = Promises::default();
     let mut middle = None;
     while let Ok(Some(item)) = demuxer.next_item() {
@@ -103,7 +107,7 @@ pub(crate) fn mp4(data: &[u8]) {
 /// Reads the bytes as a transport stream: whole, and in pieces, which must make no difference.
 pub(crate) fn ts(data: &[u8]) {
     let read = |piece: usize| {
-        let mut parser = ts::Parser::new(limits());
+        let mut parser = ts::Parser::new(limits()).tell_cancellations();
         let mut promises = Promises::default();
         let mut packets = BTreeMap::<TrackId, Vec<Packet>>::new();
         let mut drain = |parser: &mut ts::Parser| {
@@ -225,15 +229,18 @@ pub(crate) fn codec_headers(data: &[u8]) {
     if let Ok(bare) = av1::without_delimiters(&bytes) {
         assert_eq!(av1::without_delimiters(&bare), Ok(bare.clone()));
     }
-    for codec in [Codec::H264, Codec::Hevc] {
-        let _ = sv_codec::captions::of_packet(codec, data, 4);
+    for codec in [Codec::H264, Codec::Hevc, Codec::Av1, Codec::Other("mpeg2video")] {
+        let found = captions::of_packet(codec, data, 4);
+        let ours: Vec<_> = data.as_chunks().0.iter().take(40).copied().map(captions::Triplet).collect();
+        if let Some(packet) = captions::insert(codec, data, 4, &ours) {
+            let both = captions::of_packet(codec, &packet, 4);
+            assert_eq!(both.len(), found.len() + ours.len());
+            assert!(
+                ours.is_empty() || both.windows(ours.len()).any(|some| some == ours),
+                "they are read again"
+            );
+        }
     }
-    let mut captions = cea608::Decoder::new(data.first().map_or(1, |byte| byte % 4 + 1));
-    for (n, pair) in data.chunks_exact(2).enumerate() {
-        captions.push(Timestamp::new(n as i64), pair[0] & 0x80 != 0, [pair[0], pair[1]]);
-    }
-    captions.finish(Timestamp::new(1 << 40));
-    assert!(captions.take().iter().all(|cue| cue.start < cue.end), "every cue is shown for a while");
     let total: usize = vp9::frames(data).iter().map(|frame| frame.len()).sum();
     assert!(total <= data.len(), "frames lie within their packet");
     let _ = (vp9::Config::from_packet(data, 30), ac3::Header::parse(data), ac3::build_dec3(data));
@@ -245,8 +252,46 @@ pub(crate) fn codec_headers(data: &[u8]) {
     );
 }
 
+/// Three bytes each of captions, and how much later they are shown: what is said can be written and read again.
+pub(crate) fn cea(data: &[u8]) {
+    let mut channels: Vec<_> = (1..=4).map(cea608::Decoder::new).collect();
+    let mut services = cea708::Decoder::new();
+    let mut document = webvtt::Document::default();
+    let mut at = 0i64;
+    let mut check = |cues: Vec<webvtt::Cue>| {
+        for cue in cues {
+            assert!(cue.start < cue.end, "every cue is shown for a while");
+            assert!(!cue.text.is_empty() && cue.text.lines().count() <= 16, "{:?}", cue.text);
+            document.blocks.push(webvtt::Block::Cue(cue));
+        }
+    };
+    for [later, kind, a, b] in data.as_chunks().0.iter().copied() {
+        at += i64::from(later);
+        let moment = Timestamp::new(at);
+        let triplet = captions::Triplet([kind, a, b]);
+        if let Some((second, pair)) = triplet.pair() {
+            for channel in &mut channels {
+                channel.push(moment, second, pair);
+                check(channel.take());
+            }
+        }
+        if let Some((start, pair)) = triplet.packet() {
+            services.push(moment, start, pair);
+            check(services.take().into_iter().map(|(_, cue)| cue).collect());
+        }
+    }
+    for channel in &mut channels {
+        channel.finish(Timestamp::new(at + 1));
+        check(channel.take());
+    }
+    services.finish(Timestamp::new(at + 1));
+    check(services.take().into_iter().map(|(_, cue)| cue).collect());
+    let back = webvtt::parse(document.to_string().as_bytes(), &Limits::default()).expect("our own text");
+    assert!(back.cues().eq(document.cues()), "{:?} and {document:?}", back);
+}
+
 /// A track that asks nothing of its codec.
-fn track(timescale: u32) -> Track {
+pub(crate) fn track(timescale: u32) -> Track {
     Track {
         id: TrackId(1),
         codec: Codec::Av1,

@@ -99,6 +99,7 @@ library! {
     fn av_frame_free(frame: *mut *mut AVFrame) -> ();
     fn av_frame_get_buffer(frame: *mut AVFrame, align: i32) -> i32;
     fn av_frame_get_side_data(frame: *const AVFrame, kind: AVFrameSideDataType) -> *mut AVFrameSideData;
+    fn av_frame_remove_side_data(frame: *mut AVFrame, kind: AVFrameSideDataType) -> ();
     fn av_free(ptr: *mut c_void) -> ();
     fn av_freep(ptr: *mut c_void) -> ();
     fn av_get_pix_fmt_name(format: AVPixelFormat) -> *const c_char;

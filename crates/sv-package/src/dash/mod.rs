@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sv_container::language;
 use sv_container::scte35::SCHEME;
 use sv_core::{KeyId, Object, Ratio, TrackKind};
 
-use crate::{Error, Form, Info, Key, Layout, Marks, Rendition, Role, Steering, Tiles, VideoRange};
+use crate::{Carried, Error, Form, Info, Key, Layout, Marks, Rendition, Role, Steering, Tiles, VideoRange};
 use xml::Element;
 
 /// The media type of a manifest.
@@ -337,10 +338,16 @@ fn adaptation_set(id: usize, key: &SetKey, set: &[&Rendition], kin: &Kin<'_>, sc
     for (prefix, scheme) in
         [("CC", "urn:scte:dash:cc:cea-608:2015"), ("SERVICE", "urn:scte:dash:cc:cea-708:2015")]
     {
-        // SCTE 214-1, 7.2: a channel and its language, which is not known.
-        let channel = |name: &String| {
-            let number = name.strip_prefix(prefix)?;
-            Some(if prefix == "CC" { format!("{name}=und") } else { format!("{number}=lang:und") })
+        // SCTE 214-1, 7.2: a channel and its language, of three letters.
+        let channel = |captions: &Carried| {
+            let number = captions.name.strip_prefix(prefix)?;
+            let language = captions.language.as_deref().and_then(language::long);
+            let language = language.as_deref().unwrap_or("und");
+            Some(if prefix == "CC" {
+                format!("CC{number}={language}")
+            } else {
+                format!("{number}=lang:{language}")
+            })
         };
         let channels: Vec<_> = info.carried.iter().filter_map(channel).collect();
         if !channels.is_empty() {

@@ -98,11 +98,13 @@ pub fn multivariant(renditions: &[Rendition], options: &Options) -> Result<Strin
 
     // Every variant has them or none (RFC 8216, 4.3.4.2).
     let carried: std::collections::BTreeSet<_> = videos.iter().flat_map(|(r, _)| &r.info.carried).collect();
-    for name in &carried {
+    for captions in &carried {
+        let name = quoted(&captions.name);
+        let language =
+            captions.language.as_deref().map(|l| format!(",LANGUAGE={}", quoted(l))).unwrap_or_default();
         let _ = writeln!(
             out,
-            "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME={0},DEFAULT=NO,AUTOSELECT=NO,INSTREAM-ID={0}",
-            quoted(name)
+            "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\"{language},NAME={name},DEFAULT=NO,AUTOSELECT=NO,INSTREAM-ID={name}"
         );
     }
     let closed = if carried.is_empty() { ",CLOSED-CAPTIONS=NONE" } else { ",CLOSED-CAPTIONS=\"cc\"" };

@@ -36,6 +36,8 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     request.chunk = args.chunk;
     request.share = args.share.get();
     request.strict = args.strict;
+    request.captions = args.captions.into();
+    request.cues = !args.no_cues;
     request.drop_alpha = args.drop_alpha;
     request.audio_codec = args.audio_codec.map(Into::into);
     request.keep_audio = args.keep_audio.iter().map(|c| (*c).into()).collect();

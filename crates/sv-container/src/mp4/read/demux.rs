@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sv_core::{
-    Codec, ColorInfo, Duration, Item, Limits, Media, Packet, Protection, ReadAt, Source, TimeBase, Timestamp,
-    Track, TrackId, TrackKind,
+    Codec, ColorInfo, Cue, Duration, Item, Limits, Media, Packet, Protection, ReadAt, Source, TimeBase,
+    Timestamp, Track, TrackId, TrackKind,
 };
 
 use super::atom::Header;
@@ -334,6 +334,15 @@ impl Demuxer {
                 Some(_) => {}
             }
         }
+    }
+
+    /// The events that stand in front of fragments (`emsg`), in the order of the file; none in a file without fragments.
+    ///
+    /// # Errors
+    /// [`Error::LimitExceeded`] for more than four thousand, or one of more than 64 KiB, and what is wrong with the boxes.
+    pub fn events(&self) -> Result<Vec<Cue>> {
+        let Some(first) = self.first_moof else { return Ok(Vec::new()) };
+        super::event::scan(self.windows.source(), first, &self.defaults, &self.traks, &self.limits)
     }
 
     /// When the sync samples of a track are shown, in the order of the file and in its time base.

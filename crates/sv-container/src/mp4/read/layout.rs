@@ -24,6 +24,7 @@ pub(super) fn whole_box(atom: &Atom) -> Bytes {
 pub(super) struct Layout {
     pub(super) brand: Option<[u8; 4]>,
     pub(super) moov: Atom,
+    /// Where fragments begin: the first one, or an event in front of it.
     pub(super) first_moof: Option<u64>,
 }
 
@@ -31,7 +32,7 @@ impl Layout {
     pub(super) fn scan(source: &dyn ReadAt, limits: &Limits) -> Result<Self> {
         check_kind(source)?;
         let (mut brand, mut moov) = (None, None);
-        let mut pos = 0;
+        let (mut pos, mut event) = (0, None);
         for _ in 0..MAX_IDLE_BOXES {
             let Some(header) = Header::read(source, pos)? else { break };
             match &header.kind {
@@ -43,9 +44,10 @@ impl Layout {
                     }
                     moov = Some(atom);
                 }
+                b"emsg" if moov.is_some() && event.is_none() => event = Some(pos),
                 b"moof" => {
                     if let Some(moov) = moov {
-                        return Ok(Self { brand, moov, first_moof: Some(pos) });
+                        return Ok(Self { brand, moov, first_moof: event.or(Some(pos)) });
                     }
                     return Err(Error::Unsupported {
                         what: "a media segment without its initialisation segment".into(),

@@ -4,6 +4,7 @@ mod atom;
 mod crypt;
 mod demux;
 mod entry;
+mod event;
 mod layout;
 mod moof;
 mod spherical;

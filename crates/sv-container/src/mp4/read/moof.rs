@@ -56,6 +56,13 @@ pub(super) struct Fragment {
     number: usize,
 }
 
+impl Fragment {
+    /// When the next sample is decoded.
+    pub(super) const fn dts(&self) -> i64 {
+        self.dts
+    }
+}
+
 /// One `trun` (8.8.8).
 struct Run {
     flags: u32,

@@ -34,6 +34,13 @@ pub(crate) struct Vod {
     #[arg(long, value_name = "LUFS", num_args = 0..=1, default_missing_value = "-23", allow_hyphen_values = true,
           value_parser = lufs)]
     pub(crate) loudness: Option<f64>,
+    /// Captions that the source's pictures carry (CEA-608 and CEA-708): put into the new ones too (auto: if they begin in the
+    /// first 900 pictures; keep: wherever they begin), made into text besides (extract), or left out
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) captions: CaptionChoice,
+    /// Take no notice of the cues that the source tells itself (SCTE-35)
+    #[arg(long)]
+    pub(crate) no_cues: bool,
     /// Fail at the first damage in the source, instead of keeping what is good
     #[arg(long)]
     pub(crate) strict: bool,
@@ -59,6 +66,26 @@ pub(crate) struct Vod {
     pub(crate) budget: Budget,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// What becomes of captions.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CaptionChoice {
+    Auto,
+    Keep,
+    Extract,
+    Drop,
+}
+
+impl From<CaptionChoice> for streamverse::vod::CaptionChoice {
+    fn from(choice: CaptionChoice) -> Self {
+        match choice {
+            CaptionChoice::Auto => Self::Auto,
+            CaptionChoice::Keep => Self::Keep,
+            CaptionChoice::Extract => Self::Extract,
+            CaptionChoice::Drop => Self::Drop,
+        }
+    }
 }
 
 #[derive(ClapArgs)]

@@ -19,7 +19,7 @@ pub(crate) struct Package {
     /// How text is stored; WebVTT is a file and TTML what the manifests can name, if left out
     #[arg(long, value_enum)]
     pub(crate) text: Option<TextAs>,
-    /// Captions that pictures carry (CEA-608): only said to be there, or made into text too
+    /// Captions that pictures carry (CEA-608 and CEA-708): only said to be there, or made into text too
     #[arg(long, value_enum, default_value = "keep")]
     pub(crate) captions: Captions,
     /// Take no notice of the cues that inputs tell themselves (SCTE-35)
