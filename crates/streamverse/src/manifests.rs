@@ -12,6 +12,8 @@ use crate::work::Work;
 pub(crate) struct Wanted {
     pub(crate) hls: bool,
     pub(crate) dash: bool,
+    /// Playlists are those of an event, to which more may come.
+    pub(crate) event: bool,
     pub(crate) license_url: Option<String>,
     pub(crate) key_url: Option<String>,
     pub(crate) tiles: Option<Tiles>,
@@ -40,6 +42,7 @@ pub(crate) fn write(work: &mut Work, renditions: &[Rendition], wanted: &Wanted) 
     }
     if wanted.hls {
         let mut options = hls::Options::default();
+        options.event = wanted.event;
         options.key_url.clone_from(&wanted.key_url);
         options.tiles.extend(wanted.tiles.clone());
         options.steering.clone_from(&wanted.steering);

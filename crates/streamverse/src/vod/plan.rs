@@ -14,7 +14,7 @@ use sv_transcode::{Device, Ladder, Rung, audio, decode, encode, filter, poster};
 use super::decided::Decided;
 use super::{CropChoice, FilmGrain, LadderChoice, Request, bars};
 use crate::damage::Ledger;
-use crate::finish::{check_codec, check_form};
+use crate::finish::{check_codec, check_factors, check_form, trick_name};
 use crate::input::{Input, Prefer};
 use crate::names::Names;
 use crate::place;
@@ -55,8 +55,8 @@ pub(super) struct Video {
 pub(super) struct Picture {
     pub(super) name: String,
     pub(super) rung: Rung,
-    /// The name of its fast motion, if it is the one that has such a rendition.
-    pub(super) trick_name: Option<String>,
+    /// Its fast motion, if it is the one that has some: of every so many key frames, and the rendition's name.
+    pub(super) tricks: Vec<(u32, String)>,
 }
 
 /// One audio rendition.
@@ -87,6 +87,7 @@ fn device(request: &Request) -> Result<Option<Device>> {
 
 impl Plan {
     pub(super) fn of(request: &Request) -> Result<Self> {
+        check_factors(&request.trick_play)?;
         check_form(request.form, request.hls, request.dash, request.encryption.as_ref())?;
         let device = device(request)?;
         let input = Input::open(&request.input, Prefer::Backend)?;
@@ -147,7 +148,8 @@ impl Plan {
     /// Every rendition that is encoded, in order of falling quality; subtitles come later.
     pub(super) fn names(&self) -> Vec<String> {
         let pictures = self.video.iter().flat_map(|v| &v.rungs);
-        let tricks = self.video.iter().flat_map(|v| &v.rungs).filter_map(|r| r.trick_name.clone());
+        let tricks = self.video.iter().flat_map(|v| &v.rungs).flat_map(|r| &r.tricks);
+        let tricks = tricks.map(|(_, name)| name.clone());
         pictures
             .map(|r| r.name.clone())
             .chain(self.sounds.iter().map(|s| s.name.clone()))
@@ -186,6 +188,12 @@ impl Plan {
         // Nothing is said where there is nothing, so that runs of earlier requests go on.
         if !request.ad_cues.is_empty() || !request.interstitials.is_empty() {
             all["cuts"] = json!(request.marked()?.cuts);
+        }
+        if request.names_by_time {
+            all["names"] = json!("time");
+        }
+        if request.trick_play != [1] {
+            all["trick"] = json!(request.trick_play);
         }
         Ok(all.to_string())
     }
@@ -317,7 +325,7 @@ fn pictures(
             }
             rung.film_grain = grain.filter(|_| codec == Codec::Av1);
         }
-        rungs.push(Picture { name: names.unique(&rung.id()), rung, trick_name: None });
+        rungs.push(Picture { name: names.unique(&rung.id()), rung, tricks: Vec::new() });
     }
     if request.dash {
         // One fast motion for each codec, made of its smallest rung.
@@ -327,7 +335,9 @@ fn pictures(
                 .filter(|r| r.rung.codec == codec.name())
                 .min_by_key(|r| u64::from(r.rung.width) * u64::from(r.rung.height));
             if let Some(picture) = smallest {
-                picture.trick_name = Some(names.unique(&format!("{}-trick", picture.name)));
+                let name = |nth: &u32| names.unique(&trick_name(&picture.name, *nth));
+                picture.tricks =
+                    request.trick_play.iter().copied().zip(request.trick_play.iter().map(name)).collect();
             }
         }
     }

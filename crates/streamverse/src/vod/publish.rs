@@ -78,6 +78,7 @@ pub(super) fn publish(
         marks: request.marked()?.marks,
         hls: request.hls,
         dash: request.dash,
+        event: false,
         license_url: request.license_url.clone(),
         key_url: request.encryption.as_ref().and_then(|e| e.key_url.clone()),
         tiles,

@@ -28,6 +28,8 @@ mod far;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod golden;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod golden_live;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod golden_text;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod grain;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sv_core::{Grid, TimeBase};
+use sv_core::Grid;
 
 use super::xml::Element;
 use super::{Scene, Timing, adaptation_sets, events, iso_duration, root};
@@ -129,7 +129,8 @@ fn epochs(
 
 /// When an epoch began, which stays the same when its first segments leave the window.
 fn starts(streams: &[Stream], epoch: u32) -> Option<Duration> {
-    streams.iter().filter_map(|s| s.began(epoch)).min()
+    // Text counts in milliseconds, and would put it a little before the pictures.
+    streams.iter().filter(|s| s.may_have_parts()).filter_map(|s| s.began(epoch)).min()
 }
 
 /// How often clients ask for what is new. With parts, the manifest tells of a segment that has just begun, so
@@ -168,10 +169,10 @@ pub(super) fn reference_time(timing: &Timing) -> Element {
 }
 
 /// What a template says of time.
-pub(super) fn timed(template: Element, timing: &Timing, base: TimeBase) -> Element {
-    let offset = sv_core::Duration::from_std(timing.start, base).ticks();
+pub(super) fn timed(template: Element, timing: &Timing, rendition: &Rendition) -> Element {
+    let offset = sv_core::Duration::from_std(timing.start, rendition.info.time_base()).ticks();
     let template = if offset > 0 { template.attr("presentationTimeOffset", offset) } else { template };
-    match timing.ahead {
+    match timing.ahead.filter(|_| rendition.may_have_parts()) {
         Some(ahead) => template
             .attr("availabilityTimeOffset", format!("{}.{:03}", ahead.as_secs(), ahead.subsec_millis()))
             .attr("availabilityTimeComplete", "false"),

@@ -22,18 +22,15 @@ pub(crate) struct Package {
     /// Captions that pictures carry (CEA-608): only said to be there, or made into text too
     #[arg(long, value_enum, default_value = "keep")]
     pub(crate) captions: Captions,
+    /// What playlists of HLS promise: that this is all (vod), or that somebody will add to it (event)
+    #[arg(long, value_enum, default_value = "vod")]
+    pub(crate) playlist: Playlist,
     /// Take no notice of the cues that inputs tell themselves (SCTE-35)
     #[arg(long)]
     pub(crate) no_cues: bool,
     /// Tell of cues in segments too, as emsg boxes: for players that look for them there
     #[arg(long)]
     pub(crate) emsg: bool,
-    /// Fast motion in DASH: pictures of every so many key frames, several with commas between; 0 for none
-    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1")]
-    pub(crate) trick_play: Vec<u32>,
-    /// What files of segments are named by: their numbers, or the ticks at which they start
-    #[arg(long, value_enum, default_value = "number")]
-    pub(crate) names: SegmentNames,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -43,6 +40,13 @@ pub(crate) struct Package {
 pub(crate) enum SegmentNames {
     Number,
     Time,
+}
+
+/// What playlists promise.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Playlist {
+    Vod,
+    Event,
 }
 
 /// What is done with captions in pictures.
@@ -92,6 +96,12 @@ pub(crate) struct Output {
     /// One file per rendition, and byte ranges
     #[arg(long)]
     pub(crate) single_file: bool,
+    /// What files of segments are named by: their numbers, or the ticks at which they start
+    #[arg(long, value_enum, default_value = "number")]
+    pub(crate) names: SegmentNames,
+    /// Fast motion in DASH: pictures of every so many key frames, several with commas between; 0 for none
+    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1")]
+    trick_play: Vec<u32>,
     /// Places for advertisements, in seconds, such as 12.5,30+15: segments end there, and manifests tell of them. What
     /// stands behind + is how long the break is meant to be
     #[arg(long, value_delimiter = ',', value_name = "SECONDS[+DURATION]")]
@@ -117,6 +127,11 @@ pub(crate) struct Output {
     /// Print events as JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// 0 is none.
+pub(crate) fn factors(asked: &[u32]) -> Vec<u32> {
+    asked.iter().copied().filter(|nth| *nth > 0).collect()
 }
 
 fn pathway(text: &str) -> Result<streamverse::package::steering::Pathway, String> {
@@ -193,6 +208,11 @@ impl Output {
             return (self.hls, self.dash);
         }
         (self.format != Format::Webm, self.format != Format::Ts)
+    }
+
+    /// Fast motion: of every so many key frames.
+    pub(crate) fn trick_play(&self) -> Vec<u32> {
+        factors(&self.trick_play)
     }
 
     /// Where else the presentation will be had.
