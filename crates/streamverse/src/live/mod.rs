@@ -71,6 +71,9 @@ pub struct Request {
     pub text: Option<TextAs>,
     /// Fast motion for DASH, of the smallest picture: one of every so many key frames for each number.
     pub trick_play: Vec<u32>,
+    /// Where else the presentation will be had, and who says from where to take it. With the server `steering.json` that
+    /// file is served too.
+    pub steering: Option<sv_package::Steering>,
     /// Where a ClearKey licence is to be had; written into the DASH manifest.
     pub license_url: Option<String>,
 }
@@ -95,6 +98,7 @@ impl Request {
             channels: Vec::new(),
             text: None,
             trick_play: Vec::new(),
+            steering: None,
             license_url: None,
         }
     }

@@ -23,7 +23,7 @@ use crate::meter::Meter;
 use crate::names::Names;
 use crate::package_files::TextAs;
 use crate::vod::Handle;
-use crate::{Error, Pick, Result, text};
+use crate::{Error, Pick, Result, manifests, text};
 
 /// How far before the place where it goes on a file is read for captions: what is shown there may have come before.
 const HEARD: Duration = Duration::from_secs(16);
@@ -122,6 +122,11 @@ pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
     settings.dash.inband = request.emsg;
     settings.interstitial.clone_from(&request.interstitial);
     settings.dash.license_url.clone_from(&request.license_url);
+    settings.hls.steering.clone_from(&request.steering);
+    settings.dash.steering.clone_from(&request.steering);
+    if let Some(answer) = request.steering.as_ref().and_then(manifests::steering) {
+        store.put(answer)?;
+    }
     settings.hls.key_url = request.encryption.as_ref().and_then(|e| e.key_url.clone());
     let handed_out = std::fs::read_to_string(request.output.join(MANIFESTS)).unwrap_or_default();
     let mut presentation = Presentation::new(settings, streams).recall(&handed_out);

@@ -312,6 +312,8 @@ fn a_live_source_tells_of_a_break() {
         "--emsg",
         "--interstitial",
         "https://ads.example/{event}-{seconds}.m3u8",
+        "--captions",
+        "extract",
     ];
     let live = Live::start(&source, &out, Stdio::null(), &options);
     // The departure at 4.2 s is known two seconds before: here, in the middle of the second segment.
@@ -355,6 +357,10 @@ fn a_live_source_tells_of_a_break() {
         .collect();
     let wanted = [3.0, 1.2, 3.0, 3.0];
     assert!(lengths.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 0.001), "{whole}");
+    // Text ends where pictures do, though nobody says anything.
+    let text = fs::read_to_string(out.join("text-cc1.m3u8")).unwrap();
+    let extinf = |text: &str| text.lines().filter(|line| line.starts_with("#EXTINF:")).count();
+    assert!(text.contains("#EXTINF:1.200000,\n") && extinf(&text) == extinf(&whole), "{text}");
     assert_eq!(ranges(&whole), ranges(&late));
     let manifest = fs::read_to_string(out.join("manifest.mpd")).unwrap();
     assert_eq!(manifest.matches("<Event ").count(), 2, "{manifest}");

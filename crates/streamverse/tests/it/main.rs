@@ -56,7 +56,7 @@ mod serve;
 mod sound;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod spherical;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod steering;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 #[cfg(feature = "cli")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sv_core::Grid;
 
 use super::xml::Element;
-use super::{Scene, Timing, adaptation_sets, events, iso_duration, root};
+use super::{Scene, Timing, adaptation_sets, events, iso_duration, root, steered};
 use crate::live::{Settings, Stream, Window};
 use crate::{Error, Form, Marks, Rendition, clock};
 
@@ -64,6 +64,9 @@ pub(crate) fn manifest(shown: &Shown<'_>) -> Result<Element, Error> {
     out = out
         .attr("maxSegmentDuration", iso_duration(longest))
         .attr("minBufferTime", iso_duration(settings.part.map_or(settings.segment, |p| p.saturating_mul(2))));
+    if let Some(steering) = &settings.dash.steering {
+        out = steered(out, steering);
+    }
     if !ended && settings.waits {
         out = out.child(
             Element::new("PatchLocation")

@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Live) -> Result<(), Failure> {
     request.channels.clone_from(&args.channels);
     request.text = args.text.map(Into::into);
     request.trick_play = factors(&args.trick_play);
+    request.steering = args.ways.steering()?;
     request.license_url.clone_from(&args.license_url);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(args.listen)).map_err(|e| {

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Package) -> Result<(), Failure> {
     request.emsg = args.emsg;
     request.license_url = args.output.license_url.clone();
     request.thumbnails.clone_from(&args.output.thumbnails);
-    request.steering = args.output.steering()?;
+    request.steering = args.output.ways.steering()?;
     let (handle, driver) = package_files::start(request)?;
     vod::drive(handle, args.output.json, || driver.run())?;
     Ok(())

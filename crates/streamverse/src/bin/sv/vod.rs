@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     request.loudness = args.loudness.map(streamverse::transcode::loudness::Target::new);
     request.license_url = args.output.license_url.clone();
     request.thumbnails.clone_from(&args.output.thumbnails);
-    request.steering = args.output.steering()?;
+    request.steering = args.output.ways.steering()?;
     let (handle, driver) = vod::start(request)?;
     let result = drive(handle, args.output.json, || driver.run());
     if let Err(error) = &result

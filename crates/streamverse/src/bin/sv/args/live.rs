@@ -8,7 +8,7 @@ use clap::Args as ClapArgs;
 
 use super::package::pssh;
 use super::values::{duration, long, moment, part};
-use super::{Boxes, Captions, Protect, SchemeName, TextAs};
+use super::{Boxes, Captions, Protect, SchemeName, TextAs, Ways};
 
 #[derive(ClapArgs)]
 pub(crate) struct Live {
@@ -63,6 +63,8 @@ pub(crate) struct Live {
     /// Fast motion in DASH: pictures of every so many key frames, several with commas between
     #[arg(long, value_delimiter = ',', value_name = "N", num_args = 0..=1, default_missing_value = "1")]
     pub(crate) trick_play: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) ways: Ways,
     /// Go on serving when the stream has ended
     #[arg(long)]
     pub(crate) serve: bool,

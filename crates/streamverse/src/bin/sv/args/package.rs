@@ -117,13 +117,8 @@ pub(crate) struct Output {
     /// how wide, in how many columns and rows of a file
     #[arg(long, value_name = "SECONDS[,WIDTH[,COLUMNSxROWS]]", num_args = 0..=1, default_missing_value = "10")]
     pub(crate) thumbnails: Option<streamverse::Thumbnails>,
-    /// Another place where the folder will be had, such as cdn-b=https://b.example/talk/ (an empty address: beside the
-    /// manifest); may be said several times, the place to begin with first
-    #[arg(long, value_name = "NAME=URL", value_parser = pathway)]
-    pub(crate) pathway: Vec<streamverse::package::steering::Pathway>,
-    /// Who tells players which pathway to take; a file steering.json beside the manifests, if left out
-    #[arg(long, value_name = "URL", requires = "pathway")]
-    pub(crate) steering: Option<String>,
+    #[command(flatten)]
+    pub(crate) ways: Ways,
     /// Print events as JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -132,6 +127,28 @@ pub(crate) struct Output {
 /// 0 is none.
 pub(crate) fn factors(asked: &[u32]) -> Vec<u32> {
     asked.iter().copied().filter(|nth| *nth > 0).collect()
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Ways {
+    /// Another place where the folder will be had, such as cdn-b=https://b.example/talk/ (an empty address: beside the
+    /// manifest); may be said several times, the place to begin with first
+    #[arg(long, value_name = "NAME=URL", value_parser = pathway)]
+    pathway: Vec<streamverse::package::steering::Pathway>,
+    /// Who tells players which pathway to take; a file steering.json beside the manifests, if left out
+    #[arg(long, value_name = "URL", requires = "pathway")]
+    steering: Option<String>,
+}
+
+impl Ways {
+    /// Where else the presentation will be had.
+    pub(crate) fn steering(&self) -> streamverse::Result<Option<streamverse::package::Steering>> {
+        if self.pathway.is_empty() {
+            return Ok(None);
+        }
+        let server = self.steering.as_deref().unwrap_or("steering.json");
+        Ok(Some(streamverse::package::Steering::new(server, self.pathway.clone())?))
+    }
 }
 
 fn pathway(text: &str) -> Result<streamverse::package::steering::Pathway, String> {
@@ -213,15 +230,6 @@ impl Output {
     /// Fast motion: of every so many key frames.
     pub(crate) fn trick_play(&self) -> Vec<u32> {
         factors(&self.trick_play)
-    }
-
-    /// Where else the presentation will be had.
-    pub(crate) fn steering(&self) -> streamverse::Result<Option<streamverse::package::Steering>> {
-        if self.pathway.is_empty() {
-            return Ok(None);
-        }
-        let server = self.steering.as_deref().unwrap_or("steering.json");
-        Ok(Some(streamverse::package::Steering::new(server, self.pathway.clone())?))
     }
 }
 
