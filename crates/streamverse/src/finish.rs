@@ -334,6 +334,22 @@ pub(crate) fn check_codec(form: Form, encryption: Option<&Encryption>, codec: Co
     Ok(())
 }
 
+/// What the fast motion of a rendition is called that has one of every `nth` key frame.
+pub(crate) fn trick_name(of: &str, nth: u32) -> String {
+    if nth == 1 { format!("{of}-trick") } else { format!("{of}-trick{nth}") }
+}
+
+/// Refuses factors of fast motion that are none.
+pub(crate) fn check_factors(factors: &[u32]) -> Result<()> {
+    let mut sorted = factors.to_vec();
+    sorted.sort_unstable();
+    if sorted.first() == Some(&0) || sorted.windows(2).any(|two| two[0] == two[1]) {
+        let message = "fast motion is of every so many key frames: each number once, and 1 at least";
+        return Err(Error::new(sv_core::ErrorKind::InvalidInput, message));
+    }
+    Ok(())
+}
+
 /// Refuses what no manifest could name.
 pub(crate) fn check_form(form: Form, hls: bool, dash: bool, encryption: Option<&Encryption>) -> Result<()> {
     let message = match form {

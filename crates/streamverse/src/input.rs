@@ -207,8 +207,10 @@ impl Input {
         let at = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
         match &mut self.demuxer {
             Demuxer::Mp4(demuxer) => {
-                let video = self.tracks.iter().find(|t| self.only.contains(&t.id));
-                if let Some(track) = video {
+                let mut all = self.tracks.iter().filter(|t| self.only.contains(&t.id));
+                let first = all.clone().next();
+                // Text is too sparse to go by.
+                if let Some(track) = all.find(|t| t.kind() != TrackKind::Text).or(first) {
                     self.pending.extend(self.tracks.iter().cloned().map(Item::Track));
                     let at = sv_core::Duration::from_std(at, track.time_base).ticks();
                     demuxer.seek(track.id, Timestamp::new(i64::try_from(at).unwrap_or(i64::MAX)))?;

@@ -11,7 +11,7 @@ use sv_pipeline::Cancel;
 use sv_pipeline::graph::{Failure, Graph};
 
 use crate::cues::Marked;
-use crate::finish::{Common, Finish, check_codec, check_form};
+use crate::finish::{Common, Finish, check_codec, check_factors, check_form, trick_name};
 use crate::input::{Input, Prefer};
 use crate::manifests::{self, Wanted};
 use crate::meter::Meter;
@@ -44,6 +44,8 @@ pub struct Request {
     pub hls: bool,
     /// Write a DASH manifest.
     pub dash: bool,
+    /// Say in HLS that more may come, as in the playlists of an event: somebody else will add it, and end it.
+    pub event: bool,
     /// One file per rendition and byte ranges, instead of one file per segment.
     pub single_file: bool,
     /// Name files of segments by when they start, in ticks, instead of by their numbers.
@@ -97,6 +99,7 @@ impl Request {
             encryption: None,
             hls: true,
             dash: true,
+            event: false,
             single_file: false,
             names_by_time: false,
             trick_play: vec![1],
@@ -159,12 +162,7 @@ pub fn start(request: Request) -> Result<(Handle, Driver)> {
         let message = "transport streams have no emsg boxes: leave --emsg or --format ts out";
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    let mut factors = request.trick_play.clone();
-    factors.sort_unstable();
-    if factors.first() == Some(&0) || factors.windows(2).any(|two| two[0] == two[1]) {
-        let message = "fast motion is of every so many key frames: each number once, and 1 at least";
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
+    check_factors(&request.trick_play)?;
     let mut names = Names::default();
     let mut sources = Vec::new();
     let mut texts = Vec::new();
@@ -310,10 +308,7 @@ impl Driver {
                 if request.dash && fast.as_ref().is_some_and(|(_, f)| f == name) && track.protection.is_none()
                 {
                     for nth in &request.trick_play {
-                        let trick = match nth {
-                            1 => format!("{name}-trick"),
-                            nth => format!("{name}-trick{nth}"),
-                        };
+                        let trick = trick_name(name, *nth);
                         let end = Finish::new(&trick, &common, Some(name), &work, meter.clone())?;
                         ends.push((index, track.id, end, Some(TrickPlay::every(*nth))));
                         order.push(trick);
@@ -372,6 +367,7 @@ impl Driver {
         let wanted = Wanted {
             hls: request.hls,
             dash: request.dash,
+            event: request.event,
             license_url: request.license_url,
             key_url: request.encryption.and_then(|e| e.key_url),
             tiles,

@@ -109,7 +109,7 @@ impl FromStr for Pick {
 }
 
 /// A tag of a language as it may stand in manifests.
-fn language(tag: &str) -> Result<String, String> {
+pub(crate) fn language(tag: &str) -> Result<String, String> {
     let fits = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
     let first = tag.split('-').next().is_some_and(|part| (2..=3).contains(&part.len()));
     if first && tag.split('-').all(fits) {

@@ -96,6 +96,12 @@ impl Decoder {
         std::mem::take(&mut self.cues)
     }
 
+    /// Ends what is shown as a cue and begins the same anew: for text that is cut while it is shown.
+    pub fn cut(&mut self, at: Timestamp) {
+        self.close(at);
+        self.open(at);
+    }
+
     /// Ends what is shown.
     pub fn finish(&mut self, at: Timestamp) {
         self.close(at);

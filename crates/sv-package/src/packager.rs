@@ -221,6 +221,7 @@ impl Packager {
                 index: None,
                 segments: Vec::new(),
                 trick_play_of: self.trick_play_of.clone(),
+                dash_alone: false,
                 epoch: 0,
                 began: None,
             });
@@ -310,6 +311,7 @@ impl Packager {
                 kid: None,
             }],
             trick_play_of: None,
+            dash_alone: false,
             epoch: 0,
             began: Some(0),
             info,

@@ -32,6 +32,9 @@ pub struct Rendition {
     pub segments: Vec<SegmentRecord>,
     /// The rendition that it shows in fast motion, if it is a trick-play rendition.
     pub trick_play_of: Option<String>,
+    /// Whether manifests of DASH alone name it, because HLS has the same in another form.
+    #[serde(default)]
+    pub dash_alone: bool,
     /// How many breaks of the source came before it: each begins the rendition anew, with an initialisation
     /// of its own. 0 for what comes from a file.
     #[serde(default)]
@@ -307,9 +310,17 @@ impl Rendition {
         self.layout != Layout::Sidecar && self.form.has_init()
     }
 
-    /// Whether HLS can name it: of TTML, only what is in MP4 (rfc8216bis, 3.1.4 and 3.1.5), and no WebM.
+    /// Whether HLS names it: of TTML, only what is in MP4 (rfc8216bis, 3.1.4 and 3.1.5), and no WebM.
     pub(crate) fn in_hls(&self) -> bool {
-        self.form != Form::WebM && (self.is_mp4() || !self.info.codec.starts_with("stpp"))
+        self.form != Form::WebM
+            && !self.dash_alone
+            && self.trick_play_of.is_none()
+            && (self.is_mp4() || !self.info.codec.starts_with("stpp"))
+    }
+
+    /// Whether its segments leave in parts where those of others do: neither text nor fast motion does.
+    pub(crate) fn may_have_parts(&self) -> bool {
+        self.form == Form::Cmaf && self.trick_play_of.is_none() && self.info.kind != TrackKind::Text
     }
 
     /// What files of segments end with, behind a dot.

@@ -44,6 +44,8 @@ pub struct Segmenter {
     /// When the first packet of the segment that is being filled is shown, and for how long.
     first: Option<(Timestamp, Duration)>,
     parts: Option<Parts>,
+    /// Packets say when the next one begins.
+    seamless: bool,
     /// No packet has come yet.
     fresh: bool,
     /// Splices that fragments tell of, if they do.
@@ -140,6 +142,7 @@ impl Segmenter {
             pending: Vec::new(),
             first: None,
             parts: None,
+            seamless: false,
             fresh: true,
             events: None,
             clock: None,
@@ -155,6 +158,14 @@ impl Segmenter {
     #[must_use]
     pub fn parts(mut self, target: std::time::Duration) -> Self {
         self.parts = Some(Parts::new(target));
+        self
+    }
+
+    /// Takes each packet's word for when the next one begins, and it is a key packet: a segment is given as soon as its last
+    /// packet has come, as of [`TrickPlay`](crate::TrickPlay).
+    #[must_use]
+    pub fn seamless(mut self) -> Self {
+        self.seamless = true;
         self
     }
 
@@ -272,8 +283,14 @@ impl Segmenter {
             self.grid.forget(at);
         }
         if !in_parts {
+            let end = packet.pts.saturating_add(packet.duration);
+            let over = self.seamless
+                && self.first.is_some_and(|first| {
+                    let cell = |(pts, duration)| self.grid.cell_of(pts, duration, base);
+                    cell((end, packet.duration)) > cell(first)
+                });
             self.pending.push(packet);
-            return Ok(());
+            return if over { self.flush(Some(end)) } else { Ok(()) };
         }
         self.announce(packet.pts.since(packet.dts).unwrap_or_default());
         let start = self.parts.as_ref().and_then(Parts::start).unwrap_or(packet.pts);

@@ -25,6 +25,8 @@ const MOST_SEGMENTS: i64 = 1 << 17;
 /// text needs. The first packet says in which segment the track begins, and a segment's number is its place on
 /// the grid, so nothing must be known of an earlier run.
 ///
+/// Text that goes with pictures whose key frames stand anywhere can be [`led`](Self::led) by their segments instead.
+///
 /// Text comes as WebVTT or TTML, and leaves as either.
 #[derive(Debug)]
 pub struct TextSegmenter {
@@ -38,6 +40,8 @@ pub struct TextSegmenter {
     reached: Option<Timestamp>,
     /// The segment that is being filled.
     number: Option<i64>,
+    /// Somebody else says where segments end.
+    led: bool,
     waiting: Vec<Packet>,
     /// Documents of TTML that leave as such.
     documents: Vec<(Packet, ttml::Document)>,
@@ -56,6 +60,7 @@ impl TextSegmenter {
             track: None,
             reached: None,
             number: None,
+            led: false,
             waiting: Vec::new(),
             documents: Vec::new(),
             ready: VecDeque::new(),
@@ -82,6 +87,25 @@ impl TextSegmenter {
     pub fn clock(mut self, zero: u64) -> Self {
         self.map = Some(zero);
         self
+    }
+
+    /// Leaves it to [`segment`](Self::segment) where segments begin and end, and numbers them from `number`.
+    #[must_use]
+    pub fn led(mut self, number: u64) -> Self {
+        (self.led, self.number) = (true, i64::try_from(number).ok());
+        self
+    }
+
+    /// Gives the segment of text that goes with one of other media, in milliseconds: with what has come so far. What comes
+    /// later and should have been shown in it is shown in the next one, as far as it lasts.
+    ///
+    /// # Errors
+    /// As for packets; nothing is given before the track has come.
+    pub fn segment(&mut self, from: Timestamp, to: Timestamp) -> Result<(), Error> {
+        let number = self.number.unwrap_or(0);
+        self.flush(number, from, to)?;
+        self.number = Some(number.saturating_add(1));
+        Ok(())
     }
 
     fn begin(&mut self, track: &Track) {
@@ -114,8 +138,10 @@ impl TextSegmenter {
         packet.dts = packet.pts;
         let documents = *codec == Codec::Ttml && !packet.data.is_empty();
         let now = packet.pts;
-        self.reach(now)?;
-        self.reached = self.reached.max(Some(now));
+        if !self.led {
+            self.reach(now)?;
+            self.reached = self.reached.max(Some(now));
+        }
         if packet.data.is_empty() || packet.duration == Duration::ZERO {
             return Ok(());
         }
@@ -171,16 +197,15 @@ impl TextSegmenter {
             });
         }
         for number in first..cell {
-            self.flush(number, self.boundary(number.saturating_add(1)))?;
+            self.flush(number, self.boundary(number), self.boundary(number.saturating_add(1)))?;
             self.number = Some(number.saturating_add(1));
         }
         Ok(())
     }
 
-    /// Writes the segment up to `to`.
-    fn flush(&mut self, number: i64, to: Timestamp) -> Result<(), Error> {
+    /// Writes the segment from `from` up to `to`.
+    fn flush(&mut self, number: i64, from: Timestamp, to: Timestamp) -> Result<(), Error> {
         let Some((track, _)) = &self.track else { return Ok(()) };
-        let from = self.boundary(number);
         let end = |p: &Packet| p.pts.saturating_add(p.duration);
         let shown = |p: &&Packet| p.pts < to && end(p) > from;
         let mut cues: Vec<&Packet> = self.waiting.iter().filter(shown).collect();
@@ -326,13 +351,16 @@ impl Stage for TextSegmenter {
     }
 
     fn finish(&mut self) -> Result<(), Error> {
+        if self.led {
+            return Ok(());
+        }
         let all = self.waiting.iter().chain(self.documents.iter().map(|(packet, _)| packet));
         let last = all.map(|p| p.pts.saturating_add(p.duration)).max();
         let Some(last) = last.max(self.reached) else { return Ok(()) };
         self.reach(last)?;
         // What is left is shorter than the others.
         match self.number {
-            Some(number) if self.boundary(number) < last => self.flush(number, last),
+            Some(number) if self.boundary(number) < last => self.flush(number, self.boundary(number), last),
             _ => Ok(()),
         }
     }

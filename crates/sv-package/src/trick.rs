@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use sv_core::{Duration, Item, Packet, Stage};
+use sv_core::{Duration, Item, Packet, Stage, TimeBase, Timestamp};
 
 use crate::Error;
 
@@ -15,8 +15,11 @@ pub struct TrickPlay {
     /// Key packets that are left out behind each that is kept.
     skip: u32,
     left: u32,
+    /// Packets before this are somebody else's; in nanoseconds.
+    from: Option<Timestamp>,
+    base: Option<TimeBase>,
     held: Option<Packet>,
-    end: Option<sv_core::Timestamp>,
+    end: Option<Timestamp>,
     ready: VecDeque<Item>,
 }
 
@@ -27,6 +30,19 @@ impl TrickPlay {
         Self { skip: nth.saturating_sub(1), ..Self::default() }
     }
 
+    /// Goes on where an earlier run ended, in nanoseconds: the first key packet from there on is kept.
+    #[must_use]
+    pub fn from(mut self, from: Option<Timestamp>) -> Self {
+        self.from = from;
+        self
+    }
+
+    /// Whether a packet was an earlier run's.
+    fn is_old(&self, packet: &Packet) -> bool {
+        let base = self.base.unwrap_or(TimeBase::NANOS);
+        self.from.is_some_and(|from| packet.pts.rescale(base, TimeBase::NANOS) < from)
+    }
+
     /// Whether this key packet is kept.
     fn takes(&mut self) -> bool {
         let takes = self.left == 0;
@@ -34,7 +50,7 @@ impl TrickPlay {
         takes
     }
 
-    fn release(&mut self, until: Option<sv_core::Timestamp>) {
+    fn release(&mut self, until: Option<Timestamp>) {
         if let Some(mut packet) = self.held.take() {
             if let Some(length) = until.and_then(|u| u.since(packet.pts)).filter(|l| *l > Duration::ZERO) {
                 packet.duration = length;
@@ -50,6 +66,7 @@ impl Stage for TrickPlay {
 
     fn push(&mut self, item: Item) -> Result<(), Error> {
         match item {
+            Item::Packet(packet) if self.is_old(&packet) => {}
             Item::Packet(packet) => {
                 let end = packet.pts.saturating_add(packet.duration);
                 if packet.key && self.takes() {
@@ -59,6 +76,9 @@ impl Stage for TrickPlay {
                 self.end = self.end.max(Some(end));
             }
             other => {
+                if let Item::Track(track) = &other {
+                    self.base = Some(track.time_base);
+                }
                 self.release(self.end);
                 self.ready.push_back(other);
             }

@@ -2,13 +2,14 @@
 // the origin is killed and started again. SECONDS says for how long each watches.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
-import { SKIP, SV, launch, picture, synthesise, until } from './harness.mjs';
+import { captioned, popped } from './captions.mjs';
+import { MEDIA, SKIP, SV, launch, picture, synthesise, until } from './harness.mjs';
 import { begun, look, open, serve } from './players.mjs';
 import { spliced } from './splices.mjs';
 
@@ -58,6 +59,42 @@ class Live {
   }
 }
 
+/** A clip of pictures that say a word in each second. */
+function spoken(words) {
+  const [rate, raw] = [25, join(MEDIA, 'spoken.h264')];
+  const plain = synthesise('plain.h264', [...GOP, '-an', '-bf', '0', '-t', String(words.length), '-x264-params', 'slices=1:sliced-threads=0', '-bsf:v', 'filter_units=remove_types=6', '-f', 'h264']);
+  writeFileSync(raw, captioned(readFileSync(plain), popped(words, rate)));
+  const path = join(MEDIA, 'spoken.mp4');
+  assert.equal(spawnSync('ffmpeg', ['-v', 'error', '-y', '-r', String(rate), '-i', raw, '-c', 'copy', path]).status, 0);
+  return path;
+}
+
+/** Runs in the page: asks the player for its first text, and notes what stands on the picture at which moment of the programme. */
+async function readAloud({ player, began }) {
+  const own = window.player;
+  const time = {
+    hls: () => (own.playingDate?.getTime() - began) / 1000,
+    dash: () => video.currentTime,
+    shaka: () => (own.getPlayheadTimeAsDate()?.getTime() - began) / 1000,
+  }[player];
+  if (player === 'hls') {
+    own.subtitleDisplay = true;
+    own.subtitleTrack = 0;
+  } else if (player === 'dash') {
+    own.setTextTrack(own.getTracksFor('text').findIndex((track) => !track.isEmbedded));
+  } else {
+    const text = own.getTextTracks().find((track) => !track.mimeType?.includes('cea'));
+    await own.selectTextTrack(text);
+    await own.setTextTrackVisibility?.(true);
+  }
+  window.said = [];
+  setInterval(() => {
+    const showing = [...video.textTracks].filter((track) => track.mode === 'showing' && track.activeCues?.length);
+    const text = showing.map((track) => [...track.activeCues].map((cue) => cue.text.replace(/<[^>]*>/g, '').trim()).join('|')).join('/');
+    window.said.push({ at: time(), text });
+  }, 50);
+}
+
 describe('live', { skip, timeout: 600_000 }, () => {
   let browser;
   let players;
@@ -73,12 +110,12 @@ describe('live', { skip, timeout: 600_000 }, () => {
   });
 
   /** Opens a player; it has begun when this returns. */
-  async function watch(live, player, low, keys = {}) {
+  async function watch(live, player, low, keys = {}, address = undefined) {
     const first = (page) => {
       page.requests = [];
       page.on('response', (response) => page.requests.push(`${response.status()} ${response.url()}`));
     };
-    const manifest = player === 'hls' ? 'master.m3u8' : 'manifest.mpd';
+    const manifest = address ?? (player === 'hls' ? 'master.m3u8' : 'manifest.mpd');
     const page = await open(browser, players, player, live.url + manifest, { low, keys, first });
     page.begun = await begun(page, player);
     return page;
@@ -141,6 +178,72 @@ describe('live', { skip, timeout: 600_000 }, () => {
         well(`${player} at cues`, page.begun, now, Math.max(SECONDS, 9));
         if (player === 'dash') assert.ok(now.events.some((e) => e.scheme.endsWith('xml+bin')), 'dash.js heard of no event');
         if (player !== 'hls') assert.ok(now.events.some((e) => e.scheme.endsWith('2013:bin')), `${player} heard of no emsg`);
+        await page.close();
+      }
+    } finally {
+      await live.stop();
+    }
+  });
+
+  test('captions become text that is shown when they were meant to be', async () => {
+    const words = ['alpha', 'bravo', 'charlie', 'delta', 'echo', 'foxtrot', 'golf'];
+    const live = await new Live('--captions', 'extract').of(spoken(words)).start();
+    try {
+      const playlist = async () => (await fetch(`${live.url}text-cc1.m3u8`)).text();
+      await until(async () => (await playlist()).includes('text-cc1/4.vtt'), 'segments of text');
+      const manifest = await (await fetch(`${live.url}manifest.mpd`)).text();
+      const began = Date.parse(/availabilityStartTime="([^"]*)"/.exec(manifest)[1]);
+      for (const [player, low, address] of [['hls', true], ['dash', true], ['shaka', true], ['hls', false], ['dash', false], ['shaka', false], ['shaka', false, 'master.m3u8']]) {
+        const name = `${player}${low ? ', low latency' : ''}${address ? `, ${address}` : ''}`;
+        const page = await watch(live, player, low, {}, address);
+        await page.evaluate(readAloud, { player, began });
+        const seconds = SECONDS + (address ? 8 : 0);
+        await wait(seconds);
+        const now = await look(page);
+        well(name, page.begun, now, seconds);
+        const said = await page.evaluate(() => window.said);
+        // Text is asked for while the programme goes on; of HLS, Shaka Player then takes the newest segment first.
+        const from = address ? said.find(({ text }) => text)?.at ?? 0 : said[0].at + 2;
+        // A word is there for its second: a moment before or behind is the player's business.
+        const inside = said.filter(({ at }) => at > from && (at + 0.04) % 1 > 0.35 && (at + 0.04) % 1 < 0.9);
+        // Whoever is nearer to the edge than a segment is long has its text when the segment is over: late, and never wrong.
+        const early = (text) => low && text === '';
+        const wrong = inside.filter(({ at, text }) => !early(text) && text !== words[Math.floor(at + 0.04) % words.length]);
+        assert.deepEqual(wrong.slice(0, 5), [], `${name}: ${wrong.length} of ${inside.length} are wrong`);
+        const heard = new Set(inside.map(({ text }) => text));
+        assert.ok(heard.size >= Math.min(SECONDS - 4, words.length - 1), `${name} heard ${[...heard]}`);
+        console.log(`${name}: ${heard.size} words, ${now.latency.toFixed(2)} s behind`);
+        await page.close();
+      }
+    } finally {
+      await live.stop();
+    }
+  });
+
+  test('fast motion that comes late', async () => {
+    const live = await new Live('--trick-play', '1,12').start();
+    try {
+      const manifest = async () => (await fetch(`${live.url}manifest.mpd`)).text();
+      await until(async () => (await fetch(`${live.url}manifest.mpd`)).ok, 'a manifest');
+      const early = await manifest();
+      assert.equal(early.match(/id="[^"]*-trick\d*"/g).length, 1, early);
+      await until(async () => (await (await fetch(`${live.url}360p-h264.m3u8`)).text()).includes('360p-h264/3.m4s'), 'segments');
+      const pages = [];
+      for (const player of ['dash', 'shaka']) pages.push([player, await watch(live, player, false)]);
+      // The set is there from the twelfth key picture on.
+      await until(async () => (await manifest()).includes('id="360p-h264-trick12"'), 'every twelfth');
+      const before = await Promise.all(pages.map(([, page]) => look(page)));
+      await wait(8);
+      for (const [i, [player, page]] of pages.entries()) {
+        const now = await look(page);
+        assert.deepEqual(now.errors, [], player);
+        assert.deepEqual(now.waits, [], `${player} stalled`);
+        assert.ok(now.time > before[i].time + 6, `${player} went from ${before[i].time} to ${now.time}`);
+        // Shaka Player knows it for the fast motion of the pictures. (At the edge it goes back to their speed.)
+        if (player === 'shaka') {
+          const fast = await page.evaluate(() => window.player.getManifest().variants.map((v) => v.video.trickModeVideo?.originalId));
+          assert.match(String(fast), /-trick/);
+        }
         await page.close();
       }
     } finally {

@@ -46,7 +46,8 @@ video.addEventListener('error', () => fail('media ' + video.error?.message));
   const player = q.get('player');
   await script('/' + player + '.js');
   if (player === 'hls') {
-    const hls = new Hls({ lowLatencyMode: low, enableWorker: false });
+    // Captions in pictures are left alone: text is what playlists name.
+    const hls = new Hls({ lowLatencyMode: low, enableWorker: false, enableCEA708Captions: false });
     hls.on(Hls.Events.ERROR, (_, d) => {
       const text = [d.type, d.details, d.reason, d.error?.message, d.response?.code, d.url ?? d.frag?.url].join(' ');
       (d.fatal ? fail : (t) => (seen.notes ??= []).push(t))(text);

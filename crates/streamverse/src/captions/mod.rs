@@ -1,24 +1,59 @@
 //! Captions that pictures carry: which there are, and what they say.
 
 mod insert;
+mod listener;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sv_codec::captions::{self, Triplet};
-use sv_container::{cea608, cea708, webvtt};
-use sv_core::{Codec, ErrorKind, Item, Limits, Source as _, TimeBase, Timestamp, Track};
+use sv_codec::captions;
+use sv_container::webvtt;
+use sv_core::{Codec, ErrorKind, Item, Limits, Source as _, Timestamp, Track};
 use sv_package::Carried;
 
 use crate::input::Input;
 use crate::{Error, Result};
 
 pub(crate) use insert::{Data, Insert};
+pub(crate) use listener::Listener;
 
 /// Pictures in which captions must have begun to be told of, where they aren't asked for.
 const ENOUGH: usize = 900;
-/// Pictures that may be decoded before one that is shown earlier (H.264, annex A.3.1).
-const REORDERED: usize = 32;
+
+/// A channel of CEA-608 that becomes text, and the language that is spoken in it.
+///
+/// As text it is `CC1` to `CC4`, and with a language `CC1=en`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Channel {
+    /// From 1 to 4.
+    pub number: u8,
+    /// BCP 47; that of the pictures, if nothing is said.
+    pub language: Option<String>,
+}
+
+impl Channel {
+    /// A channel from 1 to 4.
+    #[must_use]
+    pub fn new(number: u8) -> Self {
+        Self { number: number.clamp(1, 4), language: None }
+    }
+}
+
+impl std::str::FromStr for Channel {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |message: String| Error::new(ErrorKind::InvalidInput, message);
+        let (name, language) = match text.split_once('=') {
+            Some((name, language)) => (name, Some(crate::pick::language(language).map_err(wrong)?)),
+            None => (text, None),
+        };
+        let number = name.strip_prefix("CC").and_then(|n| n.parse().ok()).filter(|n| (1..=4).contains(n));
+        let number = number.ok_or_else(|| wrong(format!("{name:?} is none of CC1, CC2, CC3 and CC4")))?;
+        Ok(Self { number, language })
+    }
+}
 
 /// What is wanted of a track. Where it is nothing, no more than the beginning is read, for what there is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,103 +92,72 @@ fn length_size(track: &Track) -> u8 {
 
 /// Reads a track for its captions: from its beginning, or all of it for what is wanted.
 pub(crate) fn scan(mut input: Input, track: &Arc<Track>, wanted: Wanted) -> Result<Found> {
-    let length_size = length_size(track);
-    let mut listener = Listener::new(wanted);
-    let mut waiting: BTreeMap<Timestamp, Vec<Triplet>> = BTreeMap::new();
+    let mut scan = Scan {
+        wanted,
+        listener: Listener::new(track),
+        texts: Default::default(),
+        spoken: BTreeMap::new(),
+        kept: 0,
+        found: Found::default(),
+    };
     let mut pictures = 0;
     while let Some(item) = input.next_item()? {
         let Item::Packet(packet) = item else { continue };
-        let at = packet.pts.rescale(track.time_base, TimeBase::NANOS);
-        let end = packet.pts.saturating_add(packet.duration).rescale(track.time_base, TimeBase::MILLIS);
-        listener.end = listener.end.max(end);
-        // Two fields may be two pictures of one moment.
-        waiting.entry(at).or_default().extend(captions::of_packet(track.codec, &packet.data, length_size));
-        if waiting.len() > REORDERED
-            && let Some((at, triplets)) = waiting.pop_first()
-        {
-            listener.hear(at, triplets)?;
-        }
+        scan.listener.packet(&packet);
+        scan.hear(false)?;
         pictures += 1;
         if pictures >= ENOUGH && !wanted.text && !wanted.data {
             break;
         }
     }
-    for (at, triplets) in waiting {
-        listener.hear(at, triplets)?;
-    }
+    scan.hear(true)?;
     let languages = input.caption_languages();
-    Ok(listener.found(&languages))
+    scan.found(&languages)
 }
 
-/// Hears captions in the order in which they are shown.
-struct Listener {
+/// What is heard of a track, and kept.
+struct Scan {
     wanted: Wanted,
-    /// When the last picture ends, in milliseconds.
-    end: Timestamp,
-    channels: Vec<(u8, cea608::Decoder, Vec<webvtt::Cue>)>,
-    /// Which of them are spoken to: codes say which channel they are for.
-    said: BTreeSet<u8>,
-    services: cea708::Decoder,
+    listener: Listener,
+    /// What channels say.
+    texts: [Vec<webvtt::Cue>; 4],
+    /// What services say.
     spoken: BTreeMap<u8, Vec<webvtt::Cue>>,
     /// Bytes of text that are kept.
     kept: usize,
     found: Found,
 }
 
-impl Listener {
-    fn new(wanted: Wanted) -> Self {
-        Self {
-            wanted,
-            end: Timestamp::ZERO,
-            channels: (1..=4u8).map(|n| (n, cea608::Decoder::new(n), Vec::new())).collect(),
-            said: BTreeSet::new(),
-            services: cea708::Decoder::new(),
-            spoken: BTreeMap::new(),
-            kept: 0,
-            found: Found::default(),
-        }
-    }
-
-    fn hear(&mut self, at: Timestamp, mut triplets: Vec<Triplet>) -> Result<()> {
-        self.found.some |= !triplets.is_empty();
-        // What only fills up says nothing to anybody.
-        triplets.retain(|triplet| triplet.is_valid());
-        let moment = at.rescale(TimeBase::NANOS, TimeBase::MILLIS);
-        for triplet in &triplets {
-            if let Some((start, pair)) = triplet.packet() {
-                self.services.push(moment, start, pair);
+impl Scan {
+    /// Hears the pictures that none can come before any more, or all that are left.
+    fn hear(&mut self, all: bool) -> Result<()> {
+        while let Some((at, mut triplets)) = self.listener.next(all) {
+            self.found.some |= !triplets.is_empty();
+            // What only fills up says nothing to anybody.
+            triplets.retain(|triplet| triplet.is_valid());
+            self.collect();
+            if self.wanted.data && at >= Timestamp::ZERO && !triplets.is_empty() {
+                self.found.data.add(at, &triplets);
             }
-            let Some((second, pair)) = triplet.pair() else { continue };
-            for (_, decoder, _) in &mut self.channels {
-                decoder.push(moment, second, pair);
+            if self.kept.saturating_add(self.found.data.size()) > Limits::default().structure_bytes {
+                let message = "the captions are larger than any that are meant to be read; leave them out";
+                return Err(Error::new(ErrorKind::LimitExceeded, message));
             }
-            let code = pair[0] & 0x7F;
-            if (0x14..=0x1F).contains(&code) && code & 0x06 == 4 {
-                self.said.insert(1 + u8::from(second) * 2 + u8::from(code & 8 != 0));
-            }
-        }
-        self.collect();
-        if self.wanted.data && at >= Timestamp::ZERO && !triplets.is_empty() {
-            self.found.data.add(at, &triplets);
-        }
-        if self.kept.saturating_add(self.found.data.size()) > Limits::default().structure_bytes {
-            let message = "the captions are larger than any that are meant to be read; leave them out";
-            return Err(Error::new(ErrorKind::LimitExceeded, message));
         }
         Ok(())
     }
 
-    /// Takes what the decoders have.
+    /// Takes what has been said.
     fn collect(&mut self) {
         let size = |cues: &[webvtt::Cue]| cues.iter().map(|cue| cue.text.len() + 128).sum::<usize>();
-        for (_, decoder, cues) in &mut self.channels {
-            let mut more = decoder.take();
+        for (number, cues) in (1..=4u8).zip(&mut self.texts) {
+            let mut more = self.listener.take(number);
             if self.wanted.text {
                 self.kept = self.kept.saturating_add(size(&more));
                 cues.append(&mut more);
             }
         }
-        for (number, cue) in self.services.take() {
+        for (number, cue) in self.listener.services() {
             if self.wanted.text {
                 self.kept = self.kept.saturating_add(size(std::slice::from_ref(&cue)));
                 self.spoken.entry(number).or_default().push(cue);
@@ -161,15 +165,12 @@ impl Listener {
         }
     }
 
-    fn found(mut self, languages: &BTreeMap<String, String>) -> Found {
-        let end = self.end;
-        self.channels.iter_mut().for_each(|(_, decoder, _)| decoder.finish(end));
-        self.services.finish(end);
+    fn found(mut self, languages: &BTreeMap<String, String>) -> Result<Found> {
+        self.listener.finish();
         self.collect();
-        let carried = |name: String| Carried { language: languages.get(&name).cloned(), name };
-        let channels = self.said.iter().map(|n| carried(format!("CC{n}")));
-        let services = self.services.services().map(|n| carried(format!("SERVICE{n}")));
-        self.found.carried = channels.chain(services).collect();
+        let named = |carried: Carried| Carried { language: languages.get(&carried.name).cloned(), ..carried };
+        let carried = |name: String| named(Carried { name, language: None });
+        self.found.carried = self.listener.carried().into_iter().map(named).collect();
         let document = |mut cues: Vec<webvtt::Cue>| {
             cues.sort_by_key(|cue| cue.start);
             let mut document = webvtt::Document::default();
@@ -182,7 +183,7 @@ impl Listener {
             3 => self.spoken.contains_key(&2),
             _ => false,
         };
-        for (n, _, cues) in self.channels {
+        for (n, cues) in (1..=4u8).zip(self.texts) {
             if !cues.is_empty() && !double(n) {
                 self.found.texts.push((carried(format!("CC{n}")), document(cues)));
             }
@@ -190,6 +191,6 @@ impl Listener {
         for (n, cues) in self.spoken {
             self.found.texts.push((carried(format!("SERVICE{n}")), document(cues)));
         }
-        self.found
+        Ok(self.found)
     }
 }

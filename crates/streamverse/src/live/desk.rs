@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sv_core::{Bytes, Item, Object, Part, Segment, Track};
 use sv_package::live::{Answer, Presentation, Stream, Wanted, Window};
-use sv_package::{Mark, Marks, Rendition, SegmentRecord};
+use sv_package::{Carried, Mark, Marks, Rendition, SegmentRecord};
 use tokio::sync::watch;
 
 use super::source::Clock;
@@ -187,6 +187,15 @@ impl Desk {
         })
     }
 
+    /// Which captions the pictures of a stream carry, before its first segment is told; gives what the journal has to
+    /// know then.
+    pub(super) fn carry(&self, place: usize, names: Vec<Carried>) -> Option<Rendition> {
+        let mut state = self.state();
+        state.presentation.carry(place, names);
+        let newest = state.presentation.streams().get(place)?.newest()?;
+        (newest.segments.is_empty() && !newest.info.carried.is_empty()).then(|| newest.clone())
+    }
+
     pub(super) fn part(&self, place: usize, part: Part) -> Result<()> {
         let (number, data) = (part.segment, part.data.clone());
         self.push(place, Item::Part(part), false, |state, _| {
@@ -253,6 +262,16 @@ impl Desk {
 
     pub(super) fn end(&self, place: usize) -> Result<()> {
         self.push(place, Item::End(sv_core::TrackId(1)), false, |_, _| ())
+    }
+
+    /// Nothing more comes of any stream.
+    pub(super) fn end_all(&self) -> Result<()> {
+        (0..self.bells.len()).try_for_each(|place| self.end(place))
+    }
+
+    /// The names of all streams.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.state().presentation.streams().iter().map(|s| s.name().to_owned()).collect()
     }
 
     /// How long files stay that have left the playlists: who has an old one may ask for what it names.
@@ -365,6 +384,7 @@ impl Desk {
     /// Part `part` of a segment that is in memory.
     pub(super) fn progress(&self, place: usize, segment: u64, part: usize) -> Progress {
         let state = self.state();
+        let in_parts = state.presentation.settings().part.is_some();
         let Some(recent) = state.recent.get(place) else { return Progress::Unknown };
         match recent.iter().find(|r| r.number == segment) {
             Some(found) => match found.parts.get(part) {
@@ -373,7 +393,14 @@ impl Desk {
                 None => Progress::Later,
             },
             None => match state.presentation.streams().get(place) {
-                Some(stream) if stream.next() == segment && !stream.is_ended() => Progress::Later,
+                Some(stream)
+                    if in_parts
+                        && stream.may_have_parts()
+                        && stream.next() == segment
+                        && !stream.is_ended() =>
+                {
+                    Progress::Later
+                }
                 _ => Progress::Unknown,
             },
         }

@@ -53,7 +53,9 @@ fn cut(
             let wanted =
                 |s: &SegmentRecord| at(s.start + s.duration) > from && to.is_none_or(|to| at(s.start) < to);
             // What the window has left is gone, if its files are.
-            epoch.segments.retain(|s| wanted(s) && live.join(format!("{name}/{}.m4s", s.number)).exists());
+            let named = epoch.clone();
+            let path = |s: &SegmentRecord| named.path_of(s);
+            epoch.segments.retain(|s| wanted(s) && live.join(path(s)).exists());
             if !epoch.segments.is_empty() {
                 copy(live, aside, &epoch)?;
                 epochs.push(epoch);
@@ -88,8 +90,8 @@ fn cut(
 
 fn copy(live: &Path, aside: &Path, epoch: &Rendition) -> Result<()> {
     fs::create_dir_all(aside.join(&epoch.name))?;
-    let segments = epoch.segments.iter().map(|s| epoch.path(s.number));
-    for path in segments.chain([epoch.init_path()]) {
+    let segments = epoch.segments.iter().map(|s| epoch.path_of(s));
+    for path in segments.chain(epoch.form.has_init().then(|| epoch.init_path())) {
         let (source, place) = (live.join(&path), aside.join(&path));
         if fs::hard_link(&source, &place).is_err() {
             fs::copy(&source, &place).map_err(|e| Error::from(e).context(source.display().to_string()))?;

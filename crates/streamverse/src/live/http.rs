@@ -235,6 +235,7 @@ async fn file(desk: &Desk, request: Request, path: &str) -> Result<Response, Err
     }
     let kind = match path.rsplit_once('.').map_or("", |(_, e)| e) {
         "m4s" | "mp4" => Some("video/mp4"),
+        "vtt" => Some("text/vtt"),
         "ts" => Some("video/mp2t"),
         "aac" => Some("audio/aac"),
         "ac3" => Some("audio/ac3"),

@@ -14,15 +14,18 @@ mod harvest;
 mod http;
 mod lane;
 mod run;
+mod setup;
 mod source;
 mod store;
+mod words;
 
 pub use desk::Origin;
 pub use harvest::harvest;
-pub(crate) use run::begin;
-pub use run::{Driver, start};
+pub use run::Driver;
+pub(crate) use setup::begin;
+pub use setup::start;
 pub(crate) use source::{Coming, NAP, cancelled};
-pub(crate) use store::{JOURNAL, Told};
+pub(crate) use store::{Earlier, JOURNAL, Told};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,6 +33,8 @@ use std::time::Duration;
 use sv_package::live::Window;
 
 use crate::Pick;
+pub use crate::captions::Channel;
+use crate::package_files::TextAs;
 pub use crate::vod::{Encryption, Handle};
 
 /// What to stream.
@@ -59,6 +64,18 @@ pub struct Request {
     pub interstitial: Option<String>,
     /// Tell of splices in segments too (`emsg`): in those of pictures, or of sound where there are none.
     pub emsg: bool,
+    /// Make text of the CEA-608 captions that pictures carry, besides saying that they carry them.
+    pub extract_captions: bool,
+    /// Which of them. None: those that are heard in the first half minute of a file, and CC1 of a pipe.
+    pub channels: Vec<Channel>,
+    /// How text is stored, in [`TextAs::Segments`] or [`TextAs::Mp4`]. `None`: in both, the first for HLS and the second for
+    /// DASH, because few players of HLS read text in MP4 and few of DASH read other segments of text.
+    pub text: Option<TextAs>,
+    /// Fast motion for DASH, of the smallest picture: one of every so many key frames for each number.
+    pub trick_play: Vec<u32>,
+    /// Where else the presentation will be had, and who says from where to take it. With the server `steering.json` that
+    /// file is served too.
+    pub steering: Option<sv_package::Steering>,
     /// Where a ClearKey licence is to be had; written into the DASH manifest.
     pub license_url: Option<String>,
 }
@@ -79,6 +96,11 @@ impl Request {
             cues: true,
             interstitial: None,
             emsg: false,
+            extract_captions: false,
+            channels: Vec::new(),
+            text: None,
+            trick_play: Vec::new(),
+            steering: None,
             license_url: None,
         }
     }

@@ -104,7 +104,10 @@ impl Told {
                 }
                 Line::Length { nanos } => told.length = Some(Duration::from_nanos(nanos)),
                 Line::Track { rendition } => {
-                    told.earlier.entry(rendition.name.clone()).or_default().epochs.push(*rendition);
+                    // One that is told again is told otherwise, or begins again because others hadn't begun it.
+                    let epochs = &mut told.earlier.entry(rendition.name.clone()).or_default().epochs;
+                    epochs.retain(|epoch| epoch.epoch != rendition.epoch);
+                    epochs.push(*rendition);
                 }
                 Line::Segment { name, record } => {
                     let earlier = told.earlier.entry(name).or_default();

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 use sv_container::mp4;
-use sv_core::{Bytes, ErrorKind, Grid, Item, Limits, Media, Source as _, Stage as _, Track};
+use sv_core::{Bytes, ErrorKind, Grid, Item, Limits, Media, Source as _, Stage as _, Track, TrackKind};
 use sv_package::live::{self, Presentation, Stream, Window};
 use sv_package::origin::{Request, Wanted};
 use sv_package::{Form, Info, Rendition, SegmentRecord, Segmenter, dash, hls};
@@ -17,7 +17,7 @@ use sv_package::{Form, Info, Rendition, SegmentRecord, Segmenter, dash, hls};
 use super::stock::digits;
 use super::title::{encrypted, encryptor, missing, protected, whole};
 use super::{Answer, Settings};
-use crate::live::Told;
+use crate::live::{Earlier, Told};
 use crate::vod::Encryption;
 use crate::{Error, Result};
 
@@ -64,7 +64,11 @@ impl Live {
         let told =
             Told::of(folder).map_err(|_| Error::new(ErrorKind::Malformed, "its journal can't be read"))?;
         let mut lanes = Vec::new();
-        for (name, earlier) in &told.earlier {
+        // Neither text nor fast motion is shown later: both are made on the way out of what is stored otherwise.
+        let shown = |earlier: &Earlier| {
+            earlier.epochs.iter().all(|e| e.info.kind != TrackKind::Text && e.trick_play_of.is_none())
+        };
+        for (name, earlier) in told.earlier.iter().filter(|(_, earlier)| shown(earlier)) {
             let there = numbers(&folder.join(name));
             let mut packets = earlier.gone;
             let mut lane = Lane { name: name.clone(), epochs: Vec::new() };

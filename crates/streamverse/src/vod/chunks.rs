@@ -234,7 +234,7 @@ struct Lane<'a> {
     /// The configuration of the first chunk, which all must have.
     config: Option<Bytes>,
     main: Option<Finish>,
-    trick: Option<(TrickPlay, Finish)>,
+    tricks: Vec<(TrickPlay, Finish)>,
 }
 
 impl<'a> Lane<'a> {
@@ -243,8 +243,11 @@ impl<'a> Lane<'a> {
         let source = build.plan.video.as_ref().map(|video| &*video.track);
         let source = source.ok_or_else(|| Error::new(ErrorKind::Internal, "chunks of no pictures"))?;
         let main = todo.main.map(|main| build.finish(main, None)).transpose()?;
-        let trick = todo.trick.map(|trick| build.finish(trick, Some(name))).transpose()?;
-        Ok(Self { name, source, config: None, main, trick: trick.map(|end| (TrickPlay::default(), end)) })
+        let trick = |(nth, trick, from): &(u32, &String, _)| {
+            Ok((TrickPlay::every(*nth).from(*from), build.finish(trick, Some(name))?))
+        };
+        let tricks = todo.tricks.iter().map(trick).collect::<Result<_>>()?;
+        Ok(Self { name, source, config: None, main, tricks })
     }
 
     /// Appends a chunk.
@@ -285,7 +288,7 @@ impl<'a> Lane<'a> {
     }
 
     fn item(&mut self, item: Item) -> Result<()> {
-        if let Some((stage, end)) = &mut self.trick {
+        for (stage, end) in &mut self.tricks {
             stage.push(item.clone())?;
             while let Some(item) = stage.pull()? {
                 end.item(item)?;
@@ -294,8 +297,8 @@ impl<'a> Lane<'a> {
         self.main.as_mut().map_or(Ok(()), |main| main.item(item))
     }
 
-    fn end(mut self) -> Result<()> {
-        if let Some((mut stage, mut end)) = self.trick.take() {
+    fn end(self) -> Result<()> {
+        for (mut stage, mut end) in self.tricks {
             stage.finish()?;
             while let Some(item) = stage.pull()? {
                 end.item(item)?;

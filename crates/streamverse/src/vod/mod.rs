@@ -58,6 +58,10 @@ pub struct Request {
     pub dash: bool,
     /// One file per rendition and byte ranges, instead of one file per segment.
     pub single_file: bool,
+    /// Name files of segments by when they start, in ticks, instead of by their numbers.
+    pub names_by_time: bool,
+    /// Fast motion for DASH, of the smallest picture of each codec: one of every so many key frames for each number.
+    pub trick_play: Vec<u32>,
     /// What segments are written as. Transport streams are for HLS alone, and hold H.264 or HEVC.
     pub form: sv_package::Form,
     /// Encoder effort.
@@ -138,6 +142,8 @@ impl Request {
             hls: true,
             dash: true,
             single_file: false,
+            names_by_time: false,
+            trick_play: vec![1],
             form: sv_package::Form::Cmaf,
             preset: Preset::default(),
             license_url: None,

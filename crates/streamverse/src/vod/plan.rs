@@ -17,7 +17,7 @@ use super::{CaptionChoice, CropChoice, FilmGrain, LadderChoice, Request, bars};
 use crate::captions;
 use crate::cues::{self, Marked};
 use crate::damage::Ledger;
-use crate::finish::{check_codec, check_form};
+use crate::finish::{check_codec, check_factors, check_form, trick_name};
 use crate::input::{Input, Prefer};
 use crate::names::Names;
 use crate::place;
@@ -71,8 +71,8 @@ pub(super) struct Captions {
 pub(super) struct Picture {
     pub(super) name: String,
     pub(super) rung: Rung,
-    /// The name of its fast motion, if it is the one that has such a rendition.
-    pub(super) trick_name: Option<String>,
+    /// Its fast motion, if it is the one that has some: of every so many key frames, and the rendition's name.
+    pub(super) tricks: Vec<(u32, String)>,
 }
 
 /// One audio rendition.
@@ -103,6 +103,7 @@ fn device(request: &Request) -> Result<Option<Device>> {
 
 impl Plan {
     pub(super) fn of(request: &Request) -> Result<Self> {
+        check_factors(&request.trick_play)?;
         check_form(request.form, request.hls, request.dash, request.encryption.as_ref())?;
         let device = device(request)?;
         let input = Input::open(&request.input, Prefer::Backend)?;
@@ -176,7 +177,8 @@ impl Plan {
     /// Every rendition that is encoded, in order of falling quality; subtitles come later.
     pub(super) fn names(&self) -> Vec<String> {
         let pictures = self.video.iter().flat_map(|v| &v.rungs);
-        let tricks = self.video.iter().flat_map(|v| &v.rungs).filter_map(|r| r.trick_name.clone());
+        let tricks = self.video.iter().flat_map(|v| &v.rungs).flat_map(|r| &r.tricks);
+        let tricks = tricks.map(|(_, name)| name.clone());
         pictures
             .map(|r| r.name.clone())
             .chain(self.sounds.iter().map(|s| s.name.clone()))
@@ -218,6 +220,12 @@ impl Plan {
         }
         if !self.captions.data.is_empty() {
             all["captions"] = json!(true);
+        }
+        if request.names_by_time {
+            all["names"] = json!("time");
+        }
+        if request.trick_play != [1] {
+            all["trick"] = json!(request.trick_play);
         }
         Ok(all.to_string())
     }
@@ -388,7 +396,7 @@ fn pictures(
             }
             rung.film_grain = grain.filter(|_| codec == Codec::Av1);
         }
-        rungs.push(Picture { name: names.unique(&rung.id()), rung, trick_name: None });
+        rungs.push(Picture { name: names.unique(&rung.id()), rung, tricks: Vec::new() });
     }
     if request.dash {
         // One fast motion for each codec, made of its smallest rung.
@@ -398,7 +406,9 @@ fn pictures(
                 .filter(|r| r.rung.codec == codec.name())
                 .min_by_key(|r| u64::from(r.rung.width) * u64::from(r.rung.height));
             if let Some(picture) = smallest {
-                picture.trick_name = Some(names.unique(&format!("{}-trick", picture.name)));
+                let name = |nth: &u32| names.unique(&trick_name(&picture.name, *nth));
+                picture.tricks =
+                    request.trick_play.iter().copied().zip(request.trick_play.iter().map(name)).collect();
             }
         }
     }

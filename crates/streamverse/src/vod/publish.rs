@@ -89,6 +89,7 @@ pub(super) fn publish(
         marks: plan.marked.marks.clone(),
         hls: request.hls,
         dash: request.dash,
+        event: false,
         license_url: request.license_url.clone(),
         key_url: request.encryption.as_ref().and_then(|e| e.key_url.clone()),
         tiles,

@@ -116,7 +116,7 @@ impl Driver {
             events: None,
             layout: if request.single_file { Layout::SingleFile } else { Layout::Files },
             form: request.form,
-            by_time: false,
+            by_time: request.names_by_time,
             encryption: request.encryption.clone(),
             duration: plan.duration,
         };
@@ -209,11 +209,12 @@ fn feed(end: &mut Option<Finish>, item: Item) -> Result<()> {
     if over { end.take().map_or(Ok(()), Finish::end) } else { Ok(()) }
 }
 
-/// A rung to make: its two names as far as they are not finished, and where the first goes on.
+/// A rung to make: its names as far as they are not finished, and where the first goes on.
 pub(super) struct Todo<'p> {
     pub(super) one: &'p Picture,
     pub(super) main: Option<&'p String>,
-    pub(super) trick: Option<&'p String>,
+    /// Each with its factor and where it goes on.
+    pub(super) tricks: Vec<(u32, &'p String, Option<Timestamp>)>,
     pub(super) from: Option<Timestamp>,
 }
 
@@ -323,11 +324,16 @@ impl<'a> Build<'a> {
     fn pictures_to_make(&self, video: &'a Video) -> Vec<Todo<'a>> {
         let mut todo = Vec::new();
         for one in &video.rungs {
-            let trick = one.trick_name.as_ref().filter(|name| !self.finished(name));
+            let tricks: Vec<_> = one
+                .tricks
+                .iter()
+                .filter(|(_, name)| !self.finished(name))
+                .map(|(nth, name)| (*nth, name, self.resume(name)))
+                .collect();
             let main = (!self.finished(&one.name)).then_some(&one.name);
-            let from = [main, trick].into_iter().flatten().map(|n| self.resume(n)).min();
+            let from = main.map(|n| self.resume(n)).into_iter().chain(tricks.iter().map(|t| t.2)).min();
             if let Some(from) = from {
-                todo.push(Todo { one, main, trick, from });
+                todo.push(Todo { one, main, tricks, from });
             }
         }
         todo
@@ -368,8 +374,8 @@ impl<'a> Build<'a> {
             if let Some(name) = todo.main {
                 lanes.push(self.lane(name, None, encoded)?);
             }
-            if let Some(name) = todo.trick {
-                let keys = graph.stage("key frames", encoded, None, TrickPlay::default());
+            for (nth, name, from) in &todo.tricks {
+                let keys = graph.stage("key frames", encoded, None, TrickPlay::every(*nth).from(*from));
                 lanes.push(self.lane(name, Some(&todo.one.name), keys)?);
             }
         }

@@ -27,7 +27,7 @@ fn code(a: u8, b: u8) -> Vec<[u8; 2]> {
 }
 
 /// Pop-on, roll-up and paint-on, and what each frame of 30 a second carries of it.
-fn script() -> Vec<[u8; 2]> {
+pub(crate) fn script() -> Vec<[u8; 2]> {
     let mut pairs = Vec::new();
     let mut until = |frame: usize, codes: &[Vec<[u8; 2]>]| {
         assert!(pairs.len() <= frame, "{} before {frame}", pairs.len());
@@ -64,7 +64,7 @@ fn script() -> Vec<[u8; 2]> {
 }
 
 /// Pairs of CEA-608 as triplets.
-fn line_21(script: &[[u8; 2]]) -> Vec<Vec<[u8; 3]>> {
+pub(crate) fn line_21(script: &[[u8; 2]]) -> Vec<Vec<[u8; 3]>> {
     script.iter().map(|pair| [*pair].map(|[a, b]| [0xFC, odd(a), odd(b)]).to_vec()).collect()
 }
 
@@ -98,7 +98,7 @@ fn inject(stream: &[u8], captions: &[Vec<[u8; 3]>]) -> Vec<u8> {
 }
 
 /// Pictures of 30 a second with these captions.
-fn captioned(dir: &Path, captions: &[Vec<[u8; 3]>]) -> Option<std::path::PathBuf> {
+pub(crate) fn captioned(dir: &Path, captions: &[Vec<[u8; 3]>]) -> Option<std::path::PathBuf> {
     let seconds = captions.len().div_ceil(30);
     let plain = kit::make(
         dir,
@@ -167,7 +167,7 @@ fn windows() -> Vec<Vec<[u8; 3]>> {
 }
 
 /// Text without FFmpeg's markup and places.
-fn bare(text: &str) -> String {
+pub(crate) fn bare(text: &str) -> String {
     let mut out = String::new();
     let mut inside = false;
     for c in text.replace("\\h", " ").chars() {
@@ -499,7 +499,7 @@ fn a_transport_stream_says_which_languages_they_are_in() {
         }
         let manifest = std::fs::read_to_string(out.join("manifest.mpd")).unwrap();
         assert!(manifest.contains("value=\"1=lang:eng;2=lang:spa\""), "{manifest}");
-        crate::cues::valid(&out);
+        kit::valid_dash(&out.join("manifest.mpd"));
     }
 }
 

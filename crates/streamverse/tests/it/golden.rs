@@ -17,7 +17,7 @@ const KEY: &str = "32333435363738393021323334353637";
 const KID: &str = "31323334353637383930313233343536";
 
 /// The keys of the periods as shaka-packager's tests make them: key and name, turned by a byte each time.
-fn keys() -> Vec<(String, String)> {
+pub(crate) fn keys() -> Vec<(String, String)> {
     let turn = |text: &str, n: usize| format!("{}{}", &text[2 * n..], &text[..2 * n]);
     (0..4).map(|n| (turn(KID, n), turn(KEY, n))).collect()
 }
@@ -30,14 +30,14 @@ const LABELS: [(&str, &str, &str); 2] = [
 
 /// One track of a file, decrypted: its codec and language, and for each sample its time from the first in
 /// nanoseconds, and its bytes.
-struct Media {
-    codec: Codec,
+pub(crate) struct Media {
+    pub(crate) codec: Codec,
     language: Option<String>,
-    samples: Vec<(i64, Bytes)>,
+    pub(crate) samples: Vec<(i64, Bytes)>,
     /// Whether each sample was encrypted.
-    secret: Vec<bool>,
+    pub(crate) secret: Vec<bool>,
     /// Samples in each fragment.
-    fragments: Vec<usize>,
+    pub(crate) fragments: Vec<usize>,
 }
 
 fn drain(tracks: &[Arc<Track>], mut next: impl FnMut() -> Option<Item>) -> Vec<Media> {
@@ -93,7 +93,7 @@ fn clusters(path: &Path) -> Vec<usize> {
     starts.iter().zip(ends).map(blocks).filter(|count| *count > 0).collect()
 }
 
-fn read(path: &Path) -> Vec<Media> {
+pub(crate) fn read(path: &Path) -> Vec<Media> {
     let file = Arc::new(FileAt::open(path).unwrap());
     if path.extension().is_some_and(|e| e == "webm") {
         let mut demuxer = ffmpeg::Demuxer::open(file, "golden.webm", Limits::default()).unwrap();
@@ -187,7 +187,7 @@ fn chances(folder: &Path) -> BTreeSet<Vec<usize>> {
 }
 
 /// Whole files below a folder, and segments put behind their initialisation.
-fn files(folder: &Path, scratch: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, scratch: &Path) -> Vec<PathBuf> {
     let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     names.sort();
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -472,6 +472,30 @@ fn files_named_by_time() {
             }
         }
         assert_eq!(ours, asked, "{timeline}");
+    }
+}
+
+/// Playlists to which more may come: theirs and ours say the same, each of its own segments.
+#[test]
+fn a_playlist_of_an_event() {
+    let options = ["--format", "ts", "--playlist", "event"];
+    let Some((theirs, dir)) = made("avc-ts-event-playlist", "bear-640x360.ts", &options) else { return };
+    let output = dir.path().join("out");
+    let meaning = |path: PathBuf| -> Vec<String> {
+        let text = std::fs::read_to_string(path).unwrap();
+        let tags = ["#EXT-X-PLAYLIST-TYPE", "#EXT-X-ENDLIST", "#EXT-X-I-FRAMES-ONLY", "#EXTINF"];
+        let lines = text.lines().filter(|line| tags.iter().any(|tag| line.starts_with(tag)));
+        // A millisecond is what theirs are rounded to.
+        let length = |line: &str| {
+            let seconds = line.strip_prefix("#EXTINF:")?.split(',').next()?.parse::<f64>().ok()?;
+            Some(format!("{seconds:.3}"))
+        };
+        lines.map(|line| length(line).unwrap_or_else(|| line.to_owned())).collect()
+    };
+    for (ours, their) in [("360p-h264", "video"), ("360p-h264-iframes", "video-iframe")] {
+        let ours = meaning(output.join(format!("{ours}.m3u8")));
+        assert_eq!(ours, meaning(theirs.join(format!("bear-640x360-{their}.m3u8"))));
+        assert!(ours.contains(&"#EXT-X-PLAYLIST-TYPE:EVENT".to_owned()), "{ours:?}");
     }
 }
 

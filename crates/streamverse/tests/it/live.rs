@@ -10,7 +10,7 @@ use sv_testkit::tool;
 
 use crate::kit;
 
-struct Live {
+pub(crate) struct Live {
     child: Child,
     url: String,
 }
@@ -23,7 +23,7 @@ impl Drop for Live {
 }
 
 impl Live {
-    fn start(input: &Path, out: &Path, stdin: Stdio, more: &[&str]) -> Self {
+    pub(crate) fn start(input: &Path, out: &Path, stdin: Stdio, more: &[&str]) -> Self {
         let mut child = kit::sv()
             .arg("live")
             .arg(input)
@@ -46,15 +46,15 @@ impl Live {
     }
 
     /// What is answered to a request, in bytes.
-    fn bytes(&self, path: &str) -> Result<Vec<u8>, ureq::Error> {
+    pub(crate) fn bytes(&self, path: &str) -> Result<Vec<u8>, ureq::Error> {
         ureq::get(format!("{}{path}", self.url)).call()?.body_mut().with_config().limit(1 << 30).read_to_vec()
     }
 
-    fn text(&self, path: &str) -> String {
+    pub(crate) fn text(&self, path: &str) -> String {
         String::from_utf8(self.bytes(path).unwrap()).unwrap()
     }
 
-    fn wait(mut self) {
+    pub(crate) fn wait(mut self) {
         assert!(self.child.wait().unwrap().success());
     }
 }
@@ -188,7 +188,7 @@ fn whole(playlist: &str) -> Vec<String> {
     lines.windows(2).filter(|w| w[0].starts_with("#EXTINF")).map(|w| w.join(" ")).collect()
 }
 
-fn stream(dir: &Path, name: &str, source: &Path, more: &[&str]) -> PathBuf {
+pub(crate) fn stream(dir: &Path, name: &str, source: &Path, more: &[&str]) -> PathBuf {
     let path = dir.join(name);
     let mut args = vec!["-v", "error", "-y", "-i", source.to_str().unwrap(), "-c", "copy"];
     args.extend(more);
@@ -198,7 +198,7 @@ fn stream(dir: &Path, name: &str, source: &Path, more: &[&str]) -> PathBuf {
 }
 
 /// Files one behind the other, as somebody writes them into a pipe.
-fn pipe(files: &[&Path]) -> (Stdio, Child) {
+pub(crate) fn pipe(files: &[&Path]) -> (Stdio, Child) {
     let mut cat = Command::new("cat").args(files).stdout(Stdio::piped()).spawn().unwrap();
     (cat.stdout.take().unwrap().into(), cat)
 }
@@ -312,6 +312,8 @@ fn a_live_source_tells_of_a_break() {
         "--emsg",
         "--interstitial",
         "https://ads.example/{event}-{seconds}.m3u8",
+        "--captions",
+        "extract",
     ];
     let live = Live::start(&source, &out, Stdio::null(), &options);
     // The departure at 4.2 s is known two seconds before: here, in the middle of the second segment.
@@ -355,6 +357,10 @@ fn a_live_source_tells_of_a_break() {
         .collect();
     let wanted = [3.0, 1.2, 3.0, 3.0];
     assert!(lengths.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 0.001), "{whole}");
+    // Text ends where pictures do, though nobody says anything.
+    let text = fs::read_to_string(out.join("text-cc1.m3u8")).unwrap();
+    let extinf = |text: &str| text.lines().filter(|line| line.starts_with("#EXTINF:")).count();
+    assert!(text.contains("#EXTINF:1.200000,\n") && extinf(&text) == extinf(&whole), "{text}");
     assert_eq!(ranges(&whole), ranges(&late));
     let manifest = fs::read_to_string(out.join("manifest.mpd")).unwrap();
     assert_eq!(manifest.matches("<Event ").count(), 2, "{manifest}");
@@ -376,4 +382,42 @@ fn a_live_source_tells_of_a_break() {
             .success()
     );
     assert_eq!(ranges(&fs::read_to_string(best.join("180p-h264.m3u8")).unwrap()).len(), 1);
+}
+
+/// Fast motion is a set of its own in DASH, and goes on behind a kill with the next key picture.
+#[test]
+fn key_pictures_are_fast_motion_in_dash() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 11) else { return };
+    let out = dir.path().join("out");
+    let more = ["--event", "--segment", "2s", "--trick-play", "1,2"];
+    let live = Live::start(&source, &out, Stdio::null(), &more);
+    live.text(&format!("{PICTURES}.m3u8?_HLS_msn=3&_HLS_part=0"));
+    let manifest = live.text("manifest.mpd");
+    let aside = dir.path().join("aside");
+    fs::create_dir(&aside).unwrap();
+    fs::write(aside.join("manifest.mpd"), &manifest).unwrap();
+    kit::valid_dash(&aside.join("manifest.mpd"));
+    let set = manifest.split("<AdaptationSet").find(|set| set.contains("trickmode")).unwrap();
+    assert_eq!(set.matches("<Representation ").count(), 2, "{set}");
+    assert!(!set.contains("availabilityTimeOffset") && set.contains("codingDependency=\"false\""), "{set}");
+    let master = live.text("master.m3u8");
+    assert!(!master.contains("trick") && master.contains("I-FRAME-STREAM-INF"), "{master}");
+    assert!(!live.text(&format!("{SOUND}.m3u8")).contains("trick"));
+    assert_eq!(status(live.bytes(&format!("{PICTURES}-trick.m3u8"))), 404);
+    drop(live);
+    Live::start(&source, &out, Stdio::null(), &more).wait();
+
+    let keys = ["-v", "error", "-skip_frame", "nokey", "-i", source.to_str().unwrap(), "-map", "0:v:0"];
+    let rest = ["-fps_mode", "passthrough", "-f", "framemd5", "-"];
+    let keys = kit::hashes(&kit::run(&tool("ffmpeg").unwrap(), &[&keys[..], &rest[..]].concat()));
+    assert_eq!(keys.len(), 6);
+    kit::same(&pictures(&kit::joined(&out, &format!("{PICTURES}-trick"))), &keys, "key pictures");
+    let second: Vec<String> = keys.iter().step_by(2).cloned().collect();
+    kit::same(
+        &pictures(&kit::joined(&out, &format!("{PICTURES}-trick2"))),
+        &second,
+        "every second key picture",
+    );
+    kit::valid_dash(&out.join("manifest.mpd"));
 }

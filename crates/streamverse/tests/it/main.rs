@@ -30,12 +30,16 @@ mod gateway;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod golden;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod golden_live;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod golden_text;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod grain;
 mod kit;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod live;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod live_captions;
 #[cfg(feature = "ffmpeg")]
 mod manifests;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
@@ -56,7 +60,7 @@ mod serve;
 mod sound;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod spherical;
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod steering;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 #[cfg(feature = "cli")]

@@ -69,3 +69,25 @@ fn what_manifests_cant_say_is_refused() {
         assert!(!done.status.success(), "{ways:?}");
     }
 }
+
+/// What goes on says so from its first manifest on, and each that comes.
+#[test]
+fn a_live_presentation_is_steered_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 3) else { return };
+    let out = dir.path().join("out");
+    let ways = ["--pathway", "near=", "--pathway", "far=https://far.example/talk/", "--segment", "1s"];
+    let live = crate::live::Live::start(&source, &out, std::process::Stdio::null(), &ways);
+    let master = live.text("master.m3u8");
+    assert!(master.contains("#EXT-X-CONTENT-STEERING:SERVER-URI=\"steering.json\",PATHWAY-ID=\"near\"\n"));
+    assert_eq!(master.matches("\nhttps://far.example/talk/360p-h264.m3u8\n").count(), 1, "{master}");
+    let manifest = live.text("manifest.mpd");
+    assert!(manifest.contains("type=\"dynamic\""), "{manifest}");
+    let bases = manifest.find("<BaseURL serviceLocation=\"far\">https://far.example/talk/</BaseURL>");
+    assert!(bases.unwrap() < manifest.find("<PatchLocation").unwrap(), "{manifest}");
+    let answer: serde_json::Value = serde_json::from_str(&live.text("steering.json")).unwrap();
+    assert_eq!(answer["PATHWAY-PRIORITY"], serde_json::json!(["near", "far"]));
+    live.wait();
+    let manifest = std::fs::read_to_string(out.join("manifest.mpd")).unwrap();
+    assert!(manifest.contains("<ContentSteering defaultServiceLocation=\"near\""), "{manifest}");
+}

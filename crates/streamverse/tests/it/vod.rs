@@ -15,6 +15,35 @@ fn quick(input: impl Into<std::path::PathBuf>, output: impl Into<std::path::Path
     request
 }
 
+/// Files named by when they start, and fast motion of every second key frame.
+#[test]
+fn names_and_fast_motion_are_what_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(source) = kit::source(dir.path(), 7) else { return };
+    let output = dir.path().join("out");
+    let mut request = quick(&source, &output);
+    (request.names_by_time, request.trick_play) = (true, vec![2, 3]);
+    let (_handle, driver) = vod::start(request).unwrap();
+    let report = driver.run().unwrap();
+    let tricks: Vec<_> = report.renditions.iter().filter(|r| r.kind == "trick").collect();
+    assert_eq!(tricks.len(), 2, "{report:?}");
+    let manifest = std::fs::read_to_string(output.join("manifest.mpd")).unwrap();
+    assert_eq!(manifest.matches("/$Time$.m4s").count(), report.renditions.len(), "{manifest}");
+    for (trick, lengths) in tricks.iter().zip([[4, 3], [6, 1]]) {
+        let set = manifest.split("<Representation ").find(|r| r.contains(&format!("id=\"{}\"", trick.name)));
+        let value = |text: &str, name: &str| -> Option<u64> {
+            text.split(&format!("{name}=\"")).nth(1)?.split('"').next()?.parse().ok()
+        };
+        let scale = value(set.unwrap(), "timescale").unwrap();
+        let seconds: Vec<u64> =
+            set.unwrap().split("<S ").skip(1).map(|s| value(s, "d").unwrap() / scale).collect();
+        assert_eq!(seconds, lengths, "{}", trick.name);
+        assert!(output.join(&trick.name).join(format!("{}.m4s", lengths[0] * scale)).exists());
+    }
+    let played = kit::picture_hashes(&output.join("manifest.mpd"), None);
+    assert_eq!(played.len(), 175);
+}
+
 #[test]
 fn every_rung_has_every_picture_at_its_time() {
     let dir = tempfile::tempdir().unwrap();

@@ -272,6 +272,9 @@ pub(crate) fn cea(data: &[u8]) {
         if let Some((second, pair)) = triplet.pair() {
             for channel in &mut channels {
                 channel.push(moment, second, pair);
+                if later == 7 {
+                    channel.cut(moment);
+                }
                 check(channel.take());
             }
         }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sv_core::{Grid, TimeBase};
+use sv_core::Grid;
 
 use super::xml::Element;
-use super::{Scene, Timing, adaptation_sets, events, iso_duration, root};
+use super::{Scene, Timing, adaptation_sets, events, iso_duration, root, steered};
 use crate::live::{Settings, Stream, Window};
 use crate::{Error, Form, Marks, Rendition, clock};
 
@@ -64,6 +64,9 @@ pub(crate) fn manifest(shown: &Shown<'_>) -> Result<Element, Error> {
     out = out
         .attr("maxSegmentDuration", iso_duration(bound))
         .attr("minBufferTime", iso_duration(settings.part.map_or(settings.segment, |p| p.saturating_mul(2))));
+    if let Some(steering) = &settings.dash.steering {
+        out = steered(out, steering);
+    }
     if !ended && settings.waits {
         out = out.child(
             Element::new("PatchLocation")
@@ -136,7 +139,8 @@ fn epochs(
 
 /// When an epoch began, which stays the same when its first segments leave the window.
 fn starts(streams: &[Stream], epoch: u32) -> Option<Duration> {
-    streams.iter().filter_map(|s| s.began(epoch)).min()
+    // Text counts in milliseconds, and would put it a little before the pictures.
+    streams.iter().filter(|s| s.may_have_parts()).filter_map(|s| s.began(epoch)).min()
 }
 
 /// How often clients ask for what is new. With parts, the manifest tells of a segment that has just begun, so
@@ -175,10 +179,10 @@ pub(super) fn reference_time(timing: &Timing) -> Element {
 }
 
 /// What a template says of time.
-pub(super) fn timed(template: Element, timing: &Timing, base: TimeBase) -> Element {
-    let offset = sv_core::Duration::from_std(timing.start, base).ticks();
+pub(super) fn timed(template: Element, timing: &Timing, rendition: &Rendition) -> Element {
+    let offset = sv_core::Duration::from_std(timing.start, rendition.info.time_base()).ticks();
     let template = if offset > 0 { template.attr("presentationTimeOffset", offset) } else { template };
-    match timing.ahead {
+    match timing.ahead.filter(|_| rendition.may_have_parts()) {
         Some(ahead) => template
             .attr("availabilityTimeOffset", format!("{}.{:03}", ahead.as_secs(), ahead.subsec_millis()))
             .attr("availabilityTimeComplete", "false"),

@@ -325,7 +325,8 @@ fn adaptation_set(id: usize, key: &SetKey, set: &[&Rendition], kin: &Kin<'_>, sc
     if let Some(label) = &info.label {
         out = out.child(Element::new("Label").text(label));
     }
-    if let Some(timing) = &scene.timing {
+    // Text doesn't say when it was made.
+    if let Some(timing) = scene.timing.as_ref().filter(|_| info.kind != TrackKind::Text) {
         out = out.child(live::reference_time(timing));
     }
     if info.captions {
@@ -476,7 +477,7 @@ fn template(rendition: &Rendition, scene: &Scene<'_>) -> Element {
     let first = rendition.segments.first().map_or(0, |s| s.number);
     let mut out = Element::new("SegmentTemplate").attr("timescale", rendition.info.timescale);
     if let Some(timing) = &scene.timing {
-        out = live::timed(out, timing, rendition.info.time_base());
+        out = live::timed(out, timing, rendition);
     } else {
         out = scene.offset(out, rendition.info.timescale);
     }

@@ -80,25 +80,9 @@ pub(crate) fn media(stream: &Stream, view: &View<'_>) -> String {
         out.push_str("#EXT-X-ENDLIST\n");
         return out;
     }
-    let (Some(rendition), Some(_)) = (stream.newest(), view.part_target) else { return out };
-    if let Some(open) = stream.parted.back().filter(|p| p.number == stream.next()) {
-        if rendition.segments.is_empty() {
-            if listed > 0 {
-                out.push_str("#EXT-X-DISCONTINUITY\n");
-            }
-            begin(&mut out, rendition, open.start, open.kid, view);
-        } else {
-            out.push_str(&key::tags(rendition, open.kid, before, &view.settings.hls));
-        }
+    if let (Some(rendition), Some(_)) = (stream.newest(), view.part_target) {
+        open_segment(&mut out, stream, rendition, (listed, before), view);
     }
-    parts(&mut out, stream, stream.next(), rendition);
-    let _ = writeln!(
-        out,
-        "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}/{}.{}.m4s\"",
-        stream.name(),
-        stream.next(),
-        stream.open().len()
-    );
     for report in &view.reports {
         let _ = write!(
             out,
@@ -112,6 +96,35 @@ pub(crate) fn media(stream: &Stream, view: &View<'_>) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The parts of the segment that is being made, and the next one. So many segments were listed before, the last of them
+/// under that key.
+fn open_segment(
+    out: &mut String,
+    stream: &Stream,
+    rendition: &Rendition,
+    (listed, before): (usize, Option<Option<KeyId>>),
+    view: &View<'_>,
+) {
+    if let Some(open) = stream.parted.back().filter(|p| p.number == stream.next()) {
+        if rendition.segments.is_empty() {
+            if listed > 0 {
+                out.push_str("#EXT-X-DISCONTINUITY\n");
+            }
+            begin(out, rendition, open.start, open.kid, view);
+        } else {
+            out.push_str(&key::tags(rendition, open.kid, before, &view.settings.hls));
+        }
+    }
+    parts(out, stream, stream.next(), rendition);
+    let _ = writeln!(
+        out,
+        "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}/{}.{}.m4s\"",
+        stream.name(),
+        stream.next(),
+        stream.open().len()
+    );
 }
 
 /// The I-frame playlist, or nothing for what has no pictures to show alone.

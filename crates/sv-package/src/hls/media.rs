@@ -23,8 +23,15 @@ pub fn media(rendition: &Rendition, options: &Options) -> String {
         let query = if rendition.layout == Layout::Sidecar { options.query.as_str() } else { "" };
         let _ = writeln!(out, "{}{query}", rendition.path_of(segment));
     }
-    out.push_str("#EXT-X-ENDLIST\n");
+    end(&mut out, options);
     out
+}
+
+/// Nothing more comes, if that is so.
+fn end(out: &mut String, options: &Options) {
+    if !options.event {
+        out.push_str("#EXT-X-ENDLIST\n");
+    }
 }
 
 /// The I-frame playlist of a video rendition: from each segment the range up to the end of its
@@ -48,15 +55,16 @@ pub fn iframes(rendition: &Rendition, options: &Options) -> Option<String> {
         let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{}", segment.key_bytes, segment.offset);
         let _ = writeln!(out, "{}", rendition.path_of(segment));
     }
-    out.push_str("#EXT-X-ENDLIST\n");
+    end(&mut out, options);
     Some(out)
 }
 
 fn head(rendition: &Rendition, options: &Options, kind: &str) -> String {
     // Version 7 is the first whose EXT-X-MAP and key formats cover all that follows.
     let mut out = format!(
-        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-PLAYLIST-TYPE:VOD\n{kind}",
-        rendition.target_duration()
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-PLAYLIST-TYPE:{}\n{kind}",
+        rendition.target_duration(),
+        if options.event { "EVENT" } else { "VOD" }
     );
     let number = rendition.segments.first().map_or(0, |s| s.number);
     if number > 0 {

@@ -44,6 +44,8 @@ pub struct Options {
     pub query: String,
     /// Which variant comes first.
     pub order: Order,
+    /// Whether more may come: playlists of an event, which are read again and again.
+    pub event: bool,
     /// Where playing begins, on the presentation's timeline, if the first segments begin before it.
     pub start: Option<Duration>,
 }
@@ -76,7 +78,7 @@ pub struct KeyUri {
 /// [`Error::Empty`] without a rendition that has segments.
 pub fn playlists(renditions: &[Rendition], options: &Options) -> Result<Vec<Object>, Error> {
     let mut out = Vec::new();
-    for rendition in renditions.iter().filter(|r| r.trick_play_of.is_none() && r.in_hls()) {
+    for rendition in renditions.iter().filter(|r| r.in_hls()) {
         out.push(Object::whole(media_path(&rendition.name), CONTENT_TYPE, media(rendition, options)));
         if let Some(text) = iframes(rendition, options) {
             out.push(Object::whole(iframes_path(&rendition.name), CONTENT_TYPE, text));

@@ -7,7 +7,7 @@ use sv_core::{Grid, Item, Object};
 use super::{Settings, Stream, Window};
 use crate::dash::Patches;
 use crate::hls::live::{self as playlist, Report, View};
-use crate::{Asset, Error, Interstitial, Mark, Marks, Rendition, clock, dash, hls};
+use crate::{Asset, Carried, Error, Interstitial, Mark, Marks, Rendition, clock, dash, hls};
 
 /// What a client may ask for, besides segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +133,13 @@ impl Presentation {
         self.grid.cuts()
     }
 
+    /// Says which captions the pictures of a stream carry ([`Stream::carry`]).
+    pub fn carry(&mut self, stream: usize, names: Vec<Carried>) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.carry(names);
+        }
+    }
+
     /// Ends every stream.
     pub fn end(&mut self, now: Duration) {
         self.published = now.max(self.published.saturating_add(Duration::from_millis(1)));
@@ -172,11 +179,14 @@ impl Presentation {
         }
     }
 
-    /// Whether each stream has something to show: before that there is nothing to name.
+    /// Whether each stream has something to show: before that there is nothing to name. Fast motion is waited for until
+    /// there is a second segment of others: what has few of the key pictures may take long.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let shown = |s: &Stream| s.is_ended() || s.epochs().any(|e| !e.segments.is_empty());
-        !self.streams.is_empty() && self.streams.iter().all(shown)
+        let (fast, others): (Vec<&Stream>, Vec<_>) = self.streams.iter().partition(|s| s.is_fast());
+        let late = || others.iter().all(|s| s.is_ended() || s.next() > 1);
+        !others.is_empty() && others.iter().all(|s| shown(s)) && (fast.iter().all(|s| shown(s)) || late())
     }
 
     /// Whether a media playlist that tells of `segment`, or of its `part`, can be had (`_HLS_msn` and
@@ -207,17 +217,21 @@ impl Presentation {
                 hls::multivariant(&newest, &self.settings.hls).map(Some)
             }
             Wanted::Media { stream, skip } => {
-                let Some(own) = self.streams.get(stream) else { return Ok(None) };
+                let Some(own) = self.streams.get(stream).filter(|s| s.in_hls()) else { return Ok(None) };
                 let mut view = self.view(skip);
                 if view.part_target.is_some() {
                     let others =
                         self.streams.iter().enumerate().filter(|(i, s)| *i != stream && !s.is_ended());
-                    view.reports = others.filter_map(|(_, s)| report(s)).collect();
+                    view.reports =
+                        others.filter(|(_, s)| s.in_hls()).filter_map(|(_, s)| report(s)).collect();
                 }
+                // Who gives no parts promises none (rfc8216bis, 4.4.3.7 and 4.4.3.8).
+                view.part_target = view.part_target.filter(|_| own.may_have_parts());
                 Ok(Some(playlist::media(own, &view)))
             }
             Wanted::Iframes { stream } => {
-                Ok(self.streams.get(stream).and_then(|s| playlist::iframes(s, &self.view(false))))
+                let own = self.streams.get(stream).filter(|s| s.in_hls());
+                Ok(own.and_then(|s| playlist::iframes(s, &self.view(false))))
             }
             Wanted::Manifest => {
                 let tree = dash::live::manifest(&self.scene())?;

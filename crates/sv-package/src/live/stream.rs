@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sv_container::{mp4, webm};
 use sv_core::{Duration, Grid, Item, KeyId, Object, Part, Segment, Timestamp, Track};
 
-use crate::{Error, Form, Info, Layout, Rendition, Role, SegmentRecord};
+use crate::{Carried, Error, Form, Info, Layout, Rendition, Role, SegmentRecord};
 
 /// What a playlist tells of a part. Times are in the rendition's timescale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,11 @@ pub struct Stream {
     name: String,
     form: Form,
     roles: Vec<Role>,
+    trick_play_of: Option<String>,
+    dash_alone: bool,
+    /// Whether `pssh` boxes stand in the stream, and not only in manifests.
+    pssh: bool,
+    carried: Vec<Carried>,
     epochs: VecDeque<Rendition>,
     /// Of the newest segments; the last may still be open.
     pub(crate) parted: VecDeque<Parted>,
@@ -54,6 +59,10 @@ impl Stream {
             name: name.into(),
             form,
             roles: Vec::new(),
+            trick_play_of: None,
+            dash_alone: false,
+            pssh: true,
+            carried: Vec::new(),
             epochs: VecDeque::new(),
             parted: VecDeque::new(),
             next: 0,
@@ -69,6 +78,42 @@ impl Stream {
         self
     }
 
+    /// Marks the rendition as the fast motion of another one.
+    #[must_use]
+    pub fn trick_play_of(mut self, name: impl Into<String>) -> Self {
+        self.trick_play_of = Some(name.into());
+        self
+    }
+
+    /// Leaves the rendition to manifests of DASH: HLS has the same in another form.
+    #[must_use]
+    pub fn dash_alone(mut self) -> Self {
+        self.dash_alone = true;
+        self
+    }
+
+    /// Leaves the key systems' `pssh` boxes to the manifests.
+    #[must_use]
+    pub fn no_pssh(mut self) -> Self {
+        self.pssh = false;
+        self
+    }
+
+    /// Says which captions the pictures carry, by their names in HLS.
+    #[must_use]
+    pub fn carried(mut self, names: Vec<Carried>) -> Self {
+        self.carry(names);
+        self
+    }
+
+    /// Says so where it is heard only when the newest epoch has begun: for that one and those that come.
+    pub fn carry(&mut self, names: Vec<Carried>) {
+        if let Some(rendition) = self.epochs.back_mut() {
+            rendition.info.carried.clone_from(&names);
+        }
+        self.carried = names;
+    }
+
     /// Goes on behind what an earlier run stored, oldest epoch first.
     #[must_use]
     pub fn resume(mut self, epochs: Vec<Rendition>) -> Self {
@@ -78,6 +123,9 @@ impl Stream {
         self.epochs = epochs.into();
         // Nothing was stored of an epoch that has no segment: it begins again.
         self.epochs.retain(|e| !e.segments.is_empty());
+        if let Some(newest) = self.epochs.back().filter(|_| self.carried.is_empty()) {
+            self.carried.clone_from(&newest.info.carried);
+        }
         self
     }
 
@@ -96,6 +144,22 @@ impl Stream {
     #[must_use]
     pub fn newest(&self) -> Option<&Rendition> {
         self.epochs.back()
+    }
+
+    /// Whether it is the fast motion of another one.
+    pub(crate) fn is_fast(&self) -> bool {
+        self.trick_play_of.is_some()
+    }
+
+    /// Whether HLS names it.
+    pub(crate) fn in_hls(&self) -> bool {
+        self.newest().is_none_or(Rendition::in_hls)
+    }
+
+    /// Whether segments leave in parts where any do.
+    #[must_use]
+    pub fn may_have_parts(&self) -> bool {
+        self.newest().is_some_and(Rendition::may_have_parts)
     }
 
     /// The number of the segment that is being made.
@@ -171,7 +235,13 @@ impl Stream {
             return Ok(None);
         }
         let init = match self.form {
-            Form::Cmaf => Some(mp4::init_segment(&[track.as_ref()])),
+            Form::Cmaf => {
+                let mut written = Track::clone(track);
+                if let Some(protection) = written.protection.as_mut().filter(|_| !self.pssh) {
+                    protection.pssh.clear();
+                }
+                Some(mp4::init_segment(&[&written]))
+            }
             Form::WebM => Some(webm::init_segment(track)),
             Form::Ts | Form::Text => None,
         };
@@ -179,7 +249,8 @@ impl Stream {
         // An epoch without a segment never was.
         self.epochs.retain(|e| !e.segments.is_empty());
         let epoch = self.epochs.back().map_or(0, |e| e.epoch.saturating_add(1));
-        let info = Info { roles: self.roles.clone(), ..Info::of(track)? }.told_in(self.form);
+        let (roles, carried) = (self.roles.clone(), self.carried.clone());
+        let info = Info { roles, carried, ..Info::of(track)? }.told_in(self.form);
         let rendition = Rendition {
             name: self.name.clone(),
             info,
@@ -189,7 +260,8 @@ impl Stream {
             init_bytes: init.as_ref().map_or(0, |b| u64::try_from(b.len()).unwrap_or(u64::MAX)),
             index: None,
             segments: Vec::new(),
-            trick_play_of: None,
+            trick_play_of: self.trick_play_of.clone(),
+            dash_alone: self.dash_alone,
             epoch,
             began: None,
         };

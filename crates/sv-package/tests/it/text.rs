@@ -61,6 +61,40 @@ fn times_and_cues_without_bounds_are_refused() {
     assert!(stage.push(empty(i64::MAX)).is_err());
 }
 
+/// Text that pictures lead: segments of any length, wherever they are, numbered on, without a packet that says that time goes.
+#[test]
+fn segments_are_as_long_as_those_that_lead() {
+    let mut document = webvtt::Document::default();
+    let cue = |start, end, text: &str| {
+        let (start, end) = (Timestamp::new(start), Timestamp::new(end));
+        Block::Cue(Cue { start, end, text: text.into(), ..Cue::default() })
+    };
+    document.blocks.extend([cue(500, 1200, "a"), cue(1800, 4100, "b")]);
+    for form in [Form::Text, Form::Cmaf] {
+        let mut stage = TextSegmenter::new(Length::from_secs(1), form).led(7);
+        let track = Arc::new(document.track(TrackId(1), None));
+        stage.push(Item::Track(Arc::clone(&track))).unwrap();
+        for packet in document.packets(TrackId(1)) {
+            stage.push(Item::Packet(packet)).unwrap();
+        }
+        assert!(segments(&mut stage).is_empty(), "nobody has said where a segment ends");
+        for (from, to) in [(0, 1700), (1700, 4000), (5000, 5100)] {
+            stage.segment(Timestamp::new(from), Timestamp::new(to)).unwrap();
+        }
+        stage.finish().unwrap();
+        let all = segments(&mut stage);
+        let shape = |s: &Segment| (s.number, s.start.ticks(), s.duration.ticks(), s.packets);
+        let shapes: Vec<_> = all.iter().map(shape).collect();
+        assert_eq!(shapes, [(7, 0, 1700, 1), (8, 1700, 2300, 1), (9, 5000, 100, 0)]);
+        if form == Form::Text {
+            let said = |s: &Segment| webvtt::parse(&s.data.concat(), &Limits::default()).unwrap();
+            let said: Vec<_> = all.iter().flat_map(|s| said(s).cues().cloned().collect::<Vec<_>>()).collect();
+            let whole: Vec<_> = document.cues().cloned().collect();
+            assert_eq!(said, whole);
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn a_cue_is_in_every_segment_that_shows_it(cues in prop::collection::vec((0i64..20_000, 1i64..5000), 0..20), target in 300u64..3000) {

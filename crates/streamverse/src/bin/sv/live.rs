@@ -10,7 +10,7 @@ use streamverse::core::ErrorKind;
 use streamverse::live::{self, Request};
 use streamverse::package::live::Window;
 
-use crate::args::{Harvest, Live};
+use crate::args::{Captions, Harvest, Live, factors};
 use crate::{At, Failure, keys, vod};
 
 pub(crate) const PLAYER: &str = include_str!("player.html");
@@ -26,6 +26,11 @@ pub(crate) fn run(args: &Live) -> Result<(), Failure> {
     request.cues = !args.no_cues;
     request.emsg = args.emsg;
     request.interstitial.clone_from(&args.interstitial);
+    request.extract_captions = args.captions == Captions::Extract;
+    request.channels.clone_from(&args.channels);
+    request.text = args.text.map(Into::into);
+    request.trick_play = factors(&args.trick_play);
+    request.steering = args.ways.steering()?;
     request.license_url.clone_from(&args.license_url);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(args.listen)).map_err(|e| {

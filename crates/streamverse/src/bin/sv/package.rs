@@ -10,9 +10,10 @@ pub(crate) fn run(args: &Package) -> Result<(), Failure> {
     request.segment = args.output.segment;
     request.encryption = keys::encryption(&args.output.protect).map_err(Failure::at(At::Keys))?;
     (request.hls, request.dash) = args.output.manifests();
+    request.event = args.playlist == crate::args::Playlist::Event;
     request.single_file = args.output.single_file;
-    request.names_by_time = args.names == crate::args::SegmentNames::Time;
-    request.trick_play = args.trick_play.iter().copied().filter(|nth| *nth > 0).collect();
+    request.names_by_time = args.output.names == crate::args::SegmentNames::Time;
+    request.trick_play = args.output.trick_play();
     request.form = args.output.format.into();
     request.extract_captions = args.captions == crate::args::Captions::Extract;
     request.text = args.text.map(Into::into);
@@ -22,7 +23,7 @@ pub(crate) fn run(args: &Package) -> Result<(), Failure> {
     request.emsg = args.emsg;
     request.license_url = args.output.license_url.clone();
     request.thumbnails.clone_from(&args.output.thumbnails);
-    request.steering = args.output.steering()?;
+    request.steering = args.output.ways.steering()?;
     let (handle, driver) = package_files::start(request)?;
     vod::drive(handle, args.output.json, || driver.run())?;
     Ok(())

@@ -6,7 +6,7 @@ use streamverse::core::ErrorKind;
 use streamverse::cost::Prices;
 use streamverse::vod::{self, LadderChoice, Request};
 
-use crate::args::{Budget, Encode, Vod};
+use crate::args::{Budget, Encode, SegmentNames, Vod};
 use crate::{At, Failure, keys, progress};
 
 pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
@@ -16,6 +16,8 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     request.encryption = keys::encryption(&args.output.protect).map_err(Failure::at(At::Keys))?;
     (request.hls, request.dash) = args.output.manifests();
     request.single_file = args.output.single_file;
+    request.names_by_time = args.output.names == SegmentNames::Time;
+    request.trick_play = args.output.trick_play();
     request.form = args.output.format.into();
     request.ad_cues.clone_from(&args.output.ad_cues);
     request.interstitials.clone_from(&args.output.interstitial);
@@ -44,7 +46,7 @@ pub(crate) fn run(args: &Vod) -> Result<(), Failure> {
     request.loudness = args.loudness.map(streamverse::transcode::loudness::Target::new);
     request.license_url = args.output.license_url.clone();
     request.thumbnails.clone_from(&args.output.thumbnails);
-    request.steering = args.output.steering()?;
+    request.steering = args.output.ways.steering()?;
     let (handle, driver) = vod::start(request)?;
     let result = drive(handle, args.output.json, || driver.run());
     if let Err(error) = &result

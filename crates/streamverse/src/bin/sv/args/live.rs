@@ -8,7 +8,7 @@ use clap::Args as ClapArgs;
 
 use super::package::pssh;
 use super::values::{duration, long, long_duration, moment, part};
-use super::{Boxes, Protect, SchemeName};
+use super::{Boxes, Captions, Protect, SchemeName, TextAs, Ways};
 
 #[derive(ClapArgs)]
 pub(crate) struct Live {
@@ -50,6 +50,21 @@ pub(crate) struct Live {
     /// Tell of cues in segments too, as emsg boxes: for players that look for them there
     #[arg(long)]
     pub(crate) emsg: bool,
+    /// Captions that pictures carry (CEA-608): only said to be there, or made into text too
+    #[arg(long, value_enum, default_value = "keep")]
+    pub(crate) captions: Captions,
+    /// Which captions become text, with their languages, such as CC1=en,CC3=es; those that a file begins with, and CC1 of
+    /// standard input, if left out
+    #[arg(long, value_delimiter = ',', value_name = "CHANNEL[=LANGUAGE]")]
+    pub(crate) channels: Vec<streamverse::live::Channel>,
+    /// How text is stored: segments are for HLS, and mp4 is for DASH and HLS; both, each for its own, if left out
+    #[arg(long, value_enum)]
+    pub(crate) text: Option<TextAs>,
+    /// Fast motion in DASH: pictures of every so many key frames, several with commas between
+    #[arg(long, value_delimiter = ',', value_name = "N", num_args = 0..=1, default_missing_value = "1")]
+    pub(crate) trick_play: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) ways: Ways,
     /// Go on serving when the stream has ended
     #[arg(long)]
     pub(crate) serve: bool,

@@ -22,18 +22,15 @@ pub(crate) struct Package {
     /// Captions that pictures carry (CEA-608 and CEA-708): only said to be there, or made into text too
     #[arg(long, value_enum, default_value = "keep")]
     pub(crate) captions: Captions,
+    /// What playlists of HLS promise: that this is all (vod), or that somebody will add to it (event)
+    #[arg(long, value_enum, default_value = "vod")]
+    pub(crate) playlist: Playlist,
     /// Take no notice of the cues that inputs tell themselves (SCTE-35)
     #[arg(long)]
     pub(crate) no_cues: bool,
     /// Tell of cues in segments too, as emsg boxes: for players that look for them there
     #[arg(long)]
     pub(crate) emsg: bool,
-    /// Fast motion in DASH: pictures of every so many key frames, several with commas between; 0 for none
-    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1")]
-    pub(crate) trick_play: Vec<u32>,
-    /// What files of segments are named by: their numbers, or the ticks at which they start
-    #[arg(long, value_enum, default_value = "number")]
-    pub(crate) names: SegmentNames,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -43,6 +40,13 @@ pub(crate) struct Package {
 pub(crate) enum SegmentNames {
     Number,
     Time,
+}
+
+/// What playlists promise.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Playlist {
+    Vod,
+    Event,
 }
 
 /// What is done with captions in pictures.
@@ -92,6 +96,12 @@ pub(crate) struct Output {
     /// One file per rendition, and byte ranges
     #[arg(long)]
     pub(crate) single_file: bool,
+    /// What files of segments are named by: their numbers, or the ticks at which they start
+    #[arg(long, value_enum, default_value = "number")]
+    pub(crate) names: SegmentNames,
+    /// Fast motion in DASH: pictures of every so many key frames, several with commas between; 0 for none
+    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1")]
+    trick_play: Vec<u32>,
     /// Places for advertisements, in seconds, such as 12.5,30+15: segments end there, and manifests tell of them. What
     /// stands behind + is how long the break is meant to be
     #[arg(long, value_delimiter = ',', value_name = "SECONDS[+DURATION]")]
@@ -107,16 +117,38 @@ pub(crate) struct Output {
     /// how wide, in how many columns and rows of a file
     #[arg(long, value_name = "SECONDS[,WIDTH[,COLUMNSxROWS]]", num_args = 0..=1, default_missing_value = "10")]
     pub(crate) thumbnails: Option<streamverse::Thumbnails>,
-    /// Another place where the folder will be had, such as cdn-b=https://b.example/talk/ (an empty address: beside the
-    /// manifest); may be said several times, the place to begin with first
-    #[arg(long, value_name = "NAME=URL", value_parser = pathway)]
-    pub(crate) pathway: Vec<streamverse::package::steering::Pathway>,
-    /// Who tells players which pathway to take; a file steering.json beside the manifests, if left out
-    #[arg(long, value_name = "URL", requires = "pathway")]
-    pub(crate) steering: Option<String>,
+    #[command(flatten)]
+    pub(crate) ways: Ways,
     /// Print events as JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// 0 is none.
+pub(crate) fn factors(asked: &[u32]) -> Vec<u32> {
+    asked.iter().copied().filter(|nth| *nth > 0).collect()
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Ways {
+    /// Another place where the folder will be had, such as cdn-b=https://b.example/talk/ (an empty address: beside the
+    /// manifest); may be said several times, the place to begin with first
+    #[arg(long, value_name = "NAME=URL", value_parser = pathway)]
+    pathway: Vec<streamverse::package::steering::Pathway>,
+    /// Who tells players which pathway to take; a file steering.json beside the manifests, if left out
+    #[arg(long, value_name = "URL", requires = "pathway")]
+    steering: Option<String>,
+}
+
+impl Ways {
+    /// Where else the presentation will be had.
+    pub(crate) fn steering(&self) -> streamverse::Result<Option<streamverse::package::Steering>> {
+        if self.pathway.is_empty() {
+            return Ok(None);
+        }
+        let server = self.steering.as_deref().unwrap_or("steering.json");
+        Ok(Some(streamverse::package::Steering::new(server, self.pathway.clone())?))
+    }
 }
 
 fn pathway(text: &str) -> Result<streamverse::package::steering::Pathway, String> {
@@ -195,13 +227,9 @@ impl Output {
         (self.format != Format::Webm, self.format != Format::Ts)
     }
 
-    /// Where else the presentation will be had.
-    pub(crate) fn steering(&self) -> streamverse::Result<Option<streamverse::package::Steering>> {
-        if self.pathway.is_empty() {
-            return Ok(None);
-        }
-        let server = self.steering.as_deref().unwrap_or("steering.json");
-        Ok(Some(streamverse::package::Steering::new(server, self.pathway.clone())?))
+    /// Fast motion: of every so many key frames.
+    pub(crate) fn trick_play(&self) -> Vec<u32> {
+        factors(&self.trick_play)
     }
 }
 
