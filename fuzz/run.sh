@@ -10,7 +10,8 @@ fi
 if [ -n "${STREAMVERSE_CORPUS:-}" ]; then
     ./seed.sh
 fi
-for target in mp4 ts webvtt ttml codec_headers mp4_roundtrip webm_roundtrip origin_request scte35; do
+for target in mp4 ts webvtt ttml codec_headers mp4_roundtrip webm_roundtrip protected_roundtrip origin_request scte35 \
+    keys program; do
     echo "fuzzing $target"
     cargo +nightly fuzz run "$target" -- -max_total_time="${1:-180}" -rss_limit_mb=512 -timeout=10
 done
