@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
-import { SKIP, SV, launch, picture, synthesise, until } from './harness.mjs';
-import { begun, look, open, serve } from './players.mjs';
+import { SKIP, SV, each, launch, picture, synthesise, until } from './harness.mjs';
+import { begun, licences, look, open, serve } from './players.mjs';
 import { spliced } from './splices.mjs';
 
 const SECONDS = Number(process.env.SECONDS ?? 10);
@@ -73,13 +73,13 @@ describe('live', { skip, timeout: 600_000 }, () => {
   });
 
   /** Opens a player; it has begun when this returns. */
-  async function watch(live, player, low, keys = {}) {
+  async function watch(live, player, low, keys = {}, license = '') {
     const first = (page) => {
       page.requests = [];
       page.on('response', (response) => page.requests.push(`${response.status()} ${response.url()}`));
     };
     const manifest = player === 'hls' ? 'master.m3u8' : 'manifest.mpd';
-    const page = await open(browser, players, player, live.url + manifest, { low, keys, first });
+    const page = await open(browser, players, player, live.url + manifest, { low, keys, license, first });
     page.begun = await begun(page, player);
     return page;
   }
@@ -148,19 +148,26 @@ describe('live', { skip, timeout: 600_000 }, () => {
     }
   });
 
-  test('encrypted, by Shaka Player', async () => {
+  test('encrypted', async () => {
     const [kid, key] = ['31323334353637383930313233343536', '32333435363738393021323334353637'];
     process.env.SV_KEYS = `${kid}:${key}`;
-    const live = await new Live('--encrypt', 'cbcs').start();
-    try {
-      await until(async () => (await (await fetch(`${live.url}360p-h264.m3u8`)).text()).includes('360p-h264/2.m4s'), 'segments');
-      const page = await watch(live, 'shaka', true, { [kid]: key });
-      await wait(5);
-      well('shaka, cbcs', page.begun, await look(page), 5);
-      await page.close();
-    } finally {
-      await live.stop();
+    const license = await licences({ [kid]: key });
+    for (const scheme of ['cbcs', 'cenc']) {
+      const live = await new Live('--encrypt', scheme).start();
+      try {
+        await until(async () => (await (await fetch(`${live.url}360p-h264.m3u8`)).text()).includes('360p-h264/2.m4s'), 'segments');
+        await each(['shaka', 'dash', 'hls'], SECONDS, async (player) => {
+          const page = await watch(live, player, true, {}, license.url);
+          const seconds = Math.max(SECONDS / 2, 5);
+          await wait(seconds);
+          well(`${player}, ${scheme}`, page.begun, await look(page), seconds);
+          await page.close();
+        });
+      } finally {
+        await live.stop();
+      }
     }
+    license.close();
   });
 
   test('an origin that is killed and started again', async () => {
