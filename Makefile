@@ -90,9 +90,9 @@ bench-memory: setup-run ## packaging without files: gigabytes for each second of
 	cargo run --release --locked -p streamverse --example package_memory -- '$(SOURCE)' 9
 
 .PHONY: players
-players: setup-test web ## live in three players for a minute each, and twenty kills of the origin under them
+players: setup-test web ## every codec, scheme and kind of stream in three players for a minute each, and twenty kills of the origin under them
 	cargo build --locked -p streamverse --features cli,ffmpeg --bin sv
-	cd $(E2E) && npm ci --no-audit --no-fund --loglevel=error && SECONDS=60 KILLS=20 node --test --test-reporter=spec live.test.mjs origin.test.mjs
+	cd $(E2E) && npm ci --no-audit --no-fund --loglevel=error && SECONDS=60 KILLS=20 node --test --test-reporter=spec --test-concurrency=1 live.test.mjs origin.test.mjs packaged.test.mjs webm.test.mjs
 
 .PHONY: bench-peers
 bench-peers: build ## our programs beside FFmpeg and shaka-packager; prints ratios

@@ -31,3 +31,13 @@ done
 for file in "$STREAMVERSE_CORPUS"/shaka/inputs/*.h26? "$STREAMVERSE_CORPUS"/shaka/inputs/*I-frame*; do
     head -c 2000 "$file" >"corpus/codec_headers/shaka_$(basename "$file")"
 done
+mkdir -p corpus/program corpus/keys
+for codec in libx264 libaom-av1 aac flac; do
+    # What an encoder's program writes into a pipe; where there is none, the fuzzer begins with nothing.
+    ffmpeg -v quiet -y -f lavfi -i testsrc2=s=64x36:d=0.2 -f lavfi -i sine=d=0.2 -map "$(case $codec in lib*) echo 0;; *) echo 1;; esac)" \
+        -c $codec -f matroska - >"corpus/program/$codec" || true
+done
+kid=31323334353637383930313233343536
+printf 'AUDIO %s:%s\n@1 %s:%s\n' $kid $kid $kid $kid >corpus/keys/file
+printf '{"kids":["MTIzNDU2Nzg5MDEyMzQ1Ng"],"type":"temporary"}' >corpus/keys/request
+printf '\000\000\000\064pssh\001\000\000\000\020\167\357\354\300\262M\002\254\343<\036R\342\373K\000\000\000\0011234567890123456\000\000\000\000' >corpus/keys/pssh

@@ -66,9 +66,9 @@ export const LOAD = join(MEDIA, 'load.mp4');
 writeFileSync(LOAD, randomBytes(8_000_000));
 
 /** Makes a clip with the ffmpeg on the PATH, or gives `undefined` where that can't. */
-export function synthesise(name, args) {
+export function synthesise(name, args, seconds = 7) {
   const path = join(MEDIA, name);
-  const source = ['-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25:d=7', '-f', 'lavfi', '-i', 'sine=d=7'];
+  const source = ['-f', 'lavfi', '-i', `testsrc2=s=640x360:r=25:d=${seconds}`, '-f', 'lavfi', '-i', `sine=d=${seconds}`];
   const made = spawnSync('ffmpeg', ['-v', 'error', '-y', ...source, ...args, path]);
   return made.status === 0 ? path : undefined;
 }
@@ -144,6 +144,12 @@ export async function until(look, what, limit = 300_000) {
     if (found) return found;
   }
   throw new Error(`waited in vain for ${what}`);
+}
+
+/** Does something for each of several players: side by side where each takes long, and else one after the other. */
+export async function each(players, seconds, run) {
+  if (seconds > 10) return Promise.all(players.map(run));
+  for (const player of players) await run(player);
 }
 
 /** A browser that lets videos play without a click and keeps to itself. */

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { captioned, popped } from './captions.mjs';
-import { MEDIA, SKIP, SV, launch, picture, synthesise, until } from './harness.mjs';
-import { begun, look, open, serve } from './players.mjs';
+import { MEDIA, SKIP, SV, each, launch, picture, synthesise, until } from './harness.mjs';
+import { begun, licences, look, open, serve } from './players.mjs';
 import { spliced } from './splices.mjs';
 
 const SECONDS = Number(process.env.SECONDS ?? 10);
@@ -110,13 +110,13 @@ describe('live', { skip, timeout: 600_000 }, () => {
   });
 
   /** Opens a player; it has begun when this returns. */
-  async function watch(live, player, low, keys = {}, address = undefined) {
+  async function watch(live, player, low, { license = '', address } = {}) {
     const first = (page) => {
       page.requests = [];
       page.on('response', (response) => page.requests.push(`${response.status()} ${response.url()}`));
     };
     const manifest = address ?? (player === 'hls' ? 'master.m3u8' : 'manifest.mpd');
-    const page = await open(browser, players, player, live.url + manifest, { low, keys, first });
+    const page = await open(browser, players, player, live.url + manifest, { low, license, first });
     page.begun = await begun(page, player);
     return page;
   }
@@ -195,7 +195,7 @@ describe('live', { skip, timeout: 600_000 }, () => {
       const began = Date.parse(/availabilityStartTime="([^"]*)"/.exec(manifest)[1]);
       for (const [player, low, address] of [['hls', true], ['dash', true], ['shaka', true], ['hls', false], ['dash', false], ['shaka', false], ['shaka', false, 'master.m3u8']]) {
         const name = `${player}${low ? ', low latency' : ''}${address ? `, ${address}` : ''}`;
-        const page = await watch(live, player, low, {}, address);
+        const page = await watch(live, player, low, { address });
         await page.evaluate(readAloud, { player, began });
         const seconds = SECONDS + (address ? 8 : 0);
         await wait(seconds);
@@ -251,19 +251,26 @@ describe('live', { skip, timeout: 600_000 }, () => {
     }
   });
 
-  test('encrypted, by Shaka Player', async () => {
+  test('encrypted', async () => {
     const [kid, key] = ['31323334353637383930313233343536', '32333435363738393021323334353637'];
     process.env.SV_KEYS = `${kid}:${key}`;
-    const live = await new Live('--encrypt', 'cbcs').start();
-    try {
-      await until(async () => (await (await fetch(`${live.url}360p-h264.m3u8`)).text()).includes('360p-h264/2.m4s'), 'segments');
-      const page = await watch(live, 'shaka', true, { [kid]: key });
-      await wait(5);
-      well('shaka, cbcs', page.begun, await look(page), 5);
-      await page.close();
-    } finally {
-      await live.stop();
+    const license = await licences({ [kid]: key });
+    for (const scheme of ['cbcs', 'cenc']) {
+      const live = await new Live('--encrypt', scheme).start();
+      try {
+        await until(async () => (await (await fetch(`${live.url}360p-h264.m3u8`)).text()).includes('360p-h264/2.m4s'), 'segments');
+        await each(['shaka', 'dash', 'hls'], SECONDS, async (player) => {
+          const page = await watch(live, player, true, { license: license.url });
+          const seconds = Math.max(SECONDS / 2, 5);
+          await wait(seconds);
+          well(`${player}, ${scheme}`, page.begun, await look(page), seconds);
+          await page.close();
+        });
+      } finally {
+        await live.stop();
+      }
     }
+    license.close();
   });
 
   test('an origin that is killed and started again', async () => {

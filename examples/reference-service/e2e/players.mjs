@@ -25,7 +25,7 @@ const seen = { errors: [], waits: [], started: null, latency: null };
 window.seen = seen;
 const q = new URLSearchParams(location.search);
 const url = q.get('url'), low = q.get('low') === '1';
-const keys = JSON.parse(q.get('keys') || '{}');
+const keys = JSON.parse(q.get('keys') || '{}'), license = q.get('license');
 const fail = (what) => seen.errors.push(String(what).slice(0, 300));
 const SPLICES = ['urn:scte:scte35:2014:xml+bin', 'urn:scte:scte35:2013:bin'];
 const told = (scheme, at) => (seen.events ??= []).push({ scheme, at });
@@ -46,8 +46,10 @@ video.addEventListener('error', () => fail('media ' + video.error?.message));
   const player = q.get('player');
   await script('/' + player + '.js');
   if (player === 'hls') {
+    const drmSystems = { 'org.w3.clearkey': { licenseUrl: license } };
+    const encrypted = license ? { emeEnabled: true, drmSystems } : {};
     // Captions in pictures are left alone: text is what playlists name.
-    const hls = new Hls({ lowLatencyMode: low, enableWorker: false, enableCEA708Captions: false });
+    const hls = new Hls({ lowLatencyMode: low, enableWorker: false, enableCEA708Captions: false, ...encrypted });
     hls.on(Hls.Events.ERROR, (_, d) => {
       const text = [d.type, d.details, d.reason, d.error?.message, d.response?.code, d.url ?? d.frag?.url].join(' ');
       (d.fatal ? fail : (t) => (seen.notes ??= []).push(t))(text);
@@ -65,6 +67,7 @@ video.addEventListener('error', () => fail('media ' + video.error?.message));
     const base64 = (hex) => btoa(String.fromCharCode(...hex.match(/../g).map((b) => parseInt(b, 16)))).replace(/\\+/g, '-').replace(/\\//g, '_').replace(/=+$/, '');
     const clearkeys = Object.fromEntries(Object.entries(keys).map((pair) => pair.map(base64)));
     if (Object.keys(keys).length) dash.setProtectionData({ 'org.w3.clearkey': { clearkeys } });
+    if (license) dash.setProtectionData({ 'org.w3.clearkey': { serverURL: license } });
     for (const scheme of SPLICES) {
       dash.on(scheme, (e) => told(scheme, e.event.calculatedPresentationTime));
     }
@@ -76,6 +79,7 @@ video.addEventListener('error', () => fail('media ' + video.error?.message));
     const s = new shaka.Player();
     await s.attach(video);
     if (Object.keys(keys).length) s.configure({ drm: { clearKeys: keys } });
+    if (license) s.configure({ drm: { servers: { 'org.w3.clearkey': license } } });
     s.configure({ streaming: { lowLatencyMode: low } });
     s.addEventListener('error', (e) => fail(e.detail.code + ' ' + JSON.stringify(e.detail.data).slice(0, 200)));
     s.addEventListener('timelineregionenter', (e) => told(e.detail.schemeIdUri, e.detail.startTime));
@@ -102,11 +106,34 @@ export async function serve() {
   return { address: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
 }
 
-/** A page in which `player` plays `url`. `first` gets it before it goes there. */
-export async function open(browser, players, player, url, { low = false, keys = {}, first = () => {} } = {}) {
+/** A server of ClearKey licences for these keys of one film, names and keys in hexadecimal: whoever asks for one gets them all,
+ * since dash.js and Shaka Player ask for the first alone. Notes which were asked for. */
+export async function licences(keys) {
+  const asked = [];
+  const hex = (text) => Buffer.from(text, 'base64url').toString('hex');
+  const base64 = (text) => Buffer.from(text, 'hex').toString('base64url');
+  const server = createServer(async (request, response) => {
+    response.setHeader('access-control-allow-origin', '*').setHeader('access-control-allow-headers', '*');
+    if (request.method !== 'POST') return response.end();
+    const parts = [];
+    for await (const part of request) parts.push(part);
+    const kids = JSON.parse(Buffer.concat(parts).toString()).kids.map(hex);
+    asked.push(...kids);
+    const all = Object.entries(keys).map(([kid, key]) => ({ kty: 'oct', kid: base64(kid), k: base64(key) }));
+    const known = kids.some((kid) => keys[kid]);
+    response.setHeader('content-type', 'application/json').writeHead(known ? 200 : 403);
+    response.end(JSON.stringify({ keys: known ? all : [], type: 'temporary' }));
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  return { asked, url: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
+}
+
+/** A page in which `player` plays `url`, with `keys` or with those that the server at `license` gives. `first` gets it before
+ * it goes there. */
+export async function open(browser, players, player, url, { low = false, keys = {}, license = '', first = () => {} } = {}) {
   const page = await browser.newPage();
   first(page);
-  const query = new URLSearchParams({ player, low: low ? '1' : '0', keys: JSON.stringify(keys), url });
+  const query = new URLSearchParams({ player, low: low ? '1' : '0', keys: JSON.stringify(keys), license, url });
   await page.goto(`${players.address}?${query}`);
   return page;
 }

@@ -149,6 +149,7 @@ fn what_the_fuzzers_found_stays_found() {
             "cea" => oracle::cea(&data),
             "mp4_roundtrip" => oracle::mp4_roundtrip(&data),
             "webm_roundtrip" => oracle::webm_roundtrip(&data),
+            "protected_roundtrip" => oracle::protected_roundtrip(&data),
             other => panic!("no target is called {other}"),
         }
     }
@@ -158,6 +159,11 @@ proptest::proptest! {
     #[test]
     fn fragments_are_read_as_they_were_written(data in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..400)) {
         oracle::mp4_roundtrip(&data);
+    }
+
+    #[test]
+    fn encrypted_fragments_are_read_as_they_were_written(data in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..400)) {
+        oracle::protected_roundtrip(&data);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use sv_codec::{aac, ac3, av1, captions, flac, h264, hevc, mpa, nal, opus, rfc6381, vp9};
 use sv_container::{cea608, cea708, mp4, scte35, ts, ttml, webm, webvtt};
 use sv_core::{
-    Codec, Duration, Item, Limits, Media, Packet, Source, TimeBase, Timestamp, Track, TrackId, VideoInfo,
+    Codec, Duration, Item, KeyId, Limits, Media, Packet, Protection, SampleKey, SampleProtection, Scheme,
+    Source, Subsample, TimeBase, Timestamp, Track, TrackId, VideoInfo,
 };
 
 /// Small enough that a hostile file can't make a run slow.
@@ -423,4 +424,90 @@ fn elements(mut data: &[u8]) -> Vec<(u32, &[u8])> {
 
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte))
+}
+
+/// Encrypted packets made of the bytes: of what is written as fragments, the same bytes are read as encrypted under the same
+/// keys by the same vectors.
+pub(crate) fn protected_roundtrip(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else { return };
+    let constant = kind & 1 == 0;
+    let iv = [7; 16];
+    let mut track = track(u32::from(*kind));
+    track.protection = Some(Protection {
+        scheme: if constant { Scheme::Cbcs } else { Scheme::Cenc },
+        default_kid: KeyId([1; 16]),
+        pattern: if constant && kind & 2 == 0 { (1, 9) } else { (0, 0) },
+        iv_size: if constant { 0 } else { 8 },
+        constant_iv: constant.then(|| Bytes::copy_from_slice(&iv)),
+        pssh: Vec::new(),
+        clear_lead: kind & 4 == 0,
+    });
+    let mut packets = Vec::new();
+    for (n, c) in data.chunks_exact(4).enumerate() {
+        let size = usize::from(c[1]) + 1;
+        let clear = u16::from(c[2]).min(size as u16);
+        let subsamples = match c[0] & 3 {
+            0 => Vec::new(),
+            _ => vec![Subsample { clear, protected: size as u32 - u32::from(clear) }],
+        };
+        let mut own = iv;
+        if !constant {
+            own = [0; 16];
+            own[..8].copy_from_slice(&(n as u64 + 1).to_be_bytes());
+        }
+        let key =
+            (c[3] & 3 > 0).then(|| Arc::new(SampleKey { kid: KeyId([c[3] & 3; 16]), pssh: Vec::new() }));
+        let protection = SampleProtection { iv: own, subsamples: subsamples.into(), key };
+        packets.push(Packet {
+            track: track.id,
+            pts: Timestamp::new(n as i64),
+            dts: Timestamp::new(n as i64),
+            duration: Duration::new(1),
+            key: true,
+            data: Bytes::from(vec![c[0]; size]),
+            protection: (c[0] & 12 > 0).then_some(protection),
+        });
+    }
+    let mut file = mp4::init_segment(&[&track]).expect("a plain track").to_vec();
+    for (index, chunk) in packets.chunks(5).enumerate() {
+        let base = chunk[0].dts;
+        let parts = mp4::fragment(&track, index as u32 + 1, base, chunk, &mp4::Options::default());
+        parts.expect("plain packets").iter().for_each(|part| file.extend_from_slice(part));
+    }
+    let mut demuxer =
+        mp4::Demuxer::open(Arc::new(Bytes::from(file)), Limits::default()).expect("our own file");
+    let told = demuxer.tracks()[0].protection.clone().expect("it is protected");
+    // Which bytes are encrypted; with which key and vector, if any are.
+    let meant = |protection: &Protection, packet: &Packet| {
+        let sample = packet.protection.as_ref()?;
+        let mut at = 0u32;
+        let mut runs = Vec::new();
+        for run in sample.subsamples.iter() {
+            at += u32::from(run.clear);
+            runs.push(at..at + run.protected);
+            at += run.protected;
+        }
+        if sample.subsamples.is_empty() {
+            runs.push(0..packet.data.len() as u32);
+        }
+        runs.retain(|run| !run.is_empty());
+        let mut iv = sample.iv;
+        if let (Some(constant), None) = (&protection.constant_iv, &sample.key) {
+            iv.copy_from_slice(constant);
+        }
+        (!runs.is_empty()).then(|| (runs, protection.kid(Some(sample)), iv))
+    };
+    let mut back = Vec::new();
+    while let Some(item) = demuxer.next_item().expect("our own file") {
+        if let Item::Packet(packet) = item {
+            back.push((packet.data.clone(), meant(&told, &packet)));
+        }
+    }
+    let own = track.protection.as_ref().expect("set above");
+    let wanted: Vec<_> = packets.iter().map(|packet| (packet.data.clone(), meant(own, packet))).collect();
+    assert_eq!(back.len(), wanted.len());
+    for ((back, meant), (wanted, told)) in back.iter().zip(&wanted) {
+        assert!(back == wanted, "other bytes");
+        assert_eq!(meant, told);
+    }
 }

@@ -103,8 +103,11 @@ pub fn fragment(
             layout.write_tfhd(w, track.id.0, clear.then_some(sample_entry::CLEAR), &samples);
             w.full(b"tfdt", 1, 0, |w| w.u64(base));
             data_offset_at = layout.write_trun(w, &samples);
-            if let (Some(auxiliary), Some(protection)) = (&protection, &track.protection) {
+            // Also where samples have nothing else to say: whole ones under a constant vector.
+            if let Some(protection) = &track.protection {
                 groups.write(w, protection);
+            }
+            if let Some(auxiliary) = &protection {
                 auxiliary.write(w, moof);
             }
         });
