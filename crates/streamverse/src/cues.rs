@@ -155,7 +155,7 @@ impl Survey {
     ) -> Result<Self> {
         let mut survey = Self::default();
         if wanted {
-            survey.events(input, start)?;
+            survey.events(input, start);
         }
         let tells = wanted && input.has_cues();
         let leads = (asked || !survey.cues.is_empty()) && video.is_some();
@@ -196,10 +196,10 @@ impl Survey {
     }
 
     /// Of a source that is encoded anew, so that its key pictures don't matter: its own cues.
-    pub(crate) fn told(input: &Input, start: Timestamp) -> Result<Self> {
+    pub(crate) fn told(input: &Input, start: Timestamp) -> Self {
         let mut survey = Self::default();
-        survey.events(input, start)?;
-        let Some(mut own) = input.transport().filter(ts::Demuxer::has_cues) else { return Ok(survey) };
+        survey.events(input, start);
+        let Some(mut own) = input.transport().filter(ts::Demuxer::has_cues) else { return survey };
         let mut bases = BTreeMap::new();
         let (mut cues, mut first, mut now) = (Vec::new(), None, Duration::ZERO);
         // Where it breaks off is told when it is decoded.
@@ -226,7 +226,7 @@ impl Survey {
             cue.at = rebased(cue.at);
             survey.tell(cue, rebased(now));
         }
-        Ok(survey)
+        survey
     }
 
     /// Leaves out what is due when the presentation is over.
@@ -236,15 +236,12 @@ impl Survey {
     }
 
     /// Takes the events in front of fragments, each as if it came when it is due.
-    fn events(&mut self, input: &Input, start: Timestamp) -> Result<()> {
-        for mut cue in input.events()? {
-            if cue.scheme == scte35::SCHEME {
-                cue.at = since(cue.at, start);
-                let now = cue.at;
-                self.tell(cue, now);
-            }
+    fn events(&mut self, input: &Input, start: Timestamp) {
+        for mut cue in input.events(scte35::SCHEME) {
+            cue.at = since(cue.at, start);
+            let now = cue.at;
+            self.tell(cue, now);
         }
-        Ok(())
     }
 
     /// Takes a cue that comes at a moment. Events that it takes back are forgotten, unless they have begun.

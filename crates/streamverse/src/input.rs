@@ -160,11 +160,11 @@ impl Input {
         ts::Demuxer::open(reader, Limits::default()).ok()
     }
 
-    /// The events that stand in front of the fragments of an MP4 file.
-    pub(crate) fn events(&self) -> Result<Vec<Cue>> {
+    /// The events of a scheme that stand in front of the fragments of an MP4 file.
+    pub(crate) fn events(&self, scheme: &str) -> Vec<Cue> {
         match &self.demuxer {
-            Demuxer::Mp4(demuxer) => Ok(demuxer.events()?),
-            _ => Ok(Vec::new()),
+            Demuxer::Mp4(demuxer) => demuxer.events(scheme),
+            _ => Vec::new(),
         }
     }
 

@@ -149,7 +149,7 @@ impl Plan {
             None => Captions::default(),
         };
         let asked = cues::asked(&request.ad_cues)?;
-        let told = if request.cues { cues::Survey::told(&input, start)? } else { cues::Survey::default() };
+        let told = if request.cues { cues::Survey::told(&input, start) } else { cues::Survey::default() };
         let mut marked = cues::marks(asked, &request.interstitials, vec![told.within(duration)]);
         if let Some(end) = request.window.map(|window| window.length) {
             marked.cuts.retain(|at| *at < end);

@@ -223,8 +223,7 @@ fn events_that_mp4_atom_wrote_are_read() {
     }
     let demuxer = mp4::Demuxer::open(Arc::new(Bytes::from(file)), Limits::default()).unwrap();
     let events: Vec<_> = demuxer
-        .events()
-        .unwrap()
+        .events("urn:example")
         .into_iter()
         .map(|cue| {
             assert_eq!(cue.scheme, "urn:example");
@@ -232,6 +231,7 @@ fn events_that_mp4_atom_wrote_are_read() {
         })
         .collect();
     assert_eq!(events, [(500, vec![1; 3]), (9000, vec![7; 3]), (8500, vec![2; 3]), (9000, vec![7; 3])]);
+    assert_eq!(demuxer.events("urn:other"), []);
     // Packets come as if there were none.
     assert_eq!(corpus::drain(demuxer).1.len(), 2);
 }

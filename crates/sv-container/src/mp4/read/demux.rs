@@ -336,13 +336,12 @@ impl Demuxer {
         }
     }
 
-    /// The events that stand in front of fragments (`emsg`), in the order of the file; none in a file without fragments.
-    ///
-    /// # Errors
-    /// [`Error::LimitExceeded`] for more than four thousand, or one of more than 64 KiB, and what is wrong with the boxes.
-    pub fn events(&self) -> Result<Vec<Cue>> {
-        let Some(first) = self.first_moof else { return Ok(Vec::new()) };
-        super::event::scan(self.windows.source(), first, &self.defaults, &self.traks, &self.limits)
+    /// The events of a scheme that stand in front of fragments (`emsg`), in the order of the file, the first four thousand of
+    /// them; none in a file without fragments. One of more than 64 KiB, and what is broken, is left out.
+    #[must_use]
+    pub fn events(&self, scheme: &str) -> Vec<Cue> {
+        let Some(first) = self.first_moof else { return Vec::new() };
+        super::event::scan(self.windows.source(), first, scheme, &self.defaults, &self.traks, &self.limits)
     }
 
     /// When the sync samples of a track are shown, in the order of the file and in its time base.

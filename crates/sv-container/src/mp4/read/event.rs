@@ -10,10 +10,9 @@ use super::atom::{Atom, Header};
 use super::layout::MAX_IDLE_BOXES;
 use super::moof::{self, Defaults};
 use super::trak::Trak;
-use crate::num::u64_of;
-use crate::{Error, Result};
+use crate::Result;
 
-/// Largest message that is read, and most of them.
+/// Largest message that is read, and most of a scheme.
 const LARGEST: usize = 64 << 10;
 const MOST: usize = 4096;
 
@@ -63,41 +62,37 @@ fn word(r: &mut Reader<'_>) -> String {
     text
 }
 
-/// The events of a file whose fragments begin at `first`: of its boxes nothing else is read but, for times that count from
-/// them, fragments' headers.
+/// The events of a scheme in a file whose fragments begin at `first`: of its boxes nothing else is read but, for times that
+/// count from them, fragments' headers. What can't be read is left out: whoever reads the samples tells of damage.
 pub(super) fn scan(
     source: &dyn ReadAt,
     first: u64,
+    scheme: &str,
     defaults: &BTreeMap<u32, Defaults>,
     traks: &BTreeMap<u32, Trak>,
     limits: &Limits,
-) -> Result<Vec<Cue>> {
+) -> Vec<Cue> {
     let (mut out, mut held) = (Vec::new(), Vec::<Message>::new());
-    let mut next = first;
-    let mut idle = 0usize;
-    while let Some(header) = Header::read(source, next)? {
+    let (mut next, mut idle) = (first, 0usize);
+    while let Ok(Some(header)) = Header::read(source, next) {
         next = header.end;
         idle = idle.saturating_add(1);
+        if idle > MAX_IDLE_BOXES || held.len().saturating_add(out.len()) >= MOST {
+            break;
+        }
         match &header.kind {
             b"emsg" => {
-                if let Some(message) = Message::parse(&header.load(source, LARGEST)?)? {
-                    held.push(message);
-                }
-                if held.len().saturating_add(out.len()) > MOST {
-                    let (what, offset, limit) = ("the number of events", header.start, u64_of(MOST));
-                    return Err(Error::LimitExceeded { what, offset, limit });
-                }
+                let message = header.load(source, LARGEST).and_then(|atom| Message::parse(&atom));
+                held.extend(message.ok().flatten().filter(|message| message.scheme == scheme));
             }
             b"moof" => {
                 idle = 0;
                 let begin = match held.iter().any(|message| message.relative) {
-                    true => begin(
-                        &header.load(source, limits.structure_bytes)?,
-                        &header,
-                        defaults,
-                        traks,
-                        limits,
-                    )?,
+                    true => {
+                        let atom = header.load(source, limits.structure_bytes);
+                        let begin = atom.and_then(|atom| begin(&atom, &header, defaults, traks, limits));
+                        begin.unwrap_or_default()
+                    }
                     false => std::time::Duration::ZERO,
                 };
                 let cue = |m: Message| {
@@ -108,12 +103,8 @@ pub(super) fn scan(
             }
             _ => {}
         }
-        if idle > MAX_IDLE_BOXES {
-            let (what, limit) = ("the number of boxes without samples", u64_of(MAX_IDLE_BOXES));
-            return Err(Error::LimitExceeded { what, offset: header.start, limit });
-        }
     }
-    Ok(out)
+    out
 }
 
 /// When the earliest track of a fragment begins.
