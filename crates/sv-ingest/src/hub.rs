@@ -3,20 +3,25 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use sv_core::{Item, Track, TrackId, TrackKind};
 
 use crate::feed::{Feed, Tap, feed};
+use crate::health::{Health, Report};
 
 /// All streams of a gateway by name. Clones are the same hub.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Hub {
     streams: Arc<Mutex<HashMap<String, Arc<Stream>>>>,
+    /// What moments count from.
+    born: Instant,
 }
 
 /// One stream: it is there as long as somebody sends it or waits for it.
 pub(crate) struct Stream {
     name: String,
+    born: Instant,
     state: Mutex<State>,
 }
 
@@ -26,6 +31,8 @@ struct State {
     publisher: Option<(Publisher, Replaced)>,
     /// How many have sent it.
     publishers: Publisher,
+    /// How well it comes.
+    health: Option<Health>,
     tracks: Vec<Arc<Track>>,
     taps: Vec<Tap>,
 }
@@ -42,11 +49,17 @@ pub fn is_name(name: &str) -> bool {
     all && (1..=64).contains(&name.len()) && !name.starts_with('.')
 }
 
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Hub {
     /// A hub without a stream.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { streams: Arc::default(), born: Instant::now() }
     }
 
     fn streams(&self) -> MutexGuard<'_, HashMap<String, Arc<Stream>>> {
@@ -59,7 +72,7 @@ impl Hub {
         if let Some(stream) = streams.get(name) {
             return Arc::clone(stream);
         }
-        let stream = Arc::new(Stream { name: name.to_owned(), state: Mutex::default() });
+        let stream = Arc::new(Stream { name: name.to_owned(), born: self.born, state: Mutex::default() });
         streams.insert(name.to_owned(), Arc::clone(&stream));
         stream
     }
@@ -78,6 +91,14 @@ impl Hub {
     #[must_use]
     pub fn is_live(&self, name: &str) -> bool {
         self.streams().get(name).is_some_and(|s| s.is_live())
+    }
+
+    /// How well the stream of that name comes; nothing where nobody sends it.
+    #[must_use]
+    pub fn health(&self, name: &str) -> Option<Report> {
+        let stream = Arc::clone(self.streams().get(name)?);
+        let mut state = stream.state();
+        state.health.as_mut().map(|health| health.report(stream.born.elapsed()))
     }
 
     /// The stream of that name from the next moment on at which decoding can start, whoever sends it now or later: where
@@ -139,6 +160,7 @@ impl Stream {
         state.end();
         state.publishers = state.publishers.wrapping_add(1);
         let publisher = state.publishers;
+        state.health = Some(Health::new(self.born.elapsed()));
         let before = state.publisher.replace((publisher, replaced));
         drop(state);
         if let Some((_, replaced)) = before {
@@ -152,6 +174,9 @@ impl Stream {
         let mut state = self.state();
         if !state.is_sent_by(publisher) {
             return false;
+        }
+        if let Some(health) = &mut state.health {
+            health.see(self.born.elapsed(), item);
         }
         let begins = match item {
             Item::Track(track) => {
@@ -173,7 +198,7 @@ impl Stream {
         let mut state = self.state();
         let mine = state.is_sent_by(publisher);
         if mine {
-            state.publisher = None;
+            (state.publisher, state.health) = (None, None);
             state.end();
         }
         mine

@@ -30,10 +30,9 @@ use std::time::Duration;
 use sv_core::ErrorKind;
 use sv_ingest::gateway::{self as ingest, Admission, Certificate, Notice};
 use sv_ingest::push::{Progress, Push, Target};
-use sv_package::live::Window;
 
 use crate::live::Request;
-use crate::{Error, Result};
+use crate::{Error, Pick, Result};
 use room::Rooms;
 
 /// What a gateway does with streams.
@@ -43,14 +42,8 @@ pub struct Settings {
     pub ingest: ingest::Settings,
     /// Where presentations lie.
     pub output: PathBuf,
-    /// Segments end at the first key frame at or behind each multiple of this.
-    pub segment: Duration,
-    /// Longest part of a segment, for low latency; none without.
-    pub part: Option<Duration>,
-    /// What stays to be had.
-    pub window: Window,
-    /// Keep files that the window has left: a recording of all that was sent.
-    pub keep: bool,
+    /// What each of them is like: all but its input and output.
+    pub presentation: Request,
     /// How long a stream that nobody sends is waited for.
     pub linger: Duration,
     /// Presentations at once; what is sent beyond that is only passed on.
@@ -66,10 +59,7 @@ impl Settings {
         Self {
             ingest: ingest::Settings::new(admission),
             output: output.into(),
-            segment: Duration::from_secs(2),
-            part: Some(Duration::from_millis(500)),
-            window: Window::Sliding(Duration::from_secs(60)),
-            keep: false,
+            presentation: Request::new(Vec::<Pick>::new(), ""),
             linger: Duration::from_secs(60),
             presentations: 256,
             told: Arc::new(|_| {}),
@@ -77,12 +67,8 @@ impl Settings {
     }
 
     fn request(&self, output: PathBuf) -> Request {
-        let mut request = Request::new(vec![PathBuf::from("-")], output);
-        request.segment = self.segment;
-        request.part = self.part;
-        request.window = self.window;
-        request.keep = self.keep;
-        request
+        let inputs = vec![PathBuf::from("-").into()];
+        Request { inputs, output, ..self.presentation.clone() }
     }
 }
 

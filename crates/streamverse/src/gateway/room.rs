@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Router;
 use sv_core::ErrorKind;
 use sv_ingest::gateway::Notice;
+use sv_ingest::health::Report;
 use sv_ingest::{Feed, Hub};
 use sv_pipeline::Cancel;
 
@@ -52,10 +53,15 @@ impl Rooms {
         self.rooms().get(name)?.router.clone()
     }
 
-    /// Names of presentations, and whether each goes on.
-    pub(super) fn names(&self) -> Vec<(String, bool)> {
-        let rooms = self.rooms();
-        rooms.iter().filter(|(_, r)| r.router.is_some()).map(|(n, r)| (n.clone(), !r.over)).collect()
+    /// All streams by name: whether each can be watched, and how well it comes, if it does.
+    pub(super) fn streams(&self) -> Vec<(String, bool, Option<Report>)> {
+        let mut names: BTreeMap<String, bool> =
+            self.rooms().iter().map(|(name, room)| (name.clone(), room.router.is_some())).collect();
+        for name in self.hub.live() {
+            names.entry(name).or_default();
+        }
+        let health = |name: &str| self.hub.health(name);
+        names.into_iter().map(|(name, watched)| (name.clone(), watched, health(&name))).collect()
     }
 
     /// Something happens to a stream. Packets of one that begins come after this.
@@ -105,34 +111,19 @@ impl Rooms {
         let folder = self.folder(name)?;
         let mut feed = Some(feed);
         let linger = self.settings.linger;
-        let (handle, origin, driver) =
-            live::begin(self.settings.request(folder.clone()), |from, _, stop| {
-                let feed = feed.take().unwrap_or_else(|| self.hub.subscribe(name, FEED));
-                Box::new(Fed::new(feed, from, linger, stop))
-            })?;
-        let canceller = handle.canceller();
+        let request = self.settings.request(folder.clone());
+        let (mut handle, origin, driver) = live::begin(request, cancel, |from, _, cancel| {
+            let feed = feed.take().unwrap_or_else(|| self.hub.subscribe(name, FEED));
+            Box::new(Fed::new(feed, from, linger, cancel))
+        })?;
+        // Nobody listens, and a stream may go on for months.
+        drop(handle.events());
         let router = origin.router();
         if let Some(room) = self.rooms().get_mut(name).filter(|room| room.number == number) {
             room.router = Some(router);
         }
         (self.settings.told)(&Happening::Presented { stream: name.to_owned(), folder });
-        // Who stops the gateway stops every run.
-        let stop = cancel.clone();
-        std::thread::scope(|scope| {
-            let done = Cancel::default();
-            let over = done.clone();
-            scope.spawn(move || {
-                while !over.is_cancelled() {
-                    if stop.is_cancelled() {
-                        canceller.cancel();
-                    }
-                    std::thread::sleep(live::NAP);
-                }
-            });
-            let result = driver.run();
-            done.cancel();
-            result
-        })
+        driver.run()
     }
 
     /// The folder of a stream's presentation: that of one which broke off not long ago, or a new one.

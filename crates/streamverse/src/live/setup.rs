@@ -75,18 +75,18 @@ struct Planned {
 /// # Errors
 /// When an input can't be read, has nothing to show, or the folder holds something else.
 pub fn start(request: Request) -> Result<(Handle, Origin, Driver)> {
-    begin(request, |from, cues, cancel| Box::new(Pipe::open(from, cues, cancel)))
+    begin(request, &Cancel::default(), |from, cues, cancel| Box::new(Pipe::open(from, cues, cancel)))
 }
 
 /// As [`start`]; `come` makes the source that the input `-` stands for, whose first packets come at that moment of the
 /// presentation.
 pub(crate) fn begin(
     request: Request,
+    cancel: &Cancel,
     mut come: impl FnMut(Duration, bool, &Cancel) -> Box<dyn Coming>,
 ) -> Result<(Handle, Origin, Driver)> {
     check_request(&request)?;
     let (meter, events) = Meter::new();
-    let cancel = Cancel::default();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut store = Store::open(&request.output, &fingerprint(&request), now)?;
     let (length, ended, resumed, began) = (store.length, store.ended, store.resumed, store.began);
@@ -114,7 +114,7 @@ pub(crate) fn begin(
         // What can't be read again goes on where the clock is.
         let from = if resumed { clock.elapsed() } else { Duration::ZERO };
         let (opened, tracks) = if pick.path.as_os_str() == "-" {
-            let mut coming = come(from, request.cues, &cancel);
+            let mut coming = come(from, request.cues, cancel);
             let tracks = coming.tracks()?;
             (Opened::Coming(coming), tracks)
         } else {
@@ -171,14 +171,14 @@ pub(crate) fn begin(
             Opened::File(input) => {
                 let length = length.or(Some(Duration::ZERO));
                 let looping = (request.looping, length);
-                Either::Paced(Box::new(Paced::new(*input, ids, looping, from, clock, &cancel)?))
+                Either::Paced(Box::new(Paced::new(*input, ids, looping, from, clock, cancel)?))
             }
         };
         feeds.push(Feed { source, lanes });
     }
     let origin = Origin { desk };
     let driver = Driver { feeds, origin: origin.clone(), store, meter, cancel: cancel.clone(), ended };
-    Ok((Handle::new(events, cancel), origin, driver))
+    Ok((Handle::new(events, cancel.clone()), origin, driver))
 }
 
 impl Setup<'_> {

@@ -143,6 +143,16 @@ fn a_killed_gateway_is_gone_on_with() {
     let mut gateway = Gateway::start(&out, &["--linger", "60s"]);
     let mut sender = gateway.send(&film, "studio", &["-re"]);
     gateway.until("live.presentation.started");
+    // Somebody sends it: it is told how well.
+    let streams: serde_json::Value = serde_json::from_str(&gateway.text("streams")).unwrap();
+    assert_eq!((&streams[0]["name"], &streams[0]["live"]), (&"studio".into(), &true.into()));
+    assert_eq!(streams[0]["health"]["tracks"][0]["codec"], "h264", "{streams}");
+    assert_eq!(streams[0]["health"]["good"], true, "{streams}");
+    let metrics = gateway.text("metrics");
+    assert!(
+        metrics.contains("sv_track_bits_per_second{stream=\"studio\",track=\"1\",codec=\"h264\"}"),
+        "{metrics}"
+    );
     // A playlist with two segments waits until they are there.
     let _ = gateway.text(&format!("studio/{PICTURES}.m3u8?_HLS_msn=1"));
     drop(gateway);

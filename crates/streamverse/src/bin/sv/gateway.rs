@@ -12,9 +12,8 @@ use streamverse::core::ErrorKind;
 use streamverse::gateway::{Gateway, Happening, Settings};
 use streamverse::ingest::gateway::{Certificate, Keys, Notice, Open};
 use streamverse::ingest::push::{Progress, Target};
-use streamverse::package::live::Window;
 
-use crate::live::PLAYER;
+use crate::live::{self, PLAYER};
 use crate::{At, Failure, args};
 
 const LIST: &str = include_str!("streams.html");
@@ -34,10 +33,7 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
             return Err(Failure::at(At::Keys)(Error::new(ErrorKind::InvalidInput, message)));
         }
     };
-    settings.segment = args.segment;
-    settings.part = (!args.part.is_zero()).then_some(args.part);
-    settings.window = if args.event { Window::Event } else { Window::Sliding(args.window) };
-    settings.keep = args.keep;
+    settings.presentation = live::shaped(&args.shape)?;
     settings.linger = args.linger;
     let json = args.json;
     settings.told = Arc::new(move |happening| tell(happening, json));

@@ -5,33 +5,21 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
-use streamverse::Error;
 use streamverse::core::ErrorKind;
 use streamverse::live::{self, Request};
 use streamverse::package::live::Window;
+use streamverse::{Error, Pick};
 
-use crate::args::{Captions, Harvest, Live, factors};
+use crate::args::{Captions, Harvest, Live, Shape, factors};
 use crate::{At, Failure, keys, vod};
 
 pub(crate) const PLAYER: &str = include_str!("player.html");
 
 pub(crate) fn run(args: &Live) -> Result<(), Failure> {
-    let mut request = Request::new(args.input.clone(), &args.out);
-    request.segment = args.segment;
-    request.part = (!args.part.is_zero()).then_some(args.part);
-    request.window = if args.event { Window::Event } else { Window::Sliding(args.window) };
-    request.keep = args.keep;
+    let mut request = shaped(&args.shape)?;
+    request.inputs.clone_from(&args.input);
+    request.output.clone_from(&args.out);
     request.looping = args.looping;
-    request.encryption = keys::encryption(&args.protect).map_err(Failure::at(At::Keys))?;
-    request.cues = !args.no_cues;
-    request.emsg = args.emsg;
-    request.interstitial.clone_from(&args.interstitial);
-    request.extract_captions = args.captions == Captions::Extract;
-    request.channels.clone_from(&args.channels);
-    request.text = args.text.map(Into::into);
-    request.trick_play = factors(&args.trick_play);
-    request.steering = args.ways.steering()?;
-    request.license_url.clone_from(&args.license_url);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(args.listen)).map_err(|e| {
         let message = format!("{} can't be listened on: {e}; choose another by --listen", args.listen);
@@ -50,6 +38,26 @@ pub(crate) fn run(args: &Live) -> Result<(), Failure> {
     server.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(())
+}
+
+/// A request of nothing yet, of that shape.
+pub(crate) fn shaped(args: &Shape) -> Result<Request, Failure> {
+    let mut request = Request::new(Vec::<Pick>::new(), "");
+    request.segment = args.segment;
+    request.part = (!args.part.is_zero()).then_some(args.part);
+    request.window = if args.event { Window::Event } else { Window::Sliding(args.window) };
+    request.keep = args.keep;
+    request.encryption = keys::encryption(&args.protect).map_err(Failure::at(At::Keys))?;
+    request.cues = !args.no_cues;
+    request.emsg = args.emsg;
+    request.interstitial.clone_from(&args.interstitial);
+    request.extract_captions = args.captions == Captions::Extract;
+    request.channels.clone_from(&args.channels);
+    request.text = args.text.map(Into::into);
+    request.trick_play = factors(&args.trick_play);
+    request.steering = args.ways.steering()?;
+    request.license_url.clone_from(&args.license_url);
+    Ok(request)
 }
 
 pub(crate) fn harvest(args: &Harvest) -> Result<(), Failure> {

@@ -10,18 +10,9 @@ use super::package::pssh;
 use super::values::{duration, long, long_duration, moment, part};
 use super::{Boxes, Captions, Protect, SchemeName, TextAs, Ways};
 
+/// What a live presentation is like.
 #[derive(ClapArgs)]
-pub(crate) struct Live {
-    /// Files, shown at the speed of their clocks; or -, an MPEG transport stream on standard input. Or descriptors,
-    /// as for `sv package`
-    #[arg(required = true, value_name = "INPUT")]
-    pub(crate) input: Vec<streamverse::Pick>,
-    /// The folder of the presentation: a later run with the same arguments goes on with it
-    #[arg(long)]
-    pub(crate) out: PathBuf,
-    /// Where to listen
-    #[arg(long, default_value = "127.0.0.1:8090")]
-    pub(crate) listen: SocketAddr,
+pub(crate) struct Shape {
     /// Length of a segment, such as 2s or 2500ms
     #[arg(long, default_value = "2s", value_parser = duration)]
     pub(crate) segment: Duration,
@@ -34,12 +25,9 @@ pub(crate) struct Live {
     /// An event: viewers can go back to its beginning
     #[arg(long, conflicts_with = "window")]
     pub(crate) event: bool,
-    /// Keep segments that viewers can't go back to any more
+    /// Keep segments that viewers can't go back to any more: `sv harvest` makes recordings of them
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Begin files anew when they end
-    #[arg(long = "loop")]
-    pub(crate) looping: bool,
     /// Take no notice of the cues that the source tells itself (SCTE-35)
     #[arg(long)]
     pub(crate) no_cues: bool,
@@ -65,14 +53,33 @@ pub(crate) struct Live {
     pub(crate) trick_play: Vec<u32>,
     #[command(flatten)]
     pub(crate) ways: Ways,
-    /// Go on serving when the stream has ended
-    #[arg(long)]
-    pub(crate) serve: bool,
     #[command(flatten)]
     pub(crate) protect: Protect,
     /// Where players get a ClearKey licence; written into the DASH manifest
     #[arg(long)]
     pub(crate) license_url: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct Live {
+    /// Files, shown at the speed of their clocks; or -, an MPEG transport stream on standard input. Or descriptors,
+    /// as for `sv package`
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) input: Vec<streamverse::Pick>,
+    /// The folder of the presentation: a later run with the same arguments goes on with it
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
+    /// Begin files anew when they end
+    #[arg(long = "loop")]
+    pub(crate) looping: bool,
+    /// Go on serving when the stream has ended
+    #[arg(long)]
+    pub(crate) serve: bool,
     /// Print events as JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -105,21 +112,8 @@ pub(crate) struct Gateway {
     /// Let everybody send under any name, also where --rtmp is no address of this machine alone
     #[arg(long, conflicts_with = "keys")]
     pub(crate) open: bool,
-    /// Length of a segment, such as 2s or 2500ms
-    #[arg(long, default_value = "2s", value_parser = duration)]
-    pub(crate) segment: Duration,
-    /// Length of a part of a segment, for low latency, such as 500ms; 0 for none
-    #[arg(long, default_value = "500ms", value_parser = part)]
-    pub(crate) part: Duration,
-    /// How far viewers can go back, such as 60s, 30m or 4h
-    #[arg(long, default_value = "60s", value_parser = long)]
-    pub(crate) window: Duration,
-    /// Events: viewers can go back to the beginning
-    #[arg(long, conflicts_with = "window")]
-    pub(crate) event: bool,
-    /// Keep segments that viewers can't go back to any more: `sv harvest` makes recordings of them
-    #[arg(long)]
-    pub(crate) keep: bool,
+    #[command(flatten)]
+    pub(crate) shape: Shape,
     /// How long a stream that nobody sends is waited for, such as 60s or 10m
     #[arg(long, default_value = "60s", value_parser = long)]
     pub(crate) linger: Duration,
