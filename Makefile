@@ -85,6 +85,12 @@ bench-origin: setup-run ## a live origin: playlists of four hours, parts, ten th
 bench-stored-origin: setup-run ## what packaging on request costs for each gigabyte (SOURCE: an MP4)
 	cargo run --release --locked -p streamverse --no-default-features --features live --example stored_origin -- '$(SOURCE)'
 
+PUBLISHERS ?= 100 200 400
+.PHONY: bench-ingest
+bench-ingest: setup-run ## what publishers of RTMP cost beside nginx-rtmp, where that is installed
+	cargo build --release --locked -p sv-ingest --examples
+	benches/peers/ingest.py $(PUBLISHERS)
+
 .PHONY: bench-memory
 bench-memory: setup-run ## packaging without files: gigabytes for each second of processor time (SOURCE: an MP4)
 	cargo run --release --locked -p streamverse --example package_memory -- '$(SOURCE)' 9

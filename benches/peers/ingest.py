@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """What a publisher of RTMP costs: our relay beside nginx-rtmp, in turns, on one core each with the load on another.
 
-ingest.py RELAY LOAD FILM.flv [PUBLISHERS ...]     (RELAY and LOAD: the examples of sv-ingest, built for release)
+ingest.py [PUBLISHERS ...]     (`make bench-ingest` builds the examples of sv-ingest that it runs; nginx-rtmp is Debian's
+libnginx-mod-rtmp). Up to 1000 publishers send 1 Mbit/s each, 30 pictures a second and AAC; more send 38 kbit/s.
 
 Processor time is that of the server's threads as the kernel counts it; memory is its proportional set. A round in which
 the load's tags were more than two pictures late is left out.
 """
-import json, os, signal, socket, statistics, subprocess, sys, tempfile, time
+import json, os, resource, signal, socket, statistics, subprocess, sys, tempfile, time
 
-relay, load, film = sys.argv[1:4]
-counts = [int(n) for n in sys.argv[4:]] or [100, 200, 400]
+target = os.environ.get("CARGO_TARGET_DIR") or os.path.expanduser("~/.cache/streamverse/target")
+relay, load = (os.path.join(target, "release/examples", name) for name in ("relay", "rtmp_load"))
+counts = [int(n) for n in sys.argv[1:]] or [100, 200, 400]
+media = tempfile.TemporaryDirectory()
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 rounds, seconds = int(os.environ.get("ROUNDS", 3)), int(os.environ.get("SECONDS", 12))
 
 NGINX = """load_module {module};
@@ -25,6 +29,20 @@ def nginx(port, folder):
     path = os.path.join(folder, "conf")
     open(path, "w").write(NGINX.format(module=module, folder=folder, port=port))
     return ["nginx", "-c", path, "-p", folder]
+
+def make(name, size, rate, bits, sound):
+    path = os.path.join(media.name, name)
+    inputs = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration=10"]
+    coding = ["-c:v", "libx264", "-preset", "veryfast", "-bf", "0", "-g", str(2 * rate)]
+    coding += ["-b:v", bits, "-maxrate", bits, "-bufsize", bits]
+    if sound:
+        inputs += ["-f", "lavfi", "-i", "anoisesrc=duration=10:sample_rate=48000"]
+        coding += ["-c:a", "aac", "-ac", "2", "-b:a", "96k"]
+    subprocess.run(["ffmpeg", "-v", "error", "-y"] + inputs + coding + [path], check=True)
+    return path
+
+large = make("large.flv", "640x360", 30, "904k", True)
+small = make("small.flv", "160x90", 5, "36k", False)
 
 def ours(batch):
     return lambda port, folder: [relay, f"127.0.0.1:{port}", "1"] + batch
@@ -53,11 +71,11 @@ def memory(pid):
                 total += int(line.split()[1])
     return total
 
-def once(make, count):
+def once(start, count):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        command = make(port, folder)
+        command = start(port, folder)
         if command is None:
             return None
         server = subprocess.Popen(["taskset", "-c", "0"] + command, stdout=subprocess.DEVNULL, env={**os.environ, "QUIET": "1"})
@@ -68,7 +86,7 @@ def once(make, count):
                 except OSError:
                     time.sleep(0.05)
             empty = memory(server.pid)
-            sender = subprocess.Popen(["taskset", "-c", "1", load, f"127.0.0.1:{port}", str(count), str(seconds), film],
+            sender = subprocess.Popen(["taskset", "-c", "1", load, f"127.0.0.1:{port}", str(count), str(seconds), small if count > 1000 else large],
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             assert "ready" in sender.stderr.readline()
             time.sleep(1)
@@ -84,8 +102,8 @@ def once(make, count):
 for count in counts:
     results = {name: [] for name in servers}
     for _ in range(rounds):
-        for name, make in servers.items():
-            result = once(make, count)
+        for name, start in servers.items():
+            result = once(start, count)
             if result is None:
                 print(f"{name}: not installed"); continue
             valid = result["failed"] == 0 and result["latest_ms"] <= 67

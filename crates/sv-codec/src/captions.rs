@@ -111,7 +111,8 @@ pub fn insert(codec: Codec, packet: &[u8], length_size: u8, captions: &[Triplet]
         Codec::H264 | Codec::Hevc => {
             let is_slice = |unit: &nal::Unit<'_>| match codec {
                 Codec::H264 => h264::is_slice(unit.data),
-                _ => hevc::unit_type(unit.data) < 32,
+                // A unit without its whole header is none.
+                _ => unit.data.len() >= 2 && hevc::unit_type(unit.data) < 32,
             };
             let slice = nal::units(packet, length_size).map_while(Result::ok).find(is_slice)?;
             let units = messages.map(|message| sei(codec, &slice, &message));
