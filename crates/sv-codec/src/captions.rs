@@ -149,3 +149,17 @@ fn sei(codec: Codec, slice: &nal::Unit<'_>, message: &[u8]) -> Vec<u8> {
     unit.push(0x80);
     nal::escape(&unit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_without_a_picture_carries_none() {
+        let captions = [Triplet([0xFC, 0x14, 0x20])];
+        // A unit of HEVC that ends inside of its header.
+        assert_eq!(insert(Codec::Hevc, &[0, 0, 0, 1, 2], 4, &captions), None);
+        assert_eq!(insert(Codec::H264, &[], 4, &captions), None);
+        assert_eq!(insert(Codec::Vp9, &[0, 0, 0, 1, 2], 4, &captions), None);
+    }
+}
