@@ -179,7 +179,7 @@ fn a_stream_is_passed_on_from_gateway_to_gateway() {
     let (secret, there) = ("a-secret-that-nobody-guesses", far.url("there"));
     let text = format!("[[stream]]\nname = \"here\"\nkey = \"{secret}\"\npush = [\"{there}\"]\n");
     std::fs::write(&keys, text).unwrap();
-    let near = Gateway::start(&dir.path().join("near"), &["--keys", keys.to_str().unwrap()]);
+    let near = Gateway::start(&dir.path().join("near"), &["--stream-keys", keys.to_str().unwrap()]);
     assert!(near.send(&film, secret, &["-re"]).wait().unwrap().success());
     far.until("live.presentation.ended");
     let kept = only(&out.join("there"));
@@ -198,7 +198,7 @@ fn only_who_knows_a_key_sends() {
     let secret = "a secret that nobody guesses";
     std::fs::write(&keys, format!("[[stream]]\nname = \"studio\"\nkey = \"{secret}\"\n")).unwrap();
     let out = dir.path().join("out");
-    let mut gateway = Gateway::start(&out, &["--linger", "2s", "--keys", keys.to_str().unwrap()]);
+    let mut gateway = Gateway::start(&out, &["--linger", "2s", "--stream-keys", keys.to_str().unwrap()]);
     assert!(!gateway.send(&film, "studio", &[]).wait().unwrap().success());
     let said = gateway.until("live.refused");
     assert!(said["detail"].as_str().unwrap().contains("not known"), "{said}");
@@ -206,10 +206,11 @@ fn only_who_knows_a_key_sends() {
     assert!(!out.join(secret).exists());
     // An address that others reach needs keys.
     let open = kit::sv().args(["gateway", "--rtmp", "0.0.0.0:0", "--out"]).arg(&out).output().unwrap();
-    assert!(refused(open).contains("--keys"));
+    assert!(refused(open).contains("--stream-keys"));
     // What is wrong with a key file is told without the key.
     std::fs::write(&keys, format!("[[stream]]\nname = \"studio\"\nkey = \"{secret}\nx = 1")).unwrap();
-    let wrong = kit::sv().args(["gateway", "--keys"]).arg(&keys).arg("--out").arg(&out).output().unwrap();
+    let wrong =
+        kit::sv().args(["gateway", "--stream-keys"]).arg(&keys).arg("--out").arg(&out).output().unwrap();
     let words = refused(wrong);
     assert!(words.contains("line") && !words.contains("guesses"), "{words}");
 }

@@ -19,7 +19,7 @@ use crate::{At, Failure, args};
 const LIST: &str = include_str!("streams.html");
 
 pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
-    let streams = streams(args.keys.as_deref()).map_err(Failure::at(At::Keys))?;
+    let streams = streams(args.stream_keys.as_deref()).map_err(Failure::at(At::Keys))?;
     let keys = streams.as_deref().map(keys).transpose().map_err(Failure::at(At::Keys))?;
     let targets = targets(streams.as_deref().unwrap_or_default()).map_err(Failure::at(At::Keys))?;
     let mut settings = match keys {
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
         None if args.open || args.rtmp.ip().is_loopback() => Settings::new(Open, &args.out),
         None => {
             let message = format!(
-                "everybody who reaches {} could send anything: say who may by --keys FILE, or --open if that is wanted",
+                "everybody who reaches {} could send anything: say who may by --stream-keys FILE, or --open if that is wanted",
                 args.rtmp
             );
             return Err(Failure::at(At::Keys)(Error::new(ErrorKind::InvalidInput, message)));

@@ -108,9 +108,9 @@ pub(crate) struct Gateway {
     pub(crate) listen: SocketAddr,
     /// Who may send what: a key file, as below; or set SV_STREAM_KEYS
     #[arg(long, value_name = "FILE")]
-    pub(crate) keys: Option<PathBuf>,
+    pub(crate) stream_keys: Option<PathBuf>,
     /// Let everybody send under any name, also where --rtmp is no address of this machine alone
-    #[arg(long, conflicts_with = "keys")]
+    #[arg(long, conflicts_with = "stream_keys")]
     pub(crate) open: bool,
     #[command(flatten)]
     pub(crate) shape: Shape,
