@@ -1,6 +1,6 @@
 //! What waits between who sends a stream and who wants it: bounded, and never in the sender's way.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use sv_core::Item;
 /// The end at which items come out.
 ///
 /// Who is too slow loses packets: as many as fit wait, then all are left out until there is room again and decoding can
-/// start. Tracks are never left out.
+/// start. What a track is now is never left out.
 pub struct Feed(Arc<Shared>);
 
 /// The end at which items go in.
@@ -64,11 +64,27 @@ impl Shared {
 fn weight(item: &Item) -> usize {
     match item {
         Item::Packet(packet) => packet.data.len().saturating_add(64),
-        _ => 0,
+        Item::Track(track) => track.config.len().saturating_add(512),
+        _ => 64,
     }
 }
 
 impl State {
+    /// Lets go of all but what each track is now: who changes its tracks again and again fills no memory by it.
+    fn shrink(&mut self) {
+        let mut seen = BTreeSet::new();
+        let mut kept: VecDeque<Item> = VecDeque::new();
+        for item in std::mem::take(&mut self.items).into_iter().rev() {
+            if matches!(item, Item::Packet(_)) {
+                self.lost = self.lost.saturating_add(1);
+            } else if item.track().is_some_and(|id| seen.insert(id)) {
+                kept.push_front(item);
+            }
+        }
+        (self.items, self.skips) = (kept, true);
+        self.bytes = self.items.iter().map(weight).fold(0, usize::saturating_add);
+    }
+
     fn take(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
         self.bytes = self.bytes.saturating_sub(weight(&item));
@@ -88,8 +104,8 @@ impl Tap {
         if state.left {
             return false;
         }
+        let after = state.bytes.saturating_add(weight(item));
         if matches!(item, Item::Packet(_)) {
-            let after = state.bytes.saturating_add(weight(item));
             if state.skips && begins && (state.bytes == 0 || after <= state.limit.wrapping_div(2)) {
                 state.skips = false;
             } else if !state.skips && after > state.limit && state.bytes > 0 {
@@ -99,9 +115,11 @@ impl Tap {
                 state.lost = state.lost.saturating_add(1);
                 return true;
             }
-            state.bytes = after;
+        } else if after > state.limit {
+            state.shrink();
         }
         let empty = state.items.is_empty();
+        state.bytes = state.bytes.saturating_add(weight(item));
         state.items.push_back(item.clone());
         drop(state);
         if empty {
@@ -176,5 +194,81 @@ impl fmt::Debug for Feed {
             .field("items", &state.items.len())
             .field("bytes", &state.bytes)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sv_core::{
+        AudioInfo, Bytes, Codec, Duration as Ticks, Media, Packet, TimeBase, Timestamp, Track, TrackId,
+    };
+
+    use super::*;
+
+    fn track(config: u8) -> Item {
+        Item::Track(Arc::new(Track {
+            id: TrackId(2),
+            codec: Codec::Aac,
+            time_base: TimeBase::MILLIS,
+            config: Bytes::from(vec![config; 100]),
+            media: Media::Audio(AudioInfo { sample_rate: 48_000, channels: 2, delay: 0, bit_depth: 0 }),
+            language: None,
+            label: None,
+            default: true,
+            duration: None,
+            bitrate: None,
+            protection: None,
+        }))
+    }
+
+    fn packet(n: i64) -> Item {
+        let at = Timestamp::new(n);
+        let data = Bytes::from(vec![0; 100]);
+        let track = TrackId(2);
+        Item::Packet(Packet {
+            track,
+            pts: at,
+            dts: at,
+            duration: Ticks::ZERO,
+            key: true,
+            data,
+            protection: None,
+        })
+    }
+
+    #[test]
+    fn nobody_fills_it() {
+        let (tap, mut feed) = feed(10_000, None);
+        for n in 0..10_000u32 {
+            tap.give(&track(n.to_be_bytes()[3]), false);
+            tap.give(&packet(n.into()), true);
+            assert!(feed.0.state().bytes <= 12_000);
+        }
+        // What the track is at last is there, and what comes behind it.
+        let mut last = None;
+        while let Next::Item(item) = feed.poll() {
+            if let Item::Track(track) = item {
+                last = track.config.first().copied();
+            }
+        }
+        assert_eq!((last, feed.0.state().bytes), (Some(9999u32.to_be_bytes()[3]), 0));
+        assert!(feed.lost() > 9000);
+    }
+
+    #[test]
+    fn who_is_slow_goes_on_where_decoding_can_start() {
+        let (tap, mut feed) = feed(1000, None);
+        assert!((0..20).all(|n| tap.give(&packet(n), n == 0)));
+        let got = std::iter::from_fn(|| match feed.poll() {
+            Next::Item(Item::Packet(packet)) => Some(packet.dts.ticks()),
+            _ => None,
+        });
+        assert_eq!(got.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+        tap.give(&packet(20), false);
+        assert!(matches!(feed.poll(), Next::Nothing));
+        tap.give(&packet(21), true);
+        assert!(matches!(feed.poll(), Next::Item(_)));
+        drop(tap);
+        assert!(matches!(feed.poll(), Next::Over));
     }
 }

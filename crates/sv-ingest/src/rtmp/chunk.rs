@@ -187,7 +187,9 @@ impl Reader {
                 self.streams.len().saturating_sub(1)
             }
         };
+        let others = self.streams.iter().filter(|s| s.begun).map(|s| s.length).fold(0, usize::saturating_add);
         let Some(stream) = self.streams.get_mut(place) else { return Ok(None) };
+        let expected_length = stream.length;
         if fmt != 3 && begun {
             // A message that is begun anew was given up.
             stream.body = Vec::new();
@@ -202,7 +204,11 @@ impl Reader {
             if fmt == 0 {
                 stream.stream = number(7, 11).swap_bytes();
             }
-            if stream.length > self.limit {
+            // Sound may come between the chunks of a picture; nobody needs more than that at once.
+            let others = others.saturating_sub(if begun { expected_length } else { 0 });
+            if stream.length.saturating_add(others) > self.limit.saturating_mul(2)
+                || stream.length > self.limit
+            {
                 let limit = u64::try_from(self.limit).unwrap_or(u64::MAX);
                 return Err(Error::LimitExceeded { what: "the length of a message", limit });
             }
