@@ -46,6 +46,7 @@ lint: ## formatting, clippy, docs, dependency edges, generated files
 	cargo run --locked -q -p xtask -- check
 	cargo clippy --locked --workspace --all-targets --features $(PRODUCTION) -- -D warnings
 	cargo clippy --locked -p streamverse --all-targets --features cli -- -D warnings
+	cargo clippy --locked -p streamverse --lib --features ffmpeg -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --workspace --no-deps --features $(PRODUCTION)
 
 .PHONY: e2e

@@ -100,6 +100,7 @@ impl Listener {
 
     /// Hears all pictures that are shown before `at`, in milliseconds; what is shown then is cut there. Nothing happens if
     /// later ones were heard; says whether any were left.
+    #[cfg(feature = "live")]
     pub(crate) fn until(&mut self, at: Timestamp) -> bool {
         if self.heard >= at {
             return false;
@@ -144,6 +145,7 @@ impl Listener {
 
     /// And the first channel of each field that keeps a place: who has heard little of a programme that goes on doesn't
     /// know that nothing will be said.
+    #[cfg(feature = "live")]
     pub(crate) fn promised(&self) -> Vec<Carried> {
         let mut all = self.carried();
         for (field, name) in self.fields.iter().zip(["CC1", "CC3"]) {

@@ -9,6 +9,7 @@
 //! (a file) goes on where its segments end, with the same bytes; one that can't (a pipe) goes on behind a
 //! discontinuity.
 
+mod channel;
 mod desk;
 mod harvest;
 mod http;
@@ -19,6 +20,7 @@ mod source;
 mod store;
 mod words;
 
+pub use channel::Channel;
 pub use desk::Origin;
 pub use harvest::harvest;
 pub use run::Driver;
@@ -33,7 +35,6 @@ use std::time::Duration;
 use sv_package::live::Window;
 
 use crate::Pick;
-pub use crate::captions::Channel;
 use crate::package_files::TextAs;
 pub use crate::vod::{Encryption, Handle};
 

@@ -59,6 +59,7 @@ impl Encryption {
 
     /// Which segments of a track are clear, and under which key the others are: from when on, in order. A segment counts by
     /// where its cell of the grid begins. Empty where all are under one key.
+    #[cfg(feature = "live")]
     pub(crate) fn turns(&self, track: &Track) -> Vec<(Duration, Option<KeyId>)> {
         if self.clear_lead.is_zero() && self.crypto_period.is_none() {
             return Vec::new();
