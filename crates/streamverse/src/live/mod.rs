@@ -24,8 +24,10 @@ pub use channel::Channel;
 pub use desk::Origin;
 pub use harvest::harvest;
 pub use run::Driver;
+#[cfg(feature = "gateway")]
 pub(crate) use setup::begin;
 pub use setup::start;
+#[cfg(feature = "gateway")]
 pub(crate) use source::{Coming, NAP, cancelled};
 pub(crate) use store::{Earlier, JOURNAL, Told};
 
