@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     settings.patience = Duration::from_secs(60);
     if std::env::var_os("QUIET").is_none() {
         settings.notice = Arc::new(|notice| match notice {
-            Notice::Started { stream, peer, .. } => println!("{stream} begins, from {peer}"),
+            Notice::Started { stream, from, .. } => println!("{stream} begins, from {from}"),
             Notice::Ended { stream, reason } => println!("{stream} ends: {reason}"),
             _ => {}
         });

@@ -206,10 +206,16 @@ describe('live', { skip, timeout: 600_000 }, () => {
         const from = address ? said.find(({ text }) => text)?.at ?? 0 : said[0].at + 2;
         // A word is there for its second: a moment before or behind is the player's business.
         const inside = said.filter(({ at }) => at > from && (at + 0.04) % 1 > 0.35 && (at + 0.04) % 1 < 0.9);
-        // Whoever is nearer to the edge than a segment is long has its text when the segment is over: late, and never wrong.
-        const early = (text) => low && text === '';
-        const wrong = inside.filter(({ at, text }) => !early(text) && text !== words[Math.floor(at + 0.04) % words.length]);
+        const second = ({ at }) => Math.floor(at + 0.04);
+        const wrong = inside.filter((seen) => seen.text !== '' && seen.text !== words[second(seen) % words.length]);
         assert.deepEqual(wrong.slice(0, 5), [], `${name}: ${wrong.length} of ${inside.length} are wrong`);
+        // Whoever is nearer to the edge than a segment is long has its text when the segment is over: late, and never wrong.
+        // Else no second that was looked at five times is without its word.
+        const silent = [...new Set(inside.map(second))].filter((one) => {
+          const seen = inside.filter((look) => second(look) === one);
+          return !low && seen.length >= 5 && seen.every(({ text }) => text === '');
+        });
+        assert.deepEqual(silent, [], `${name}: seconds without a word`);
         const heard = new Set(inside.map(({ text }) => text));
         assert.ok(heard.size >= Math.min(SECONDS - 4, words.length - 1), `${name} heard ${[...heard]}`);
         console.log(`${name}: ${heard.size} words, ${now.latency.toFixed(2)} s behind`);

@@ -29,11 +29,8 @@ pub struct Ask {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Yes: it is the stream of that name.
-    Allow {
-        /// The name by which everybody else knows it.
-        stream: String,
-    },
+    /// Yes.
+    Allow(Grant),
     /// No, for a reason that may be told to anybody.
     Refuse {
         /// The reason.
@@ -41,11 +38,29 @@ pub enum Verdict {
     },
 }
 
+/// What somebody may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Grant {
+    /// The name by which everybody else knows the stream.
+    pub stream: String,
+    /// Of several who send it at once, the one with the lowest number is taken: 0 for a primary, 1 for its backup.
+    pub rank: u8,
+}
+
+impl Grant {
+    /// To send or get the stream of that name.
+    #[must_use]
+    pub fn new(stream: impl Into<String>) -> Self {
+        Self { stream: stream.into(), rank: 0 }
+    }
+}
+
 impl Verdict {
-    /// Yes.
+    /// Yes: it is the stream of that name.
     #[must_use]
     pub fn allow(stream: impl Into<String>) -> Self {
-        Self::Allow { stream: stream.into() }
+        Self::Allow(Grant::new(stream))
     }
 
     /// No.

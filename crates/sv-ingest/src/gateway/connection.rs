@@ -15,9 +15,8 @@ use sv_core::Item;
 use super::door::Place;
 use super::shard::{Inbox, Letter, Whom};
 use super::tls::Socket;
-use super::{Answer, Ask, Notice, Settings, Verdict};
+use super::{Ask, Entrance, Publication, Settings, Verdict};
 use crate::feed::{Feed, Next};
-use crate::hub::{Hub, Stream, is_name};
 use crate::rtmp::{Event, Server};
 use crate::{Error, Result};
 
@@ -34,16 +33,14 @@ static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// What a connection works with.
 pub(super) struct Context<'a> {
-    pub(super) hub: &'a Hub,
-    pub(super) settings: &'a Arc<Settings>,
+    pub(super) entrance: &'a Entrance,
     pub(super) inbox: &'a Arc<Inbox>,
     pub(super) whom: Whom,
 }
 
 struct Publishing {
     stream: u32,
-    to: Arc<Stream>,
-    publisher: u64,
+    publication: Publication,
     demuxer: Demuxer,
     broken: u32,
 }
@@ -155,10 +152,8 @@ impl Connection {
                 }
                 Event::Publish { stream, name } => self.ask(true, stream, name, context),
                 Event::Play { stream, name } => self.ask(false, stream, name, context),
-                Event::Media { stream, kind, millis, body } => {
-                    self.media(stream, kind, millis, &body, context)?
-                }
-                Event::Stop { stream } => self.stop(stream, "the publisher has stopped", context),
+                Event::Media { stream, kind, millis, body } => self.media(stream, kind, millis, &body)?,
+                Event::Stop { stream } => self.stop(stream, "the publisher has stopped"),
             }
         }
         Ok(())
@@ -167,38 +162,28 @@ impl Connection {
     fn ask(&mut self, publish: bool, stream: u32, name: crate::rtmp::Name, context: &Context<'_>) {
         let ask = Ask { publish, protocol: "rtmp", app: self.app.clone(), name, peer: self.peer };
         let (inbox, to) = (Arc::clone(context.inbox), context.whom);
-        let answer = Answer::new(move |verdict| inbox.put(Letter::Verdict { to, stream, verdict }));
-        context.settings.admission.decide(ask, answer);
+        context.entrance.ask(ask, move |verdict| inbox.put(Letter::Verdict { to, stream, verdict }));
     }
 
     /// What was asked for is decided.
     pub(super) fn decided(&mut self, stream: u32, verdict: Verdict, context: &Context<'_>) -> Result<()> {
-        let verdict = match verdict {
-            Verdict::Allow { stream } if !is_name(&stream) => {
-                Verdict::refuse("a stream's name is made of letters, digits, hyphens and underscores")
-            }
-            other => other,
-        };
         match (verdict, self.engine.wants_to_publish(stream)) {
             (_, None) => {}
             (Verdict::Refuse { reason }, Some(_)) => {
                 self.engine.refuse(stream, &reason);
-                (context.settings.notice)(Notice::Refused { peer: self.peer, reason });
             }
-            (Verdict::Allow { stream: name }, Some(true)) => {
+            (Verdict::Allow(grant), Some(true)) => {
                 self.place.introduce();
-                let to = context.hub.stream(&name);
                 let (inbox, whom) = (Arc::clone(context.inbox), context.whom);
-                let publisher = to.begin(Box::new(move || inbox.put(Letter::Replaced(whom))));
+                let replaced = move || inbox.put(Letter::Replaced(whom));
+                let publication = context.entrance.publish(&grant, "rtmp", self.peer, replaced);
                 self.engine.accept(stream);
                 self.heard = Instant::now();
-                let demuxer = Demuxer::new(context.settings.limits);
-                self.publishing.push(Publishing { stream, to, publisher, demuxer, broken: 0 });
-                let notice = Notice::Started { stream: name, peer: self.peer, protocol: "rtmp" };
-                (context.settings.notice)(notice);
+                let demuxer = Demuxer::new(context.entrance.settings().limits);
+                self.publishing.push(Publishing { stream, publication, demuxer, broken: 0 });
             }
-            (Verdict::Allow { stream: name }, Some(false)) => {
-                let from = context.hub.stream(&name);
+            (Verdict::Allow(grant), Some(false)) => {
+                let from = context.entrance.hub().stream(&grant.stream);
                 if !from.is_live() {
                     self.engine.refuse(stream, "nobody sends this stream");
                     return self.flush();
@@ -216,23 +201,14 @@ impl Connection {
         self.flush()
     }
 
-    fn media(
-        &mut self,
-        stream: u32,
-        kind: Kind,
-        millis: i64,
-        body: &Bytes,
-        context: &Context<'_>,
-    ) -> Result<()> {
+    fn media(&mut self, stream: u32, kind: Kind, millis: i64, body: &Bytes) -> Result<()> {
         let Some(publishing) = self.publishing.iter_mut().find(|p| p.stream == stream) else { return Ok(()) };
-        let Publishing { to, publisher, demuxer, broken, .. } = publishing;
-        let mut mine = true;
+        let Publishing { publication, demuxer, broken, .. } = publishing;
+        let mut mine = Ok(());
         let result = demuxer.push(kind, millis, body, |item| {
-            if let Item::Track(track) = &item {
-                let (stream, track) = (to.name().to_owned(), Arc::clone(track));
-                (context.settings.notice)(Notice::Track { stream, track });
+            if mine.is_ok() {
+                mine = publication.give(&item);
             }
-            mine &= to.give(*publisher, &item);
         });
         match result {
             Ok(()) => *broken = 0,
@@ -244,19 +220,13 @@ impl Connection {
                 }
             }
         }
-        if mine {
-            Ok(())
-        } else {
-            Err(Error::Refused { what: "the stream", reason: "another publisher has taken its place".into() })
-        }
+        mine
     }
 
-    fn stop(&mut self, stream: u32, reason: &str, context: &Context<'_>) {
+    fn stop(&mut self, stream: u32, reason: &str) {
         self.playing.retain(|p| p.stream != stream);
         let gone = self.publishing.extract_if(.., |p| p.stream == stream);
-        for publishing in gone {
-            publishing.leave(reason, context);
-        }
+        gone.for_each(|publishing| publishing.publication.end(reason));
     }
 
     /// Sends what is played, as much as the other side takes.
@@ -346,22 +316,13 @@ impl Connection {
     }
 
     /// It is over.
-    pub(super) fn close(&mut self, reason: &str, context: &Context<'_>, registry: &Registry) {
+    pub(super) fn close(&mut self, reason: &str, registry: &Registry) {
         for publishing in self.publishing.drain(..) {
-            publishing.leave(reason, context);
+            publishing.publication.end(reason);
         }
         self.playing.clear();
         // A socket that is closed is waited for no more.
         let _ = registry.deregister(self.socket.inner());
         tracing::debug!(peer = %self.peer, reason, "a connection is closed");
-    }
-}
-
-impl Publishing {
-    fn leave(self, reason: &str, context: &Context<'_>) {
-        if self.to.leave(self.publisher) {
-            let (stream, reason) = (self.to.name().to_owned(), reason.to_owned());
-            (context.settings.notice)(Notice::Ended { stream, reason });
-        }
     }
 }

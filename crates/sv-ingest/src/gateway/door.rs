@@ -12,7 +12,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::shard::{Inbox, Letter};
 use super::tls::Socket;
-use super::{Certificate, Settings};
+use super::{Certificate, Entrance, Settings};
 use crate::{Error, Result};
 
 const LISTENER: Token = Token(0);
@@ -86,7 +86,7 @@ impl Door {
         address: SocketAddr,
         certificate: Option<Arc<Certificate>>,
         shards: Vec<Arc<Inbox>>,
-        settings: Arc<Settings>,
+        entrance: Entrance,
     ) -> Result<Self> {
         let listening = || format!("listening at {address}");
         let mut listener = TcpListener::bind(address).map_err(Error::io(listening()))?;
@@ -108,7 +108,7 @@ impl Door {
                     match listener.accept() {
                         Ok((socket, peer)) => {
                             let Some(socket) = Socket::new(socket, certificate.as_deref()) else { continue };
-                            let Some(place) = hall.enter(peer.ip(), &settings) else {
+                            let Some(place) = hall.enter(peer.ip(), entrance.settings()) else {
                                 tracing::debug!(%peer, "there are too many connections");
                                 continue;
                             };

@@ -16,10 +16,12 @@
 mod admission;
 mod connection;
 mod door;
+mod entrance;
 mod shard;
 mod tls;
 
-pub use admission::{Admission, Answer, Ask, Keys, Open, Verdict};
+pub use admission::{Admission, Answer, Ask, Grant, Keys, Open, Verdict};
+pub use entrance::{Entrance, Publication};
 pub use tls::Certificate;
 
 use std::fmt;
@@ -43,8 +45,8 @@ pub enum Notice {
     Started {
         /// The stream's name.
         stream: String,
-        /// Where it comes from.
-        peer: SocketAddr,
+        /// Where it comes from: an address, or a name that tells a person.
+        from: String,
         /// By which protocol.
         protocol: &'static str,
     },
@@ -141,8 +143,7 @@ impl fmt::Debug for Settings {
 
 /// A gateway that works until it is dropped.
 pub struct Gateway {
-    hub: Hub,
-    settings: Arc<Settings>,
+    entrance: Entrance,
     inboxes: Vec<Arc<Inbox>>,
     threads: Vec<JoinHandle<()>>,
     doors: Mutex<Vec<Door>>,
@@ -154,16 +155,16 @@ impl Gateway {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(settings: Settings) -> Result<Self> {
-        let (hub, settings) = (settings.hub.clone(), Arc::new(settings));
+        let shards = settings.shards.max(1);
+        let entrance = Entrance::new(settings.hub.clone(), Arc::new(settings));
         let mut gateway = Self {
-            hub: hub.clone(),
-            settings: Arc::clone(&settings),
+            entrance: entrance.clone(),
             inboxes: Vec::new(),
             threads: Vec::new(),
             doors: Mutex::default(),
         };
-        for number in 0..settings.shards.max(1) {
-            let shard = Shard::new(hub.clone(), Arc::clone(&settings))?;
+        for number in 0..shards {
+            let shard = Shard::new(entrance.clone())?;
             gateway.inboxes.push(shard.inbox());
             let name = format!("ingest {number}");
             let thread = std::thread::Builder::new().name(name).spawn(move || shard.run());
@@ -175,7 +176,13 @@ impl Gateway {
     /// The streams.
     #[must_use]
     pub const fn hub(&self) -> &Hub {
-        &self.hub
+        self.entrance.hub()
+    }
+
+    /// The way in for what isn't spoken here.
+    #[must_use]
+    pub const fn entrance(&self) -> &Entrance {
+        &self.entrance
     }
 
     /// Takes connections of RTMP there, and says where: port 0 is any that is free.
@@ -195,8 +202,7 @@ impl Gateway {
     }
 
     fn door(&self, address: SocketAddr, certificate: Option<Arc<Certificate>>) -> Result<SocketAddr> {
-        let settings = Arc::clone(&self.settings);
-        let door = Door::open(address, certificate, self.inboxes.clone(), settings)?;
+        let door = Door::open(address, certificate, self.inboxes.clone(), self.entrance.clone())?;
         let address = door.address();
         self.doors.lock().unwrap_or_else(PoisonError::into_inner).push(door);
         Ok(address)
@@ -213,12 +219,12 @@ impl Drop for Gateway {
             // A thread that panicked has nothing left to end.
             let _ = thread.join();
         }
-        self.hub.close();
+        self.hub().close();
     }
 }
 
 impl fmt::Debug for Gateway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gateway").field("live", &self.hub.live()).finish_non_exhaustive()
+        f.debug_struct("Gateway").field("live", &self.hub().live()).finish_non_exhaustive()
     }
 }

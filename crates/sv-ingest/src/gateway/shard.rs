@@ -10,8 +10,7 @@ use slab::Slab;
 use super::connection::{Connection, Context};
 use super::door::Place;
 use super::tls::Socket;
-use super::{Batch, Settings, Verdict};
-use crate::hub::Hub;
+use super::{Batch, Entrance, Verdict};
 use crate::{Error, Result};
 
 const WAKER: Token = Token(usize::MAX);
@@ -86,16 +85,15 @@ pub(super) struct Shard {
     poll: Poll,
     inbox: Arc<Inbox>,
     connections: Slab<Connection>,
-    hub: Hub,
-    settings: Arc<Settings>,
+    entrance: Entrance,
 }
 
 impl Shard {
-    pub(super) fn new(hub: Hub, settings: Arc<Settings>) -> Result<Self> {
+    pub(super) fn new(entrance: Entrance) -> Result<Self> {
         let poll = Poll::new().map_err(Error::io("starting to wait for sockets"))?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(Error::io("starting to wait for sockets"))?;
         let inbox = Arc::new(Inbox { letters: Mutex::default(), waker });
-        Ok(Self { poll, inbox, connections: Slab::new(), hub, settings })
+        Ok(Self { poll, inbox, connections: Slab::new(), entrance })
     }
 
     pub(super) fn inbox(&self) -> Arc<Inbox> {
@@ -144,7 +142,7 @@ impl Shard {
                 (round, idle) = (Instant::now(), Duration::ZERO);
                 self.round();
             }
-            let wait = match self.settings.batch {
+            let wait = match self.entrance.settings().batch {
                 Batch::Always(wait) => wait,
                 Batch::Busy if busy => WAIT,
                 Batch::Busy | Batch::Never => Duration::ZERO,
@@ -171,7 +169,7 @@ impl Shard {
         if serial.is_some_and(|serial| serial != whom.serial) {
             return;
         }
-        let context = Context { hub: &self.hub, settings: &self.settings, inbox: &self.inbox, whom };
+        let context = Context { entrance: &self.entrance, inbox: &self.inbox, whom };
         let result = work(connection, &context);
         if let Err(error) = result {
             self.close(token, &error.to_string());
@@ -182,9 +180,7 @@ impl Shard {
 
     fn close(&mut self, token: usize, reason: &str) {
         let Some(mut connection) = self.connections.try_remove(token) else { return };
-        let whom = Whom { token, serial: connection.serial() };
-        let context = Context { hub: &self.hub, settings: &self.settings, inbox: &self.inbox, whom };
-        connection.close(reason, &context, self.poll.registry());
+        connection.close(reason, self.poll.registry());
     }
 
     fn letter(&mut self, letter: Letter) {
@@ -197,7 +193,7 @@ impl Shard {
                 let both = Interest::READABLE | Interest::WRITABLE;
                 match self.poll.registry().register(socket.inner(), token, both) {
                     Ok(()) => {
-                        entry.insert(Connection::new(socket, peer, place, &self.settings));
+                        entry.insert(Connection::new(socket, peer, place, self.entrance.settings()));
                     }
                     Err(error) => tracing::warn!(%error, %peer, "a connection can't be waited for"),
                 }
@@ -226,6 +222,6 @@ impl Shard {
         for (token, reason) in late.collect::<Vec<_>>() {
             self.close(token, reason);
         }
-        self.hub.tidy();
+        self.entrance.hub().tidy();
     }
 }

@@ -71,8 +71,8 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
 
 fn tell(happening: &Happening, as_json: bool) {
     let (event, stream, more) = match happening {
-        Happening::Ingest(Notice::Started { stream, peer, protocol }) => {
-            ("live.stream.started", stream.as_str(), format!("by {protocol} from {peer}"))
+        Happening::Ingest(Notice::Started { stream, from, protocol }) => {
+            ("live.stream.started", stream.as_str(), format!("by {protocol} from {from}"))
         }
         Happening::Ingest(Notice::Track { stream, track }) => {
             ("live.stream.track", stream.as_str(), track.codec.to_string())

@@ -1,0 +1,130 @@
+//! The way in for any protocol: ask whether somebody may send a stream, and send it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sv_core::Item;
+
+use super::{Answer, Ask, Grant, Notice, Settings, Verdict};
+use crate::hub::{Hub, Publisher, Stream, is_name};
+use crate::{Error, Result};
+
+/// The way in of a gateway. Clones are the same.
+///
+/// A protocol that the gateway doesn't speak itself comes in by this: it asks with [`ask`](Self::ask), and sends with
+/// what [`publish`](Self::publish) gives.
+#[derive(Clone, Debug)]
+pub struct Entrance {
+    hub: Hub,
+    settings: Arc<Settings>,
+}
+
+/// One who sends a stream. It has ended when this is dropped.
+pub struct Publication {
+    to: Arc<Stream>,
+    number: Publisher,
+    settings: Arc<Settings>,
+    over: bool,
+}
+
+impl Entrance {
+    pub(super) const fn new(hub: Hub, settings: Arc<Settings>) -> Self {
+        Self { hub, settings }
+    }
+
+    /// The streams.
+    #[must_use]
+    pub const fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// How the gateway works.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Asks whether somebody may have what it wants; `then` hears the answer, at once or from another thread. A
+    /// name that no stream can have is refused.
+    pub fn ask(&self, ask: Ask, then: impl FnOnce(Verdict) + Send + 'static) {
+        let (notice, peer) = (Arc::clone(&self.settings.notice), ask.peer);
+        let answer = Answer::new(move |verdict| {
+            let verdict = match verdict {
+                Verdict::Allow(grant) if !is_name(&grant.stream) => {
+                    Verdict::refuse("a stream's name is made of letters, digits, hyphens and underscores")
+                }
+                other => other,
+            };
+            if let Verdict::Refuse { reason } = &verdict {
+                notice(Notice::Refused { peer, reason: reason.clone() });
+            }
+            then(verdict);
+        });
+        self.settings.admission.decide(ask, answer);
+    }
+
+    /// Begins to send the stream that was granted, by a protocol, from an address or whatever tells a person where it comes from.
+    /// `replaced` is called when somebody else takes its place, from where media go through: it should only pass
+    /// it on.
+    pub fn publish(
+        &self,
+        grant: &Grant,
+        protocol: &'static str,
+        from: impl fmt::Display,
+        replaced: impl FnOnce() + Send + 'static,
+    ) -> Publication {
+        let to = self.hub.stream(&grant.stream);
+        let number = to.begin(Box::new(replaced));
+        let notice = Notice::Started { stream: grant.stream.clone(), from: from.to_string(), protocol };
+        (self.settings.notice)(notice);
+        Publication { to, number, settings: Arc::clone(&self.settings), over: false }
+    }
+}
+
+impl Publication {
+    /// The stream's name.
+    #[must_use]
+    pub fn stream(&self) -> &str {
+        self.to.name()
+    }
+
+    /// Sends a track, before its packets and when it changes, or a packet.
+    ///
+    /// # Errors
+    /// When another publisher has taken its place.
+    pub fn give(&mut self, item: &Item) -> Result<()> {
+        if let Item::Track(track) = item {
+            let (stream, track) = (self.to.name().to_owned(), Arc::clone(track));
+            (self.settings.notice)(Notice::Track { stream, track });
+        }
+        if self.to.give(self.number, item) {
+            return Ok(());
+        }
+        self.over = true;
+        Err(Error::Refused { what: "the stream", reason: "another publisher has taken its place".into() })
+    }
+
+    /// Ends it, for a reason that is a sentence.
+    pub fn end(mut self, reason: &str) {
+        self.leave(reason);
+    }
+
+    fn leave(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.over, true) && self.to.leave(self.number) {
+            let (stream, reason) = (self.to.name().to_owned(), reason.to_owned());
+            (self.settings.notice)(Notice::Ended { stream, reason });
+        }
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        self.leave("the publisher has gone");
+    }
+}
+
+impl fmt::Debug for Publication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publication").field("stream", &self.to.name()).finish_non_exhaustive()
+    }
+}
