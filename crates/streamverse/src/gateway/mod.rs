@@ -17,9 +17,21 @@
 //! a recording, and the next one begins. Presentations lie in folders of the time at which they begin, in a folder
 //! of the stream's name.
 
+mod asking;
+mod doctor;
+mod happening;
+mod hook;
+mod hooks;
 mod http;
 mod room;
 mod source;
+mod terms;
+
+pub use asking::Asking;
+pub use happening::Happening;
+pub use hook::Hook;
+pub use hooks::Hooks;
+pub use terms::Terms;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,11 +40,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sv_core::ErrorKind;
-use sv_ingest::gateway::{self as ingest, Admission, Certificate, Notice};
-use sv_ingest::push::{Progress, Push, Target};
+use sv_ingest::gateway::{self as ingest, Admission, Certificate};
+use sv_ingest::push::{Push, Target};
 
 use crate::live::Request;
 use crate::{Error, Pick, Result};
+use doctor::Doctor;
 use room::Rooms;
 
 /// What a gateway does with streams.
@@ -81,37 +94,6 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// What happens.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Happening {
-    /// With those who send.
-    Ingest(Notice),
-    /// A presentation can be watched.
-    Presented {
-        /// The stream's name.
-        stream: String,
-        /// Its folder.
-        folder: PathBuf,
-    },
-    /// A stream that is passed on.
-    Pushed {
-        /// The stream's name.
-        stream: String,
-        /// Where, without what is secret.
-        to: String,
-        /// How it goes.
-        progress: Progress,
-    },
-    /// A presentation is over: a recording, if there is no error.
-    Closed {
-        /// The stream's name.
-        stream: String,
-        /// What went wrong, if something did.
-        error: Option<String>,
-    },
-}
-
 /// A gateway that works until it is dropped: then its presentations are recordings. Behind one that was killed, the next
 /// one with the same folder goes on with them.
 pub struct Gateway {
@@ -121,6 +103,7 @@ pub struct Gateway {
     rooms: Arc<Rooms>,
     pushes: Mutex<Vec<Push>>,
     told: Arc<dyn Fn(&Happening) + Send + Sync>,
+    doctor: Option<Doctor>,
 }
 
 impl Gateway {
@@ -142,7 +125,8 @@ impl Gateway {
         });
         let hub = ingest.hub.clone();
         let ingest = Some(ingest::Gateway::start(ingest)?);
-        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), told })
+        let doctor = Some(Doctor::start(hub.clone(), Arc::clone(&told))?);
+        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), told, doctor })
     }
 
     /// Takes connections of RTMP there, and says where: port 0 is any that is free.
@@ -186,7 +170,7 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         // Nothing may come in while rooms are closed.
-        self.ingest = None;
+        (self.ingest, self.doctor) = (None, None);
         self.pushes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.rooms.close();
     }

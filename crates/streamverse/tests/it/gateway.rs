@@ -8,7 +8,7 @@ use crate::kit;
 
 const PICTURES: &str = "360p-h264";
 
-struct Gateway {
+pub(crate) struct Gateway {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     rtmp: String,
@@ -23,7 +23,7 @@ impl Drop for Gateway {
 }
 
 impl Gateway {
-    fn start(out: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(out: &Path, more: &[&str]) -> Self {
         let mut child = kit::sv()
             .args(["gateway", "--json", "--event", "--out"])
             .arg(out)
@@ -41,7 +41,7 @@ impl Gateway {
     }
 
     /// The next event of that name.
-    fn until(&mut self, event: &str) -> serde_json::Value {
+    pub(crate) fn until(&mut self, event: &str) -> serde_json::Value {
         for line in &mut self.lines {
             let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
             if line["event"] == event {
@@ -55,7 +55,7 @@ impl Gateway {
         format!("rtmp://{}/live/{name}", self.rtmp)
     }
 
-    fn send(&self, source: &Path, name: &str, more: &[&str]) -> Child {
+    pub(crate) fn send(&self, source: &Path, name: &str, more: &[&str]) -> Child {
         Command::new("ffmpeg")
             .args(["-v", "error"])
             .args(more)
@@ -81,7 +81,7 @@ fn only(folder: &Path) -> PathBuf {
 }
 
 /// A film that RTMP carries in its classic form.
-fn film(dir: &Path, seconds: u32) -> Option<PathBuf> {
+pub(crate) fn film(dir: &Path, seconds: u32) -> Option<PathBuf> {
     let (pictures, sound) =
         (format!("testsrc2=size=640x360:rate=30:duration={seconds}"), format!("sine=duration={seconds}"));
     let inputs = ["-f", "lavfi", "-i", &pictures, "-f", "lavfi", "-i", &sound];
@@ -201,7 +201,7 @@ fn only_who_knows_a_key_sends() {
     let mut gateway = Gateway::start(&out, &["--linger", "2s", "--stream-keys", keys.to_str().unwrap()]);
     assert!(!gateway.send(&film, "studio", &[]).wait().unwrap().success());
     let said = gateway.until("live.refused");
-    assert!(said["detail"].as_str().unwrap().contains("not known"), "{said}");
+    assert!(said["reason"].as_str().unwrap().contains("not known"), "{said}");
     assert!(gateway.send(&film, &secret.replace(' ', "%20"), &[]).wait().is_ok());
     assert!(!out.join(secret).exists());
     // An address that others reach needs keys.

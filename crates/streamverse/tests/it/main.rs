@@ -71,4 +71,6 @@ mod transport;
 #[cfg(feature = "ffmpeg")]
 mod vod;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod webhooks;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod webm;

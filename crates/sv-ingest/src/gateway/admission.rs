@@ -126,6 +126,12 @@ pub trait Admission: Send + Sync {
     fn decide(&self, ask: Ask, answer: Answer);
 }
 
+impl<A: Admission + ?Sized> Admission for std::sync::Arc<A> {
+    fn decide(&self, ask: Ask, answer: Answer) {
+        (**self).decide(ask, answer);
+    }
+}
+
 /// Everybody may send and get everything, under the name that is asked for: for a machine that only its owner reaches.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Open;
@@ -154,7 +160,13 @@ impl Keys {
     /// Who knows `key` may send the stream `stream`.
     #[must_use]
     pub fn key(self, key: &str, stream: impl Into<String>) -> Self {
-        self.hashed(Sha256::digest(key).into(), stream)
+        self.hashed(Self::hash(key), stream)
+    }
+
+    /// What is kept of a key.
+    #[must_use]
+    pub fn hash(key: &str) -> [u8; 32] {
+        Sha256::digest(key).into()
     }
 
     /// As [`key`](Self::key), where only the key's SHA-256 is known.
@@ -171,7 +183,7 @@ impl Keys {
     }
 
     fn find(&self, key: &str) -> Option<&Grant> {
-        let hash: [u8; 32] = Sha256::digest(key).into();
+        let hash = Self::hash(key);
         // All are looked at, each for as long.
         self.grants.iter().fold(
             None,

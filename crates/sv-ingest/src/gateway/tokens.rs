@@ -13,9 +13,9 @@ use crate::{Error, Result};
 /// Streams by signed tokens: in place of the name (`rtmp://HOST/live/TOKEN`), or behind it (`NAME?token=TOKEN`).
 ///
 /// A token must have `exp`, and says in `stream` which stream it is good for; `nbf` and `aud` are looked at. It lets send,
-/// unless `publish` is false: then it lets play. What who sends is bound to stands in `rank`, `codecs`, `bitrate` and
-/// `hours`, each as in [`Rules`](super::Rules); `until` is a moment in seconds of 1970 at which the stream must end, while `exp` is
-/// about beginning it. Everybody may play what has been sent, unless [`private`](Self::private) says that this needs a token too.
+/// unless `publish` is false: then it lets play. `rank` makes it a backup, and
+/// what who sends is bound to stands in `only`: `codecs`, `bitrate` and `hours`, each as in [`Rules`](super::Rules), and `until`, a moment in
+/// seconds of 1970 at which the stream must end, while `exp` is about beginning it. Everybody may play what has been sent, unless [`private`](Self::private) says that this needs a token too.
 #[derive(Clone)]
 pub struct Tokens {
     keys: Vec<(Algorithm, DecodingKey)>,
@@ -31,10 +31,15 @@ struct Claims {
     #[serde(default)]
     rank: u8,
     #[serde(default)]
+    only: Only,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Only {
     codecs: Vec<String>,
     bitrate: Option<u64>,
     until: Option<u64>,
-    #[serde(default)]
     hours: Vec<String>,
 }
 
@@ -137,16 +142,16 @@ impl Claims {
     fn grant(self) -> Result<Grant, String> {
         let mut grant = Grant::new(self.stream);
         grant.rank = self.rank;
-        for name in &self.codecs {
+        for name in &self.only.codecs {
             let codec = Codec::named(name).ok_or_else(|| format!("the token names a codec {name:?}"))?;
             grant.rules.codecs.push(codec);
         }
-        for hours in &self.hours {
+        for hours in &self.only.hours {
             grant.rules.hours.push(hours.parse::<Hours>().map_err(|e| e.to_string())?);
         }
-        grant.rules.bitrate = self.bitrate;
+        grant.rules.bitrate = self.only.bitrate;
         grant.rules.until =
-            self.until.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+            self.only.until.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
         Ok(grant)
     }
 }

@@ -40,6 +40,12 @@ impl Name {
         query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 
+    /// All that stands behind the question mark; nothing if there is none.
+    #[must_use]
+    pub fn rest(&self) -> &str {
+        self.0.split_once('?').map_or("", |(_, rest)| rest)
+    }
+
     pub(super) fn whole(&self) -> &str {
         &self.0
     }

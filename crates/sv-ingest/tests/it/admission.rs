@@ -141,7 +141,7 @@ fn tokens_say_who_may_send_what() {
     let early = format!(r#"{{"stream":"a","exp":{0},"nbf":{0}}}"#, now + 60);
     assert_eq!(says(early), refused("the token is not good yet"));
     let rules = format!(
-        r#"{{"stream":"a","exp":{},"rank":1,"codecs":["av1","opus"],"bitrate":5000000,"hours":["mon-fri 08:00-18:00"]}}"#,
+        r#"{{"stream":"a","exp":{},"rank":1,"only":{{"codecs":["av1","opus"],"bitrate":5000000,"hours":["mon-fri 08:00-18:00"]}}}}"#,
         now + 60
     );
     let Verdict::Allow(grant) = says(rules) else { panic!("it was refused") };

@@ -9,9 +9,9 @@ use axum::routing::get;
 use serde_json::json;
 use streamverse::Error;
 use streamverse::core::ErrorKind;
-use streamverse::gateway::{Gateway, Happening, Settings};
-use streamverse::ingest::gateway::{Certificate, Keys, Notice, Open};
-use streamverse::ingest::push::{Progress, Target};
+use streamverse::gateway::{Asking, Gateway, Happening, Hook, Hooks, Settings, Terms};
+use streamverse::ingest::gateway::{Admission, Certificate, Keys, Open, Tokens};
+use streamverse::ingest::push::Target;
 
 use crate::live::{self, PLAYER};
 use crate::{At, Failure, args};
@@ -19,24 +19,18 @@ use crate::{At, Failure, args};
 const LIST: &str = include_str!("streams.html");
 
 pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
-    let streams = streams(args.stream_keys.as_deref()).map_err(Failure::at(At::Keys))?;
-    let keys = streams.as_deref().map(keys).transpose().map_err(Failure::at(At::Keys))?;
-    let targets = targets(streams.as_deref().unwrap_or_default()).map_err(Failure::at(At::Keys))?;
-    let mut settings = match keys {
-        Some(keys) => Settings::new(keys, &args.out),
-        None if args.open || args.rtmp.ip().is_loopback() => Settings::new(Open, &args.out),
-        None => {
-            let message = format!(
-                "everybody who reaches {} could send anything: say who may by --stream-keys FILE, or --open if that is wanted",
-                args.rtmp
-            );
-            return Err(Failure::at(At::Keys)(Error::new(ErrorKind::InvalidInput, message)));
-        }
-    };
+    let streams = streams(args.stream_keys.as_deref()).map_err(Failure::at(At::Keys))?.unwrap_or_default();
+    let targets = targets(&streams).map_err(Failure::at(At::Keys))?;
+    let admission = admission(args, &streams).map_err(Failure::at(At::Keys))?;
+    let hooks = hooks(args).map_err(Failure::at(At::Keys))?;
+    let mut settings = Settings::new(admission, &args.out);
     settings.presentation = live::shaped(&args.shape)?;
     settings.linger = args.linger;
     let json = args.json;
-    settings.told = Arc::new(move |happening| tell(happening, json));
+    settings.told = Arc::new(move |happening| {
+        hooks.tell(happening.event(), &happening.data());
+        tell(happening, json);
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(args.listen)).map_err(|e| {
         let message = format!("{} can't be listened on: {e}; choose another by --listen", args.listen);
@@ -70,38 +64,62 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
 }
 
 fn tell(happening: &Happening, as_json: bool) {
-    let (event, stream, more) = match happening {
-        Happening::Ingest(Notice::Started { stream, from, protocol }) => {
-            ("live.stream.started", stream.as_str(), format!("by {protocol} from {from}"))
-        }
-        Happening::Ingest(Notice::Track { stream, track }) => {
-            ("live.stream.track", stream.as_str(), track.codec.to_string())
-        }
-        Happening::Ingest(Notice::Ended { stream, reason }) => {
-            ("live.stream.ended", stream.as_str(), reason.clone())
-        }
-        Happening::Ingest(Notice::Refused { peer, reason }) => {
-            ("live.refused", "", format!("{peer}: {reason}"))
-        }
-        Happening::Presented { stream, folder } => {
-            ("live.presentation.started", stream.as_str(), folder.display().to_string())
-        }
-        Happening::Pushed { stream, to, progress: Progress::Sending } => {
-            ("live.push.started", stream.as_str(), to.clone())
-        }
-        Happening::Pushed { stream, to, progress: Progress::Waiting { reason, next } } => {
-            ("live.push.failed", stream.as_str(), format!("{to}: {reason}; again in {} s", next.as_secs()))
-        }
-        Happening::Closed { stream, error } => {
-            ("live.presentation.ended", stream.as_str(), error.clone().unwrap_or_default())
-        }
-        _ => return,
-    };
+    let (event, data) = (happening.event(), happening.data());
     if as_json {
-        println!("{}", json!({ "event": event, "stream": stream, "detail": more }));
-    } else {
-        println!("{event} {stream} {more}");
+        let mut line = json!({ "event": event });
+        if let (Some(line), serde_json::Value::Object(data)) = (line.as_object_mut(), data) {
+            line.extend(data);
+        }
+        println!("{line}");
+        return;
     }
+    let more = data.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let more: Vec<String> = more.map(|(name, value)| format!("{name}={value}")).collect();
+    println!("{event} {}", more.join(" "));
+}
+
+/// Who decides who may send what.
+fn admission(args: &args::Gateway, streams: &[Entry]) -> Result<Arc<dyn Admission>, Error> {
+    if let Some(url) = &args.admission {
+        return Ok(Arc::new(Asking::start(signed(Hook::new(url)?, args)?)?));
+    }
+    if let Some(path) = &args.token_key {
+        let key = std::fs::read(path)
+            .map_err(|e| Error::from(e).context(format!("{} can't be read", path.display())))?;
+        let public = key.starts_with(b"-----BEGIN");
+        let tokens = if public { Tokens::public(&key)? } else { Tokens::secret(key.trim_ascii_end())? };
+        let tokens = if args.private { tokens.private() } else { tokens };
+        return Ok(match &args.token_audience {
+            Some(audience) => Arc::new(tokens.audience(audience)),
+            None => Arc::new(tokens),
+        });
+    }
+    if args.stream_keys.is_some() || !streams.is_empty() {
+        return Ok(Arc::new(keys(streams)?));
+    }
+    if args.open || args.rtmp.ip().is_loopback() {
+        return Ok(Arc::new(Open));
+    }
+    Err(wrong(format!(
+        "everybody who reaches {} could send anything: say who may by --stream-keys, --token-key or --admission, or --open if that is wanted",
+        args.rtmp
+    )))
+}
+
+fn hooks(args: &args::Gateway) -> Result<Hooks, Error> {
+    let hooks = args.webhook.iter().map(|url| signed(Hook::new(url)?, args));
+    Hooks::start(hooks.collect::<Result<_, _>>()?)
+}
+
+/// With the secret that signs what is told, if there is one.
+fn signed(hook: Hook, args: &args::Gateway) -> Result<Hook, Error> {
+    let secret = match (&args.webhook_secret, std::env::var("SV_WEBHOOK_SECRET")) {
+        (Some(path), _) => std::fs::read_to_string(path)
+            .map_err(|e| Error::from(e).context(format!("{} can't be read", path.display())))?,
+        (None, Ok(secret)) => secret,
+        (None, Err(_)) => return Ok(hook),
+    };
+    hook.signed(secret.trim())
 }
 
 #[derive(serde::Deserialize)]
@@ -117,6 +135,8 @@ struct Entry {
     name: String,
     key: Option<String>,
     sha256: Option<String>,
+    #[serde(default)]
+    only: Terms,
     #[serde(default)]
     push: Vec<String>,
 }
@@ -147,21 +167,19 @@ fn wrong(message: String) -> Error {
 
 fn keys(streams: &[Entry]) -> Result<Keys, Error> {
     let mut keys = Keys::new();
-    for Entry { name, key, sha256, .. } in streams {
-        keys = match (key, sha256) {
-            (Some(key), None) if key.len() >= 16 => keys.key(key, name),
+    for Entry { name, key, sha256, only, .. } in streams {
+        let hash = match (key, sha256) {
+            (Some(key), None) if key.len() >= 16 => Keys::hash(key),
             (Some(_), None) => return Err(wrong(format!("the key of {name} has fewer than 16 letters"))),
             (None, Some(hash)) => {
                 let byte = |n: usize| u8::from_str_radix(hash.get(2 * n..2 * n + 2)?, 16).ok();
                 let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
                 let hash = bytes.filter(|_| hash.len() == 64).and_then(|b| <[u8; 32]>::try_from(b).ok());
-                keys.hashed(
-                    hash.ok_or_else(|| wrong(format!("the sha256 of {name} has no 64 digits")))?,
-                    name,
-                )
+                hash.ok_or_else(|| wrong(format!("the sha256 of {name} has no 64 digits")))?
             }
             _ => return Err(wrong(format!("{name} needs either key or sha256"))),
         };
+        keys = keys.grant(hash, only.grant(name));
     }
     Ok(keys)
 }

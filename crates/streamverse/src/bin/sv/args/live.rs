@@ -110,8 +110,26 @@ pub(crate) struct Gateway {
     #[arg(long, value_name = "FILE")]
     pub(crate) stream_keys: Option<PathBuf>,
     /// Let everybody send under any name, also where --rtmp is no address of this machine alone
-    #[arg(long, conflicts_with = "stream_keys")]
+    #[arg(long, conflicts_with_all = ["stream_keys", "admission", "token_key"])]
     pub(crate) open: bool,
+    /// Ask a URL who may send what: it is told by a POST, and answers 200 with {"stream": NAME}, or no
+    #[arg(long, value_name = "URL", conflicts_with_all = ["stream_keys", "token_key"], hide_env_values = true, env = "SV_ADMISSION")]
+    pub(crate) admission: Option<String>,
+    /// Let in who has a JSON Web Token: the public key of who signs them, in PEM, or a secret of 32 bytes or more
+    #[arg(long, value_name = "FILE", conflicts_with = "stream_keys")]
+    pub(crate) token_key: Option<PathBuf>,
+    /// Tokens must be made for this audience
+    #[arg(long, value_name = "NAME", requires = "token_key")]
+    pub(crate) token_audience: Option<String>,
+    /// Who plays by RTMP needs a token too
+    #[arg(long, requires = "token_key")]
+    pub(crate) private: bool,
+    /// Tell a URL what happens, by POSTs as Standard Webhooks have them; may be given several times
+    #[arg(long, value_name = "URL", hide_env_values = true, env = "SV_WEBHOOK", value_delimiter = ' ')]
+    pub(crate) webhook: Vec<String>,
+    /// The secret that signs what URLs are told; or set SV_WEBHOOK_SECRET
+    #[arg(long, value_name = "FILE")]
+    pub(crate) webhook_secret: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) shape: Shape,
     /// How long a stream that nobody sends is waited for, such as 60s or 10m
@@ -130,6 +148,7 @@ A key file is TOML, with a table for each stream:
   name = \"studio\"
   key = \"at least 16 letters that nobody guesses\"   # or its SHA-256 in hexadecimal:
   # sha256 = \"…\"
+  # only = { codecs = [\"h264\", \"aac\"], bitrate = 6000000, until = \"2026-12-01T20:00:00Z\", hours = [\"mon-fri 08:00-18:30\"] }
   # push = [\"rtmp://elsewhere/app/their-key\"]                # pass it on whenever it is sent";
 
 #[derive(ClapArgs)]

@@ -1,0 +1,108 @@
+//! What happens in a gateway, for programs and as events for everybody else.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use sv_core::{Media, Track};
+use sv_ingest::gateway::Notice;
+use sv_ingest::push::Progress;
+
+/// What happens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Happening {
+    /// With those who send.
+    Ingest(Notice),
+    /// A presentation can be watched.
+    Presented {
+        /// The stream's name.
+        stream: String,
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// A stream that is passed on.
+    Pushed {
+        /// The stream's name.
+        stream: String,
+        /// Where, without what is secret.
+        to: String,
+        /// How it goes.
+        progress: Progress,
+    },
+    /// How well a stream comes has changed.
+    Health {
+        /// The stream's name.
+        stream: String,
+        /// What is wrong with it, a sentence each; nothing where all is well.
+        wrong: Vec<String>,
+    },
+    /// A presentation is over: a recording, if there is no error.
+    Closed {
+        /// The stream's name.
+        stream: String,
+        /// What went wrong, if something did.
+        error: Option<String>,
+    },
+}
+
+impl Happening {
+    /// The event's name, such as `live.stream.started`.
+    #[must_use]
+    pub const fn event(&self) -> &'static str {
+        match self {
+            Self::Ingest(Notice::Started { .. }) => "live.stream.started",
+            Self::Ingest(Notice::Track { .. }) => "live.stream.track",
+            Self::Ingest(Notice::Ended { .. }) => "live.stream.ended",
+            Self::Ingest(Notice::Refused { .. }) => "live.refused",
+            Self::Ingest(_) => "live.other",
+            Self::Presented { .. } => "live.presentation.started",
+            Self::Pushed { progress: Progress::Waiting { .. }, .. } => "live.push.failed",
+            Self::Pushed { .. } => "live.push.started",
+            Self::Health { .. } => "live.health.changed",
+            Self::Closed { .. } => "live.presentation.ended",
+        }
+    }
+
+    /// What there is to say about it: an object without anything secret.
+    #[must_use]
+    pub fn data(&self) -> Value {
+        match self {
+            Self::Ingest(Notice::Started { stream, from, protocol }) => {
+                json!({ "stream": stream, "from": from, "protocol": protocol })
+            }
+            Self::Ingest(Notice::Track { stream, track }) => {
+                json!({ "stream": stream, "track": told(track) })
+            }
+            Self::Ingest(Notice::Ended { stream, reason }) => json!({ "stream": stream, "reason": reason }),
+            Self::Ingest(Notice::Refused { peer, reason }) => {
+                json!({ "peer": peer.to_string(), "reason": reason })
+            }
+            Self::Ingest(_) => json!({}),
+            Self::Presented { stream, folder } => json!({ "stream": stream, "folder": folder }),
+            Self::Pushed { stream, to, progress: Progress::Waiting { reason, next } } => {
+                json!({ "stream": stream, "to": to, "reason": reason, "next_s": next.as_secs() })
+            }
+            Self::Pushed { stream, to, .. } => json!({ "stream": stream, "to": to }),
+            Self::Health { stream, wrong } => {
+                json!({ "stream": stream, "good": wrong.is_empty(), "wrong": wrong })
+            }
+            Self::Closed { stream, error } => json!({ "stream": stream, "error": error }),
+        }
+    }
+}
+
+fn told(track: &Track) -> Value {
+    let mut told = json!({ "id": track.id.0, "codec": track.codec.name() });
+    match &track.media {
+        Media::Video(video) => {
+            told["width"] = video.width.into();
+            told["height"] = video.height.into();
+        }
+        Media::Audio(audio) => {
+            told["sample_rate"] = audio.sample_rate.into();
+            told["channels"] = audio.channels.into();
+        }
+        _ => {}
+    }
+    told
+}
