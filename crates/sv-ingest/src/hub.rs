@@ -28,7 +28,7 @@ pub(crate) struct Stream {
 #[derive(Default)]
 struct State {
     /// Who sends it, and how it hears that somebody else does.
-    publisher: Option<(Publisher, Replaced)>,
+    publisher: Option<(Publisher, Option<Replaced>)>,
     /// How many have sent it.
     publishers: Publisher,
     /// How well it comes.
@@ -109,6 +109,13 @@ impl Hub {
         self.stream(name).subscribe(limit, None)
     }
 
+    /// Sends away who sends the stream of that name. False where nobody does.
+    pub fn dismiss(&self, name: &str) -> bool {
+        let Some(stream) = self.streams().get(name).map(Arc::clone) else { return false };
+        let away = stream.state().publisher.as_mut().and_then(|(_, away)| away.take());
+        away.map(|away| away()).is_some()
+    }
+
     /// Lets go of streams that nobody sends or wants.
     pub(crate) fn tidy(&self) {
         self.streams().retain(|_, stream| {
@@ -161,9 +168,9 @@ impl Stream {
         state.publishers = state.publishers.wrapping_add(1);
         let publisher = state.publishers;
         state.health = Some(Health::new(self.born.elapsed()));
-        let before = state.publisher.replace((publisher, replaced));
+        let before = state.publisher.replace((publisher, Some(replaced)));
         drop(state);
-        if let Some((_, replaced)) = before {
+        if let Some((_, Some(replaced))) = before {
             replaced();
         }
         publisher

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::events::Bus;
 use crate::files::Files;
 use crate::jobs::Workers;
+use crate::live::Studio;
 use crate::metrics::Metrics;
 use crate::problem::{Problem, Result};
 use crate::store::Store;
@@ -25,6 +26,7 @@ pub(crate) struct App {
     pub(crate) bus: Bus,
     pub(crate) signer: Signer,
     pub(crate) gates: Gates,
+    pub(crate) studio: Studio,
     pub(crate) workers: Workers,
     pub(crate) roster: Roster,
     pub(crate) metrics: Metrics,
@@ -59,6 +61,7 @@ impl App {
             signer,
             bus: Bus::new(),
             gates: Gates::default(),
+            studio: Studio::default(),
             workers: Workers::default(),
             roster: Roster::default(),
             metrics: Metrics::default(),

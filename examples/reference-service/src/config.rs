@@ -51,6 +51,24 @@ pub(crate) struct Config {
     #[arg(long, env = "STREAMVERSE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) workers: Option<u32>,
 
+    /// Where to take live streams by RTMP. Left out: 127.0.0.1:1935, or any free port if that is taken.
+    #[arg(long, env = "STREAMVERSE_RTMP", value_name = "ADDRESS")]
+    pub(crate) rtmp: Option<SocketAddr>,
+
+    /// Tell a URL what happens, as Standard Webhooks have it; may be given several times.
+    #[arg(
+        long,
+        env = "STREAMVERSE_WEBHOOK",
+        value_name = "URL",
+        hide_env_values = true,
+        value_delimiter = ' '
+    )]
+    pub(crate) webhook: Vec<String>,
+
+    /// A file with the secret that signs what URLs are told.
+    #[arg(long, env = "STREAMVERSE_WEBHOOK_SECRET", value_name = "FILE")]
+    pub(crate) webhook_secret: Option<PathBuf>,
+
     /// A NATS server with JetStream: chunks are encoded by whoever joined there (`sv worker --nats`) and has
     /// the data folder at the same path.
     #[cfg(feature = "nats")]

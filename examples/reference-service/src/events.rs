@@ -4,6 +4,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
+use crate::api::live::Live;
 use crate::api::model::{Progress, Video, VideoProblem};
 use crate::id;
 use crate::time::{now_ms, rfc3339};
@@ -46,6 +47,37 @@ pub(crate) enum What {
         video_id: String,
         /// Why.
         error: VideoProblem,
+    },
+    /// Somebody begins to send a live stream.
+    #[serde(rename = "live.stream.started")]
+    LiveStarted(Box<Live>),
+    /// Nobody sends a live stream any more.
+    #[serde(rename = "live.stream.ended")]
+    LiveEnded {
+        /// The stream, as it is now.
+        #[serde(flatten)]
+        live: Box<Live>,
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// A live stream can be watched, can't be any more, or was changed by somebody.
+    #[serde(rename = "live.stream.changed")]
+    LiveChanged(Box<Live>),
+    /// How well a live stream comes has changed.
+    #[serde(rename = "live.health.changed")]
+    LiveHealth {
+        /// Which stream.
+        live_id: String,
+        /// Whether nothing is wrong.
+        good: bool,
+        /// What is wrong, a sentence each.
+        wrong: Vec<String>,
+    },
+    /// A live stream is gone.
+    #[serde(rename = "live.deleted")]
+    LiveDeleted {
+        /// Which stream.
+        live_id: String,
     },
     /// A video is gone.
     #[serde(rename = "video.deleted")]

@@ -7,6 +7,7 @@
 //!   secret                        signs playback links
 //!   uploads/upl_…                 originals, whole and partial
 //!   videos/vid_…/1/               what the first transcode made; the next goes to 2/
+//!   live/liv_…/TIME/              what a live stream showed, each time that it was sent
 //! ```
 
 use std::fs::{self, File};
@@ -26,6 +27,7 @@ impl Files {
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root.join("uploads"))?;
         fs::create_dir_all(root.join("videos"))?;
+        fs::create_dir_all(root.join("live"))?;
         // Absolute: a job that is resumed must not depend on where the process was started.
         Ok(Self { root: root.canonicalize()? })
     }
@@ -47,6 +49,16 @@ impl Files {
     /// What a video's `run`-th transcode makes.
     pub(crate) fn presentation(&self, video: &str, run: u32) -> PathBuf {
         self.video(video).join(run.to_string())
+    }
+
+    /// The folder of all live presentations, one below its name for each stream.
+    pub(crate) fn live(&self) -> PathBuf {
+        self.root.join("live")
+    }
+
+    /// Deletes all that a live stream has left.
+    pub(crate) fn remove_live(&self, live: &str) -> io::Result<()> {
+        gone(fs::remove_dir_all(self.live().join(live)))
     }
 
     /// Whose presentation lies there.

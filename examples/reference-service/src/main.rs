@@ -12,6 +12,7 @@ mod files;
 mod id;
 mod jobs;
 mod library;
+mod live;
 mod metrics;
 mod problem;
 mod store;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use clap::Parser;
 use streamverse::pipeline::queue;
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use crate::app::{App, OpenError, Shared};
@@ -40,13 +42,15 @@ enum Failure {
     Listen { address: std::net::SocketAddr, source: std::io::Error },
     #[error("{0}")]
     Data(OpenError),
+    #[error("live streams can't be taken: {0}")]
+    Live(String),
 }
 
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Unexpected(_) => 1,
-            Self::Listen { .. } => 3,
+            Self::Listen { .. } | Self::Live(_) => 3,
             Self::Data(OpenError::Queue(queue::Error::InUse(_))) => 5,
             Self::Data(_) => 4,
         }
@@ -106,6 +110,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     .await
     .map_err(|e| unexpected(&e))?;
     let workers = Workers::start(&app).map_err(|e| Failure::Unexpected(e.to_string()))?;
+    let live = |e: streamverse::Error| Failure::Live(e.to_string());
+    app.studio.start(&app).map_err(live)?;
+    if let Some(hooks) = live::hooks(&app.config).map_err(live)? {
+        tokio::spawn(pass_on(Arc::clone(&app), hooks));
+    }
     tokio::spawn(tidy(Arc::clone(&app)));
     let stop = stop_signal().map_err(|e| Failure::Unexpected(e.to_string()))?;
     tracing::info!(url = %format!("http://{address}"), data = %app.files.root().display(), "open http://{address}");
@@ -125,9 +134,32 @@ async fn serve(config: Config) -> Result<(), Failure> {
     }
     tracing::info!("stopping; what is not finished goes on at the next start");
     app.workers.close();
+    let studio = Arc::clone(&app);
+    // Presentations are closed as recordings.
+    let ended = tokio::task::spawn_blocking(move || studio.studio.close());
+    let _ = tokio::time::timeout(Duration::from_secs(10), ended).await;
     let rest = tokio::task::spawn_blocking(move || workers.into_iter().for_each(|w| drop(w.join())));
     let _ = tokio::time::timeout(Duration::from_secs(10), rest).await;
     Ok(())
+}
+
+/// Tells webhooks what happens.
+async fn pass_on(app: Shared, hooks: streamverse::gateway::Hooks) {
+    let mut events = app.bus.listen();
+    loop {
+        match events.recv().await {
+            Ok(event) => {
+                if let Ok(serde_json::Value::Object(event)) = serde_json::to_value(&event)
+                    && let (Some(serde_json::Value::String(kind)), Some(data)) =
+                        (event.get("type"), event.get("data"))
+                {
+                    hooks.tell(kind, data);
+                }
+            }
+            Err(RecvError::Lagged(count)) => tracing::warn!(count, "webhooks are not told all that happened"),
+            Err(RecvError::Closed) => return,
+        }
+    }
 }
 
 /// Throws away, now and then, what nobody came back for.

@@ -61,6 +61,8 @@ impl Metrics {
         family("licenses_total", "counter", "Licences given out.", &one(self.licenses.get()));
         let listeners = u64::try_from(app.bus.listeners()).unwrap_or(u64::MAX);
         family("event_listeners", "gauge", "Connections to the event socket.", &one(listeners));
+        let live = u64::try_from(app.studio.count()).unwrap_or(u64::MAX);
+        family("live_streams", "gauge", "Live streams that somebody sends.", &one(live));
         let jobs = app.queue.counts()?;
         let jobs = [("queued", jobs.queued), ("running", jobs.running)];
         let jobs = jobs.map(|(state, n)| (format!("{{state=\"{state}\"}}"), n));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -18,7 +18,7 @@ use super::room::Rooms;
 
 impl Gateway {
     /// Answers `/NAME/master.m3u8`, `/NAME/manifest.mpd` and what they name, as
-    /// [`Origin::router`](crate::live::Origin::router) does; `/streams`, a list in JSON of what there is, whether somebody
+    /// [`Origin::router`](crate::live::Origin::router) does; `/NAME/now.jpg`, what the stream shows at the moment; `/streams`, a list in JSON of what there is, whether somebody
     /// sends it, and how well it comes; and `/metrics`, the same numbers for Prometheus.
     pub fn router(&self) -> Router {
         Router::new()
@@ -92,6 +92,14 @@ async fn serve(State(rooms): State<Arc<Rooms>>, mut request: Request) -> Respons
     let nothing = || (StatusCode::NOT_FOUND, "there is no such stream at the moment\n").into_response();
     let path = request.uri().path().trim_start_matches('/');
     let Some((name, rest)) = path.split_once('/') else { return nothing() };
+    if rest == "now.jpg" {
+        return match rooms.picture(name).await {
+            Ok(picture) => {
+                ([(CONTENT_TYPE, "image/jpeg"), (CACHE_CONTROL, "max-age=1")], picture).into_response()
+            }
+            Err(error) => (StatusCode::NOT_FOUND, format!("there is no picture: {error}\n")).into_response(),
+        };
+    }
     let Some(router) = rooms.router(name) else { return nothing() };
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     let Ok(uri) = format!("/{rest}{query}").parse::<Uri>() else { return nothing() };

@@ -23,6 +23,7 @@ mod happening;
 mod hook;
 mod hooks;
 mod http;
+mod picture;
 mod room;
 mod source;
 mod terms;
@@ -160,7 +161,13 @@ impl Gateway {
         Ok(())
     }
 
-    /// The streams, for whoever wants packets.
+    /// Whether a stream can be watched, now or still.
+    #[must_use]
+    pub fn is_watchable(&self, stream: &str) -> bool {
+        self.rooms.router(stream).is_some()
+    }
+
+    /// The streams, for whoever wants packets, or to know how well they come.
     #[must_use]
     pub const fn hub(&self) -> &sv_ingest::Hub {
         &self.hub

@@ -13,6 +13,7 @@ use sv_ingest::health::Report;
 use sv_ingest::{Feed, Hub};
 use sv_pipeline::Cancel;
 
+use super::picture::Pictures;
 use super::source::Fed;
 use super::{Happening, Settings};
 use crate::live::{self, JOURNAL, Told};
@@ -27,6 +28,7 @@ pub(super) struct Rooms {
     settings: Settings,
     hub: Hub,
     rooms: Mutex<BTreeMap<String, Room>>,
+    pictures: Pictures,
 }
 
 struct Room {
@@ -41,7 +43,7 @@ struct Room {
 
 impl Rooms {
     pub(super) fn new(settings: Settings, hub: Hub) -> Self {
-        Self { settings, hub, rooms: Mutex::default() }
+        Self { settings, hub, rooms: Mutex::default(), pictures: Pictures::default() }
     }
 
     fn rooms(&self) -> MutexGuard<'_, BTreeMap<String, Room>> {
@@ -51,6 +53,11 @@ impl Rooms {
     /// What answers requests for a stream.
     pub(super) fn router(&self, name: &str) -> Option<Router> {
         self.rooms().get(name)?.router.clone()
+    }
+
+    /// What a stream shows at the moment, as a JPEG.
+    pub(super) async fn picture(&self, name: &str) -> Result<bytes::Bytes> {
+        self.pictures.of(&self.hub, name).await
     }
 
     /// All streams by name: whether each can be watched, and how well it comes, if it does.

@@ -148,6 +148,14 @@ fn a_killed_gateway_is_gone_on_with() {
     assert_eq!((&streams[0]["name"], &streams[0]["live"]), (&"studio".into(), &true.into()));
     assert_eq!(streams[0]["health"]["tracks"][0]["codec"], "h264", "{streams}");
     assert_eq!(streams[0]["health"]["good"], true, "{streams}");
+    // What it shows now, as another decoder sees it.
+    let url = format!("http://{}/studio/now.jpg", gateway.http);
+    let jpeg = ureq::get(url).call().unwrap().body_mut().read_to_vec().unwrap();
+    let picture = dir.path().join("now.jpg");
+    std::fs::write(&picture, jpeg).unwrap();
+    let arguments = ["-v", "error", "-show_entries", "stream=codec_name,width,height", "-of", "csv=p=0"];
+    let said = kit::run(Path::new("ffprobe"), &[&arguments[..], &[picture.to_str().unwrap()]].concat());
+    assert_eq!(said.trim(), "mjpeg,640,360");
     let metrics = gateway.text("metrics");
     assert!(
         metrics.contains("sv_track_bits_per_second{stream=\"studio\",track=\"1\",codec=\"h264\"}"),

@@ -71,8 +71,8 @@ impl Entrance {
     }
 
     /// Begins to send the stream that was granted, by a protocol, from an address or whatever tells a person where it comes from.
-    /// `replaced` is called when somebody else takes its place, from where media go through: it should only pass
-    /// it on.
+    /// `replaced` is called when somebody else takes its place, or it is sent away by
+    /// [`Hub::dismiss`], from where media go through: it should only pass it on to whoever ends the publication.
     pub fn publish(
         &self,
         grant: &Grant,

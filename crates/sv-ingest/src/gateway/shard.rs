@@ -208,7 +208,7 @@ impl Shard {
             }
             Letter::Replaced(to) => {
                 if self.connections.get(to.token).is_some_and(|c| c.serial() == to.serial) {
-                    self.close(to.token, "another publisher has taken its place");
+                    self.close(to.token, "it was sent away");
                 }
             }
             Letter::Stop => {}

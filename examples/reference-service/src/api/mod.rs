@@ -10,6 +10,7 @@ mod events_ws;
 mod guard;
 mod health;
 mod license;
+pub(crate) mod live;
 pub(crate) mod model;
 pub(crate) mod openapi;
 mod playback;
@@ -50,6 +51,11 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(videos::transcode))
         .routes(routes!(uploads::create, uploads::options))
         .routes(routes!(uploads::append, uploads::offset, uploads::terminate))
+        .routes(routes!(live::start))
+        .routes(routes!(live::list))
+        .routes(routes!(live::get, live::delete))
+        .routes(routes!(live::stop))
+        .routes(routes!(live::renew))
         .routes(routes!(events_ws::events))
         .routes(routes!(health::health))
         .routes(routes!(health::metrics))
@@ -61,7 +67,10 @@ fn documented() -> OpenApiRouter<Shared> {
 pub(crate) fn router(app: Shared) -> Router {
     let (router, document) = documented().split_for_parts();
     let document = openapi::finish(document);
+    // Whoever knows a live stream's name may watch it, from any page.
+    let live = app.studio.router().layer(CorsLayer::new().allow_origin(tower_http::cors::Any));
     router
+        .nest_service("/live", live)
         .route("/v1/openapi.json", axum::routing::get(async move || axum::Json(document)))
         .fallback(assets::serve)
         .layer(DefaultBodyLimit::disable())

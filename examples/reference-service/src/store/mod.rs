@@ -1,6 +1,7 @@
 //! What the service remembers, in SQLite. Calls block for as long as a disk takes: handlers reach
 //! it through [`App::blocking`](crate::app::App::blocking), which moves them off the async threads.
 
+mod lives;
 mod uploads;
 mod videos;
 
@@ -11,11 +12,12 @@ use rusqlite::Connection;
 
 use crate::files;
 
+pub(crate) use lives::LiveRow;
 pub(crate) use uploads::Upload;
 pub(crate) use videos::{Key, State, VideoRow};
 
 /// The format that this version writes, kept in SQLite's `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE videos (
@@ -48,7 +50,18 @@ CREATE TABLE uploads (
   expires  INTEGER NOT NULL,
   video    TEXT                          -- what became of it
 ) STRICT;
-PRAGMA user_version = 1;
+";
+/// What came with format 2.
+const LIVES: &str = "
+CREATE TABLE lives (
+  id      TEXT PRIMARY KEY,
+  title   TEXT    NOT NULL,
+  key     BLOB    NOT NULL UNIQUE,       -- SHA-256 of what who sends must know
+  created INTEGER NOT NULL,
+  started INTEGER,                       -- when it was last begun to be sent
+  stopped INTEGER                        -- when it was ended for good
+) STRICT;
+PRAGMA user_version = 2;
 ";
 
 /// The database of videos, keys and uploads.
@@ -85,6 +98,12 @@ impl Store {
             0 => {
                 let tx = db.transaction()?;
                 tx.execute_batch(SCHEMA)?;
+                tx.execute_batch(LIVES)?;
+                tx.commit()?;
+            }
+            1 => {
+                let tx = db.transaction()?;
+                tx.execute_batch(LIVES)?;
                 tx.commit()?;
             }
             FORMAT => {}

@@ -3,6 +3,7 @@
 mod crash;
 mod events;
 mod library;
+mod live;
 mod openapi;
 mod playback;
 mod service;

@@ -40,7 +40,7 @@ impl Service {
     /// Starts a command that ends up as the service.
     pub(crate) fn spawn(data: Arc<TempDir>, mut command: Command) -> Self {
         command
-            .args(["--listen", "127.0.0.1:0", "--log", "json"])
+            .args(["--listen", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--log", "json"])
             .env_remove("SAMPLE")
             .env("RUST_LOG", "info");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -218,4 +218,14 @@ pub(crate) fn noise(len: usize) -> Vec<u8> {
     }
     out.truncate(len);
     out
+}
+
+/// A program, if it is installed.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        println!("skipped: the program {name} is not installed");
+    }
+    found
 }
