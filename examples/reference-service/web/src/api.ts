@@ -80,7 +80,28 @@ export interface Workforce {
   chunks: { video_id: string; waiting: number; running: number; done: number; retries: number }[];
 }
 
+export interface Live {
+  id: string;
+  title: string;
+  state: 'waiting' | 'live' | 'ended';
+  created_at: string;
+  started_at: string | null;
+  stopped_at: string | null;
+  ingest: { rtmp: string | null; key?: string };
+  playback: { hls: string; dash: string; picture: string } | null;
+  health: {
+    good: boolean;
+    wrong: string[];
+    drift_ms: number | null;
+    tracks: { codec: string; bitrate: number; rate: number; key_interval_s: number | null; jumps: number }[];
+  } | null;
+}
+
 export type Happening =
+  | { type: 'live.stream.started' | 'live.stream.changed'; data: Live }
+  | { type: 'live.stream.ended'; data: Live & { reason: string } }
+  | { type: 'live.health.changed'; data: { live_id: string; good: boolean; wrong: string[] } }
+  | { type: 'live.deleted'; data: { live_id: string } }
   | { type: 'video.uploaded' | 'video.transcoding.complete'; data: Video }
   | { type: 'video.transcoding.progress'; data: Progress & { video_id: string } }
   | { type: 'video.failed'; data: { video_id: string; error: { code: string; detail: string } } }
@@ -130,4 +151,30 @@ export async function transcode(id: string, options: Partial<Options>): Promise<
   const body = JSON.stringify(options);
   const headers = { 'content-type': 'application/json' };
   return (await call(`/v1/videos/${encodeURIComponent(id)}/transcode`, { method: 'POST', headers, body })).json();
+}
+
+export async function listLive(): Promise<Live[]> {
+  return ((await (await call('/v1/live')).json()) as { lives: Live[] }).lives;
+}
+
+export async function getLive(id: string): Promise<Live> {
+  return (await call(`/v1/live/${encodeURIComponent(id)}`)).json();
+}
+
+/** Makes a live stream. Its key is in this answer alone. */
+export async function startLive(title: string): Promise<Live> {
+  const headers = { 'content-type': 'application/json' };
+  return (await call('/v1/live/start', { method: 'POST', headers, body: JSON.stringify({ title }) })).json();
+}
+
+export async function stopLive(id: string): Promise<Live> {
+  return (await call(`/v1/live/${encodeURIComponent(id)}/stop`, { method: 'POST' })).json();
+}
+
+export async function renewLiveKey(id: string): Promise<Live> {
+  return (await call(`/v1/live/${encodeURIComponent(id)}/key`, { method: 'POST' })).json();
+}
+
+export async function deleteLive(id: string): Promise<void> {
+  await call(`/v1/live/${encodeURIComponent(id)}`, { method: 'DELETE' });
 }

@@ -4,6 +4,7 @@ import { sentence, type Video } from './api';
 import { h, keyed, setText } from './dom';
 import { clock, date, left } from './format';
 import type { Library } from './library';
+import { liveStreams } from './live';
 import { bar, rungs, updateRungs } from './progress';
 import type { Uploads } from './upload';
 import { workers } from './workers';
@@ -14,7 +15,8 @@ export function home(main: HTMLElement, library: Library, uploads: Uploads): () 
   const empty = h('p', { class: 'empty', hidden: true }, 'Nothing here yet. The first video that you upload appears here.');
   const more = h('button', { class: 'quiet more', hidden: true, onclick: () => void library.more() }, 'Show older videos');
   const force = workers();
-  main.replaceChildren(uploads.element, h('section', { 'aria-labelledby': 'library' }, h('h2', { id: 'library' }, 'Library'), grid, empty, more), force.element);
+  const live = liveStreams(library);
+  main.replaceChildren(uploads.element, live.element, h('section', { 'aria-labelledby': 'library' }, h('h2', { id: 'library' }, 'Library'), grid, empty, more), force.element);
   document.title = 'StreamVerse';
   const draw = () => {
     keyed(grid, library.sorted(), (v) => `${v.id} ${shape(v)}`, card, update);
@@ -26,6 +28,7 @@ export function home(main: HTMLElement, library: Library, uploads: Uploads): () 
   return () => {
     library.removeEventListener('change', draw);
     force.leave();
+    live.leave();
   };
 }
 

@@ -90,6 +90,19 @@ export class Library extends EventTarget {
         this.videos.delete(event.data.video_id);
         this.changed();
         break;
+      case 'live.stream.started':
+        announce(`${event.data.title} is live.`);
+        this.dispatchEvent(new Event('live'));
+        break;
+      case 'live.stream.ended':
+        announce(`${event.data.title} is not sent any more.`);
+        this.dispatchEvent(new Event('live'));
+        break;
+      case 'live.stream.changed':
+      case 'live.health.changed':
+      case 'live.deleted':
+        this.dispatchEvent(new Event('live'));
+        break;
     }
   }
 
@@ -101,6 +114,6 @@ export class Library extends EventTarget {
     const link = document.getElementById('link');
     if (!link) return;
     link.dataset['up'] = String(up);
-    setText(link, up ? 'live' : 'reconnecting');
+    setText(link, up ? 'connected' : 'reconnecting');
   }
 }

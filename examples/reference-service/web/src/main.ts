@@ -1,6 +1,7 @@
 import './style.css';
 import { home } from './home';
 import { Library } from './library';
+import { studio } from './studio';
 import { Uploads } from './upload';
 import { watch } from './watch';
 
@@ -16,7 +17,9 @@ let first = true;
 function route(): void {
   leave();
   const [, page, id] = location.hash.split('/');
-  leave = page === 'watch' && id ? watch(main!, library, id) : home(main!, library, uploads);
+  if (page === 'watch' && id) leave = watch(main!, library, id);
+  else if (page === 'live' && id) leave = studio(main!, library, id);
+  else leave = home(main!, library, uploads);
   // Whoever reads by ear starts at the new page; nobody is dragged there at the first load.
   if (!first) main!.focus({ preventScroll: true });
   if (!first) scrollTo(0, 0);

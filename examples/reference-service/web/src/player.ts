@@ -143,7 +143,7 @@ export class Player {
   private draw(): void {
     if (this.overlay.hidden) return;
     const { video } = this;
-    const { bitrate: rate = null, bandwidth = null } = this.engine?.stats() ?? {};
+    const { bitrate: rate = null, bandwidth = null, behind = null } = this.engine?.stats() ?? {};
     const frames = video.getVideoPlaybackQuality();
     const rows: [string, string][] = [
       ['Engine', this.label],
@@ -154,6 +154,7 @@ export class Player {
       ['Dropped', `${frames.droppedVideoFrames} of ${frames.totalVideoFrames} frames`],
       ['Latency', this.firstFrame === null ? '–' : `${Math.round(this.firstFrame)} ms to the first frame`],
     ];
+    if (behind !== null) rows.push(['Behind', `${behind.toFixed(1)} s behind live`]);
     if (this.overlay.childElementCount !== rows.length) {
       this.overlay.replaceChildren(...rows.map(([name]) => h('div', {}, h('dt', {}, name), h('dd'))));
     }

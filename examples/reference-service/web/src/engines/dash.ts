@@ -40,6 +40,7 @@ export async function load(video: HTMLVideoElement, source: Source, listener: Li
     stats: () => ({
       bitrate: player.getCurrentRepresentationForType('video')?.bandwidth ?? null,
       bandwidth: player.getAverageThroughput('video') * 1000 || null,
+      behind: player.isReady() && player.isDynamic() ? player.getCurrentLiveLatency() : null,
     }),
     destroy: () => player.destroy(),
   };

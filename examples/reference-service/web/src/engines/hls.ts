@@ -4,6 +4,8 @@ import type { Engine, Listener, Source } from './index';
 export function load(video: HTMLVideoElement, source: Source, listener: Listener): Promise<Engine> {
   const hls = new Hls({
     capLevelToPlayerSize: true,
+    // Of what is live: whoever fell behind catches up.
+    maxLiveSyncPlaybackRate: 1.5,
     ...(source.license && {
       emeEnabled: true,
       drmSystems: { 'org.w3.clearkey': { licenseUrl: source.license } },
@@ -23,6 +25,7 @@ export function load(video: HTMLVideoElement, source: Source, listener: Listener
     stats: () => ({
       bitrate: hls.levels[hls.currentLevel]?.bitrate ?? null,
       bandwidth: Number.isFinite(hls.bandwidthEstimate) ? hls.bandwidthEstimate : null,
+      behind: hls.levels.some((l) => l.details?.live) ? hls.latency : null,
     }),
     destroy: () => hls.destroy(),
   });

@@ -15,6 +15,8 @@ export interface Stats {
   bitrate: number | null;
   /** Bits per second that the network seems to carry. */
   bandwidth: number | null;
+  /** Seconds behind what is live. */
+  behind: number | null;
 }
 
 /** A player that is loaded. */

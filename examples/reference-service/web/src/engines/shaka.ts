@@ -39,8 +39,9 @@ export async function load(video: HTMLVideoElement, source: Source, listener: Li
       if (wanted) player.selectVariantTrack(wanted, true);
     },
     stats: () => {
-      const { streamBandwidth, estimatedBandwidth } = player.getStats();
-      return { bitrate: streamBandwidth || null, bandwidth: estimatedBandwidth || null };
+      const { streamBandwidth, estimatedBandwidth, liveLatency } = player.getStats();
+      const behind = player.isLive() ? liveLatency : null;
+      return { bitrate: streamBandwidth || null, bandwidth: estimatedBandwidth || null, behind };
     },
     destroy: () => player.destroy(),
   };
