@@ -31,6 +31,8 @@ done
 for file in "$STREAMVERSE_CORPUS"/shaka/inputs/*.h26? "$STREAMVERSE_CORPUS"/shaka/inputs/*I-frame*; do
     head -c 2000 "$file" >"corpus/codec_headers/shaka_$(basename "$file")"
 done
+seed hls 8000 shaka/golden
+find corpus/hls -type f ! -name '*.m3u8' -delete
 mkdir -p corpus/program corpus/keys
 for codec in libx264 libaom-av1 aac flac; do
     # What an encoder's program writes into a pipe; where there is none, the fuzzer begins with nothing.

@@ -30,6 +30,7 @@ pub mod error;
 mod feed;
 pub mod gateway;
 pub mod health;
+pub mod hls;
 mod hub;
 pub mod push;
 pub mod rtmp;

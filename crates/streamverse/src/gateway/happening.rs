@@ -1,6 +1,7 @@
 //! What happens in a gateway, for programs and as events for everybody else.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sv_core::{Media, Track};
@@ -28,6 +29,17 @@ pub enum Happening {
         to: String,
         /// How it goes.
         progress: Progress,
+    },
+    /// A stream could not be fetched, or no longer.
+    Pulled {
+        /// The stream's name.
+        stream: String,
+        /// From where, without what is secret.
+        from: String,
+        /// Why, as a sentence.
+        reason: String,
+        /// When it is tried again.
+        next: Duration,
     },
     /// How well a stream comes has changed.
     Health {
@@ -58,6 +70,7 @@ impl Happening {
             Self::Presented { .. } => "live.presentation.started",
             Self::Pushed { progress: Progress::Waiting { .. }, .. } => "live.push.failed",
             Self::Pushed { .. } => "live.push.started",
+            Self::Pulled { .. } => "live.pull.failed",
             Self::Health { .. } => "live.health.changed",
             Self::Closed { .. } => "live.presentation.ended",
         }
@@ -83,6 +96,9 @@ impl Happening {
                 json!({ "stream": stream, "to": to, "reason": reason, "next_s": next.as_secs() })
             }
             Self::Pushed { stream, to, .. } => json!({ "stream": stream, "to": to }),
+            Self::Pulled { stream, from, reason, next } => {
+                json!({ "stream": stream, "from": from, "reason": reason, "next_s": next.as_secs() })
+            }
             Self::Health { stream, wrong } => {
                 json!({ "stream": stream, "good": wrong.is_empty(), "wrong": wrong })
             }

@@ -24,6 +24,7 @@ mod hook;
 mod hooks;
 mod http;
 mod picture;
+mod pull;
 mod room;
 mod source;
 mod terms;
@@ -32,6 +33,7 @@ pub use asking::Asking;
 pub use happening::Happening;
 pub use hook::Hook;
 pub use hooks::Hooks;
+pub use pull::Upstream;
 pub use terms::Terms;
 
 use std::fmt;
@@ -41,12 +43,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sv_core::ErrorKind;
-use sv_ingest::gateway::{self as ingest, Admission, Certificate};
+use sv_ingest::gateway::{self as ingest, Admission, Certificate, Grant};
 use sv_ingest::push::{Push, Target};
 
 use crate::live::Request;
 use crate::{Error, Pick, Result};
 use doctor::Doctor;
+use pull::Pull;
 use room::Rooms;
 
 /// What a gateway does with streams.
@@ -103,6 +106,7 @@ pub struct Gateway {
     hub: sv_ingest::Hub,
     rooms: Arc<Rooms>,
     pushes: Mutex<Vec<Push>>,
+    pulls: Mutex<Vec<Pull>>,
     told: Arc<dyn Fn(&Happening) + Send + Sync>,
     doctor: Option<Doctor>,
 }
@@ -127,7 +131,7 @@ impl Gateway {
         let hub = ingest.hub.clone();
         let ingest = Some(ingest::Gateway::start(ingest)?);
         let doctor = Some(Doctor::start(hub.clone(), Arc::clone(&told))?);
-        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), told, doctor })
+        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), pulls: Mutex::default(), told, doctor })
     }
 
     /// Takes connections of RTMP there, and says where: port 0 is any that is free.
@@ -161,6 +165,23 @@ impl Gateway {
         Ok(())
     }
 
+    /// Fetches a stream while nobody sends it, again and again with longer waits where that fails.
+    ///
+    /// # Errors
+    /// When the grant's name can be no stream's, or the system gives no thread.
+    pub fn pull(&self, grant: Grant, upstream: Upstream) -> Result<()> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        if !sv_ingest::is_name(&grant.stream) {
+            let message =
+                format!("{:?} can't be a stream's name: letters, digits, - and _ can", grant.stream);
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let entrance = self.ingest.as_ref().ok_or_else(over)?.entrance().clone();
+        let pull = Pull::start(entrance, grant, upstream, Arc::clone(&self.told))?;
+        self.pulls.lock().unwrap_or_else(PoisonError::into_inner).push(pull);
+        Ok(())
+    }
+
     /// Whether a stream can be watched, now or still.
     #[must_use]
     pub fn is_watchable(&self, stream: &str) -> bool {
@@ -177,6 +198,7 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         // Nothing may come in while rooms are closed.
+        self.pulls.lock().unwrap_or_else(PoisonError::into_inner).clear();
         (self.ingest, self.doctor) = (None, None);
         self.pushes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.rooms.close();

@@ -28,6 +28,8 @@ pub use run::Driver;
 pub(crate) use setup::begin;
 pub use setup::start;
 #[cfg(feature = "gateway")]
+pub(crate) use source::{Clock, Paced};
+#[cfg(feature = "gateway")]
 pub(crate) use source::{Coming, NAP, cancelled};
 pub(crate) use store::{Earlier, JOURNAL, Told};
 

@@ -32,6 +32,12 @@ impl Clock {
         Self { started: Instant::now(), ran: now.saturating_sub(began), began }
     }
 
+    /// For one that begins now.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn beginning() -> Self {
+        Self::new(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+
     /// How far the presentation should be.
     pub(crate) fn elapsed(&self) -> Duration {
         self.ran + self.started.elapsed()

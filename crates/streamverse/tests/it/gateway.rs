@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use crate::kit;
 
-const PICTURES: &str = "360p-h264";
+pub(crate) const PICTURES: &str = "360p-h264";
 
 pub(crate) struct Gateway {
     child: Child,
@@ -67,14 +67,24 @@ impl Gateway {
             .unwrap()
     }
 
-    fn text(&self, path: &str) -> String {
+    /// Ends it as Ctrl-C does: presentations become recordings.
+    pub(crate) fn stop(mut self) {
+        Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    pub(crate) fn web(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.http)
+    }
+
+    pub(crate) fn text(&self, path: &str) -> String {
         let url = format!("http://{}/{path}", self.http);
         ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap()
     }
 }
 
 /// The only folder in one.
-fn only(folder: &Path) -> PathBuf {
+pub(crate) fn only(folder: &Path) -> PathBuf {
     let all: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(all.len(), 1, "{all:?}");
     all[0].clone()

@@ -50,6 +50,8 @@ mod picks;
 mod program;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod protected_ts;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod pull;
 #[cfg(not(feature = "ffmpeg"))]
 mod pure;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]

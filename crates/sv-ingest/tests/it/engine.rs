@@ -272,5 +272,6 @@ proptest! {
     fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..4000)) {
         crate::oracle::rtmp(&bytes);
         crate::oracle::flv(&bytes);
+        crate::oracle::hls(&bytes);
     }
 }

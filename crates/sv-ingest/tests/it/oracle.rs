@@ -113,3 +113,38 @@ pub(crate) fn rtmp(data: &[u8]) {
         }
     }
 }
+
+/// Playlists of HLS, and what follows them: nothing panics, and a lane always says what to do.
+pub(crate) fn hls(data: &[u8]) {
+    use sv_ingest::hls::{Lane, Playlist, Step, parse};
+
+    let text = String::from_utf8_lossy(data);
+    let (playlist, media) = text.split_once("\u{1}").unwrap_or((&text, ""));
+    if let Ok(Playlist::Master(master)) = parse(playlist) {
+        assert!(master.choose(1_000_000).is_some());
+    }
+    let mut limits = Limits::default();
+    limits.structure_bytes = 1 << 20;
+    let mut lane = Lane::new(limits);
+    let mut now = std::time::Duration::ZERO;
+    for turn in 0..64 {
+        match lane.step(now) {
+            Step::Over => break,
+            Step::Wait(left) => {
+                assert!(!left.is_zero());
+                now += left;
+            }
+            Step::Get(get) => {
+                let body = if get.uri.is_empty() { playlist } else { media };
+                let result = match turn % 7 {
+                    6 => lane.failed(now, "it is not there"),
+                    _ => lane.came(now, &Bytes::copy_from_slice(body.as_bytes())),
+                };
+                if result.is_err() {
+                    break;
+                }
+            }
+        }
+        while lane.item().is_some() {}
+    }
+}

@@ -9,8 +9,8 @@ use axum::routing::get;
 use serde_json::json;
 use streamverse::Error;
 use streamverse::core::ErrorKind;
-use streamverse::gateway::{Asking, Gateway, Happening, Hook, Hooks, Settings, Terms};
-use streamverse::ingest::gateway::{Admission, Certificate, Keys, Open, Tokens};
+use streamverse::gateway::{Asking, Gateway, Happening, Hook, Hooks, Settings, Terms, Upstream};
+use streamverse::ingest::gateway::{Admission, Certificate, Grant, Keys, Open, Tokens};
 use streamverse::ingest::push::Target;
 
 use crate::live::{self, PLAYER};
@@ -45,6 +45,9 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     }
     for (stream, target) in targets {
         gateway.push(&stream, target)?;
+    }
+    for (grant, upstream) in pulls(&streams, &args.pull).map_err(Failure::at(At::Keys))? {
+        gateway.pull(grant, upstream).map_err(Failure::at(At::Keys))?;
     }
     if json {
         println!("{}", json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "http": at.to_string() }));
@@ -139,6 +142,7 @@ struct Entry {
     only: Terms,
     #[serde(default)]
     push: Vec<String>,
+    pull: Option<String>,
 }
 
 /// What a file, or the environment, says of streams. Errors say where, and never what stands there.
@@ -167,7 +171,7 @@ fn wrong(message: String) -> Error {
 
 fn keys(streams: &[Entry]) -> Result<Keys, Error> {
     let mut keys = Keys::new();
-    for Entry { name, key, sha256, only, .. } in streams {
+    for Entry { name, key, sha256, only, pull, .. } in streams {
         let hash = match (key, sha256) {
             (Some(key), None) if key.len() >= 16 => Keys::hash(key),
             (Some(_), None) => return Err(wrong(format!("the key of {name} has fewer than 16 letters"))),
@@ -177,11 +181,29 @@ fn keys(streams: &[Entry]) -> Result<Keys, Error> {
                 let hash = bytes.filter(|_| hash.len() == 64).and_then(|b| <[u8; 32]>::try_from(b).ok());
                 hash.ok_or_else(|| wrong(format!("the sha256 of {name} has no 64 digits")))?
             }
+            // It is fetched, and nobody may send it.
+            (None, None) if pull.is_some() => continue,
             _ => return Err(wrong(format!("{name} needs either key or sha256"))),
         };
         keys = keys.grant(hash, only.grant(name));
     }
     Ok(keys)
+}
+
+/// Where streams are fetched from.
+fn pulls(streams: &[Entry], more: &[String]) -> Result<Vec<(Grant, Upstream)>, Error> {
+    let mut all = Vec::new();
+    for Entry { name, only, pull, .. } in streams {
+        if let Some(from) = pull {
+            all.push((only.grant(name), Upstream::parse(from)?));
+        }
+    }
+    for pair in more {
+        let form = || wrong("--pull is NAME=FILE or NAME=https://…".into());
+        let (name, from) = pair.split_once('=').ok_or_else(form)?;
+        all.push((Grant::new(name), Upstream::parse(from)?));
+    }
+    Ok(all)
 }
 
 /// Where streams are passed on to.

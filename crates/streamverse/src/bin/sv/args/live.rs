@@ -124,6 +124,9 @@ pub(crate) struct Gateway {
     /// Who plays by RTMP needs a token too
     #[arg(long, requires = "token_key")]
     pub(crate) private: bool,
+    /// Fetch a stream that nobody sends: from a playlist of HLS, or from a file again and again; may be given several times
+    #[arg(long, value_name = "NAME=URL or NAME=FILE")]
+    pub(crate) pull: Vec<String>,
     /// Tell a URL what happens, by POSTs as Standard Webhooks have them; may be given several times
     #[arg(long, value_name = "URL", hide_env_values = true, env = "SV_WEBHOOK", value_delimiter = ' ')]
     pub(crate) webhook: Vec<String>,
@@ -149,7 +152,8 @@ A key file is TOML, with a table for each stream:
   key = \"at least 16 letters that nobody guesses\"   # or its SHA-256 in hexadecimal:
   # sha256 = \"…\"
   # only = { codecs = [\"h264\", \"aac\"], bitrate = 6000000, until = \"2026-12-01T20:00:00Z\", hours = [\"mon-fri 08:00-18:30\"] }
-  # push = [\"rtmp://elsewhere/app/their-key\"]                # pass it on whenever it is sent";
+  # push = [\"rtmp://elsewhere/app/their-key\"]                # pass it on whenever it is sent
+  # pull = \"https://elsewhere/live.m3u8\"                         # or fetch it while nobody sends it";
 
 #[derive(ClapArgs)]
 pub(crate) struct Harvest {
