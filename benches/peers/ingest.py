@@ -47,7 +47,7 @@ small = make("small.flv", "160x90", 5, "36k", False)
 def ours(batch):
     return lambda port, folder: [relay, f"127.0.0.1:{port}", "1"] + batch
 
-servers = {"nginx-rtmp": nginx, "ours": ours([]), "ours, read every 20 ms": ours(["20"]), "ours, read every 33 ms": ours(["33"])}
+servers = {"nginx-rtmp": nginx, "ours": ours([]), "ours, read every 33 ms": ours(["33"]), "ours, read every 50 ms": ours(["50"])}
 
 def children(pid):
     out = [pid]
@@ -71,7 +71,7 @@ def memory(pid):
                 total += int(line.split()[1])
     return total
 
-def once(start, count):
+def once(start, count, watch=False):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +87,8 @@ def once(start, count):
                     time.sleep(0.05)
             empty = memory(server.pid)
             sender = subprocess.Popen(["taskset", "-c", "1", load, f"127.0.0.1:{port}", str(count), str(seconds), small if count > 1000 else large],
-                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                      env={**os.environ, **({"WATCH": "1"} if watch else {})})
             assert "ready" in sender.stderr.readline()
             time.sleep(1)
             a, begun = busy(server.pid), time.time()
@@ -117,3 +118,10 @@ for count in counts:
             share = statistics.median(r["share"] for r in all)
             print(f"{count} publishers, {name}: {share:.4f} % of a core each ({share / statistics.median(base):.2f} of nginx-rtmp), "
                   f"{statistics.median(r['kb'] for r in all):.0f} kB each")
+
+# How long a tag is on its way, from the last byte in to the last byte out, where somebody plays one of 200.
+for name in ("nginx-rtmp", "ours"):
+    ways = [r["way_ms"] for _ in range(rounds) if (r := once(servers[name], 200, watch=True)) and r["latest_ms"] <= 67]
+    if ways:
+        print(f"200 publishers, {name}: a tag is {statistics.median(w['p50'] for w in ways):.2f} ms on its way, "
+              f"one of a hundred {statistics.median(w['p99'] for w in ways):.2f} ms")

@@ -101,7 +101,9 @@ impl Publication {
     /// # Errors
     /// When another publisher has taken its place, or what was granted doesn't allow it.
     pub fn give(&mut self, item: &Item) -> Result<()> {
-        self.watch.see(Instant::now(), item)?;
+        if self.watch.is_needed() {
+            self.watch.see(Instant::now(), item)?;
+        }
         if let Item::Track(track) = item {
             let (stream, track) = (self.to.name().to_owned(), Arc::clone(track));
             (self.settings.notice)(Notice::Track { stream, track });

@@ -85,7 +85,7 @@ pub enum Notice {
 pub enum Batch {
     /// Never: each packet is passed on as it comes.
     Never,
-    /// When more than half of a processor's time is used: 33 ms.
+    /// When more than half of a processor's time is used: 33 ms; and where that doesn't help enough, 50 ms.
     Busy,
     /// Always, that long.
     Always(Duration),

@@ -150,6 +150,11 @@ impl Watch {
         Self { codecs: rules.codecs.clone(), bitrate: rules.bitrate, end, above: 0, at: now }
     }
 
+    /// Whether there is anything to look at: asking the clock for each packet costs something.
+    pub(super) const fn is_needed(&self) -> bool {
+        self.end.is_some() || self.bitrate.is_some() || !self.codecs.is_empty()
+    }
+
     /// Looks at what comes.
     pub(super) fn see(&mut self, now: Instant, item: &Item) -> Result<()> {
         let refuse = |reason: String| Err(Error::Denied { reason });

@@ -18,10 +18,10 @@ const WAKER: Token = Token(usize::MAX);
 const ROUND: Duration = Duration::from_millis(500);
 /// With fewer connections than this, waiting to read several at once saves nothing.
 const CROWD: usize = 32;
-/// How long packets of a busy shard wait, at most.
-const WAIT: Duration = Duration::from_millis(33);
-/// A shard is busy above the first share of its time, until it is below the second, in percent.
-const SHARES: (u128, u128) = (50, 12);
+/// How long packets wait, at most, where a shard has more to do than the first share of its time, in percent, until it is
+/// below the second: a step for each degree of hurry.
+const STEPS: [(Duration, u128, u128); 3] =
+    [(Duration::ZERO, 0, 0), (Duration::from_millis(33), 50, 12), (Duration::from_millis(50), 75, 45)];
 /// What is read at once.
 const BUFFER: usize = 64 << 10;
 
@@ -104,7 +104,7 @@ impl Shard {
         let mut events = Events::with_capacity(1024);
         let mut buffer = vec![0; BUFFER];
         let mut round = Instant::now();
-        let (mut idle, mut busy) = (Duration::ZERO, false);
+        let (mut idle, mut step) = (Duration::ZERO, 0usize);
         loop {
             let begun = Instant::now();
             if let Err(error) = self.poll.poll(&mut events, Some(ROUND))
@@ -138,14 +138,16 @@ impl Shard {
             if passed >= ROUND {
                 let worked = passed.saturating_sub(idle).as_nanos().saturating_mul(100);
                 let share = worked.checked_div(passed.as_nanos()).unwrap_or(0);
-                busy = share > if busy { SHARES.1 } else { SHARES.0 };
+                let hurry = STEPS.get(step.saturating_add(1)).is_some_and(|(_, above, _)| share > *above);
+                let calm = STEPS.get(step).is_some_and(|(_, _, below)| share < *below);
+                step = if hurry { step.saturating_add(1) } else { step.saturating_sub(usize::from(calm)) };
                 (round, idle) = (Instant::now(), Duration::ZERO);
                 self.round();
             }
             let wait = match self.entrance.settings().batch {
                 Batch::Always(wait) => wait,
-                Batch::Busy if busy => WAIT,
-                Batch::Busy | Batch::Never => Duration::ZERO,
+                Batch::Busy => STEPS.get(step).map_or(Duration::ZERO, |(wait, _, _)| *wait),
+                Batch::Never => Duration::ZERO,
             };
             if let Some(rest) = wait.checked_sub(begun.elapsed())
                 && self.connections.len() >= CROWD
