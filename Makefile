@@ -68,6 +68,10 @@ fuzz: ## every parser for SECONDS each (default 180); needs nightly Rust and car
 soak-workers: setup-test ## kill workers a hundred times, here and over NATS: the bytes must stay the same
 	SV_KILLS=$${SV_KILLS:-100} cargo test --locked -p streamverse --features cli,ffmpeg,ffmpeg-cli,nvcodec,nats,s3 --test it -- --nocapture killed
 
+.PHONY: soak-ingest
+soak-ingest: setup-test ## publishers come and go for half an hour (SV_CHURN of them): no descriptor and no memory is left behind
+	SV_CHURN=$${SV_CHURN:-1000000} cargo test --release --locked -p sv-ingest --test it -- --nocapture many_come_and_go
+
 .PHONY: bench-workers
 bench-workers: setup-test ## a thousand workers that only wait: how much of their time is work
 	cargo build --release --locked -p sv-pipeline --features nats --example stub_workers

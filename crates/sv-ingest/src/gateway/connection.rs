@@ -112,8 +112,9 @@ impl Connection {
         }
     }
 
-    /// Reads all that has come.
-    pub(super) fn read(&mut self, buffer: &mut [u8], context: &Context<'_>) -> Result<()> {
+    /// Reads all that has come. `last` says that nothing will come behind it: then the end is read too, of which nobody
+    /// tells again.
+    pub(super) fn read(&mut self, buffer: &mut [u8], last: bool, context: &Context<'_>) -> Result<()> {
         loop {
             match self.socket.read(buffer) {
                 Ok(0) => {
@@ -130,7 +131,7 @@ impl Connection {
                     self.flush()?;
                     received?;
                     // A buffer that isn't full has taken everything.
-                    if self.socket.is_plain() && count < buffer.len() {
+                    if self.socket.is_plain() && count < buffer.len() && !last {
                         return Ok(());
                     }
                 }

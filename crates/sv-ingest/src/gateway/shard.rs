@@ -117,10 +117,11 @@ impl Shard {
             for event in &events {
                 if event.token() != WAKER {
                     let Token(token) = event.token();
-                    let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+                    let last = event.is_read_closed() || event.is_error();
+                    let readable = event.is_readable() || last;
                     self.with(token, None, |connection, context| {
                         if readable {
-                            connection.read(&mut buffer, context)?;
+                            connection.read(&mut buffer, last, context)?;
                         }
                         connection.play(context)
                     });

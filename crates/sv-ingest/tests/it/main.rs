@@ -2,6 +2,8 @@
 
 mod admission;
 mod engine;
+mod faults;
+mod interop;
 mod kit;
 mod oracle;
 mod rtmp;
