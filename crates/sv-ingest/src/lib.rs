@@ -27,6 +27,7 @@
 )]
 
 pub mod error;
+mod failover;
 mod feed;
 pub mod gateway;
 pub mod health;
@@ -36,6 +37,7 @@ pub mod rtmp;
 mod steady;
 
 pub use error::{Error, Result};
+pub use failover::{Content, Failover, Reason};
 pub use feed::{Feed, Next};
-pub use hub::{Hub, is_name};
+pub use hub::{Hub, Sample, is_name};
 pub use steady::Steady;

@@ -122,7 +122,7 @@ impl Admission for Open {
 /// Keys are kept as their SHA-256 alone. They are compared in a time that says nothing about them.
 #[derive(Clone, Default)]
 pub struct Keys {
-    streams: HashMap<[u8; 32], String>,
+    grants: HashMap<[u8; 32], Grant>,
 }
 
 impl Keys {
@@ -132,26 +132,46 @@ impl Keys {
         Self::default()
     }
 
+    /// What is kept of a key: its SHA-256.
+    #[must_use]
+    pub fn hash(key: &str) -> [u8; 32] {
+        Sha256::digest(key).into()
+    }
+
     /// Who knows `key` may send the stream `stream`.
     #[must_use]
     pub fn key(self, key: &str, stream: impl Into<String>) -> Self {
-        self.hashed(Sha256::digest(key).into(), stream)
+        self.hashed(Self::hash(key), stream)
     }
 
     /// As [`key`](Self::key), where only the key's SHA-256 is known.
     #[must_use]
     pub fn hashed(mut self, key: [u8; 32], stream: impl Into<String>) -> Self {
-        self.streams.insert(key, stream.into());
+        self.grants.insert(key, Grant::new(stream));
         self
     }
 
-    fn find(&self, key: &str) -> Option<&String> {
-        let hash: [u8; 32] = Sha256::digest(key).into();
+    /// Who knows `key` may send the stream `stream` beside who knows its [`key`](Self::key): it is taken where that one
+    /// fails.
+    #[must_use]
+    pub fn backup(self, key: &str, stream: impl Into<String>) -> Self {
+        self.hashed_backup(Self::hash(key), stream)
+    }
+
+    /// As [`backup`](Self::backup), where only the key's SHA-256 is known.
+    #[must_use]
+    pub fn hashed_backup(mut self, key: [u8; 32], stream: impl Into<String>) -> Self {
+        self.grants.insert(key, Grant { rank: 1, ..Grant::new(stream) });
+        self
+    }
+
+    fn find(&self, key: &str) -> Option<&Grant> {
+        let hash = Self::hash(key);
         // All are looked at, each for as long.
-        self.streams.iter().fold(
+        self.grants.iter().fold(
             None,
-            |found, (known, stream)| {
-                if bool::from(known.ct_eq(&hash)) { Some(stream) } else { found }
+            |found, (known, grant)| {
+                if bool::from(known.ct_eq(&hash)) { Some(grant) } else { found }
             },
         )
     }
@@ -161,7 +181,7 @@ impl Admission for Keys {
     fn decide(&self, ask: Ask, answer: Answer) {
         let name = ask.name.expose();
         answer.say(match (ask.publish, self.find(name)) {
-            (true, Some(stream)) => Verdict::allow(stream),
+            (true, Some(grant)) => Verdict::Allow(grant.clone()),
             (true, None) => Verdict::refuse("this stream key is not known"),
             (false, _) => Verdict::allow(name),
         });
@@ -170,7 +190,7 @@ impl Admission for Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut streams: Vec<_> = self.streams.values().collect();
+        let mut streams: Vec<_> = self.grants.values().map(|grant| &grant.stream).collect();
         streams.sort();
         f.debug_struct("Keys").field("streams", &streams).finish_non_exhaustive()
     }

@@ -1,6 +1,7 @@
 //! The crate from outside, judged by programs that are not ours. One binary: it links once, and its tests run in parallel.
 
 mod engine;
+mod failover;
 mod kit;
 mod oracle;
 mod rtmp;

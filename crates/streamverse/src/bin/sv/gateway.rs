@@ -12,6 +12,7 @@ use streamverse::core::ErrorKind;
 use streamverse::gateway::{Gateway, Happening, Settings};
 use streamverse::ingest::gateway::{Certificate, Keys, Notice, Open};
 use streamverse::ingest::push::{Progress, Target};
+use streamverse::ingest::{Failover, Hub};
 
 use crate::live::{self, PLAYER};
 use crate::{At, Failure, args};
@@ -35,6 +36,9 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     };
     settings.presentation = live::shaped(&args.shape)?;
     settings.linger = args.linger;
+    let mut failover = Failover::default();
+    (failover.loss, failover.clear) = (args.failover_after, args.failover_back.unwrap_or(failover.clear));
+    settings.ingest.hub = Hub::with_failover(failover);
     let json = args.json;
     settings.told = Arc::new(move |happening| tell(happening, json));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
@@ -77,6 +81,12 @@ fn tell(happening: &Happening, as_json: bool) {
         Happening::Ingest(Notice::Track { stream, track }) => {
             ("live.stream.track", stream.as_str(), track.codec.to_string())
         }
+        Happening::Ingest(Notice::Switched { stream, from, to, reason }) => {
+            ("live.stream.switched", stream.as_str(), format!("from {from} to {to}: {reason}"))
+        }
+        Happening::Ingest(Notice::Left { stream, from, reason }) => {
+            ("live.stream.left", stream.as_str(), format!("{from}: {reason}"))
+        }
         Happening::Ingest(Notice::Ended { stream, reason }) => {
             ("live.stream.ended", stream.as_str(), reason.clone())
         }
@@ -117,6 +127,8 @@ struct Entry {
     name: String,
     key: Option<String>,
     sha256: Option<String>,
+    backup: Option<String>,
+    backup_sha256: Option<String>,
     #[serde(default)]
     push: Vec<String>,
 }
@@ -147,23 +159,40 @@ fn wrong(message: String) -> Error {
 
 fn keys(streams: &[Entry]) -> Result<Keys, Error> {
     let mut keys = Keys::new();
-    for Entry { name, key, sha256, .. } in streams {
-        keys = match (key, sha256) {
-            (Some(key), None) if key.len() >= 16 => keys.key(key, name),
-            (Some(_), None) => return Err(wrong(format!("the key of {name} has fewer than 16 letters"))),
-            (None, Some(hash)) => {
-                let byte = |n: usize| u8::from_str_radix(hash.get(2 * n..2 * n + 2)?, 16).ok();
-                let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
-                let hash = bytes.filter(|_| hash.len() == 64).and_then(|b| <[u8; 32]>::try_from(b).ok());
-                keys.hashed(
-                    hash.ok_or_else(|| wrong(format!("the sha256 of {name} has no 64 digits")))?,
-                    name,
-                )
+    for Entry { name, key, sha256, backup, backup_sha256, .. } in streams {
+        let first = hash(name, ["key", "sha256"], key.as_deref(), sha256.as_deref())?;
+        let Some(first) = first else { return Err(wrong(format!("{name} needs either key or sha256"))) };
+        keys = keys.hashed(first, name);
+        let names = ["backup", "backup_sha256"];
+        if let Some(second) = hash(name, names, backup.as_deref(), backup_sha256.as_deref())? {
+            if second == first {
+                return Err(wrong(format!("the backup of {name} needs a key of its own")));
             }
-            _ => return Err(wrong(format!("{name} needs either key or sha256"))),
-        };
+            keys = keys.hashed_backup(second, name);
+        }
     }
     Ok(keys)
+}
+
+/// The SHA-256 of a key that is told as itself or as that, under these names.
+fn hash(
+    stream: &str,
+    names: [&str; 2],
+    key: Option<&str>,
+    sha256: Option<&str>,
+) -> Result<Option<[u8; 32]>, Error> {
+    match (key, sha256) {
+        (Some(key), None) if key.len() >= 16 => Ok(Some(Keys::hash(key))),
+        (Some(_), None) => Err(wrong(format!("the {} of {stream} has fewer than 16 letters", names[0]))),
+        (None, Some(hash)) => {
+            let byte = |n: usize| u8::from_str_radix(hash.get(2 * n..2 * n + 2)?, 16).ok();
+            let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
+            let hash = bytes.filter(|_| hash.len() == 64).and_then(|b| <[u8; 32]>::try_from(b).ok());
+            hash.map(Some).ok_or_else(|| wrong(format!("the {} of {stream} has no 64 digits", names[1])))
+        }
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(wrong(format!("{stream} needs either {} or {}", names[0], names[1]))),
+    }
 }
 
 /// Where streams are passed on to.

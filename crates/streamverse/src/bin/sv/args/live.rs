@@ -117,6 +117,12 @@ pub(crate) struct Gateway {
     /// How long a stream that nobody sends is waited for, such as 60s or 10m
     #[arg(long, default_value = "60s", value_parser = long)]
     pub(crate) linger: Duration,
+    /// Nothing may come from a stream's sender for that long until its backup is taken, such as 100ms
+    #[arg(long, default_value = "150ms", value_parser = duration)]
+    pub(crate) failover_after: Duration,
+    /// How long the sender must have been well until it is taken again, such as 10s; 5s if left out
+    #[arg(long, value_parser = duration)]
+    pub(crate) failover_back: Option<Duration>,
     /// Print what happens as JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -130,6 +136,7 @@ A key file is TOML, with a table for each stream:
   name = \"studio\"
   key = \"at least 16 letters that nobody guesses\"   # or its SHA-256 in hexadecimal:
   # sha256 = \"…\"
+  # backup = \"another key, for a second sender\"         # takes over when the first fails; or backup_sha256
   # push = [\"rtmp://elsewhere/app/their-key\"]                # pass it on whenever it is sent";
 
 #[derive(ClapArgs)]
