@@ -68,6 +68,10 @@ fuzz: ## every parser for SECONDS each (default 180); needs nightly Rust and car
 soak-workers: setup-test ## kill workers a hundred times, here and over NATS: the bytes must stay the same
 	SV_KILLS=$${SV_KILLS:-100} cargo test --locked -p streamverse --features cli,ffmpeg,ffmpeg-cli,nvcodec,nats,s3 --test it -- --nocapture killed
 
+.PHONY: soak-record
+soak-record: setup-test ## kill a recorder a hundred times at random moments: the last second may be missing, nothing else
+	SV_KILLS=$${SV_KILLS:-100} cargo test --locked -p sv-ingest --test it -- --nocapture behind_a_kill
+
 .PHONY: bench-workers
 bench-workers: setup-test ## a thousand workers that only wait: how much of their time is work
 	cargo build --release --locked -p sv-pipeline --features nats --example stub_workers

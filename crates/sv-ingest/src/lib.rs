@@ -2,8 +2,8 @@
 //!
 //! [`rtmp`] is a protocol engine without a socket, clock or thread: bytes go in, events and bytes come out. [`gateway`] has
 //! the sockets and threads: who is let in sends a stream to a [`Hub`], and who subscribes to it there has a [`Feed`] of
-//! its tracks and packets, whichever protocol brought them. [`push`] passes streams on, and [`health`] says how
-//! well they come.
+//! its tracks and packets, whichever protocol brought them. [`push`] passes streams on, [`record`] keeps them, and
+//! [`health`] says how well they come.
 
 #![forbid(unsafe_code)]
 #![deny(
@@ -33,6 +33,7 @@ pub mod gateway;
 pub mod health;
 mod hub;
 pub mod push;
+pub mod record;
 pub mod rtmp;
 mod steady;
 

@@ -17,6 +17,8 @@
 //! a recording, and the next one begins. Presentations lie in folders of the time at which they begin, in a folder
 //! of the stream's name.
 
+mod content;
+mod filler;
 mod http;
 mod room;
 mod source;
@@ -24,12 +26,15 @@ mod source;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sv_core::ErrorKind;
 use sv_ingest::gateway::{self as ingest, Admission, Certificate, Notice};
 use sv_ingest::push::{Progress, Push, Target};
+use sv_ingest::record;
 
 use crate::live::Request;
 use crate::{Error, Pick, Result};
@@ -46,6 +51,15 @@ pub struct Settings {
     pub presentation: Request,
     /// How long a stream that nobody sends is waited for.
     pub linger: Duration,
+    /// For how long of that the last key picture and silence are shown, so that nobody who watches waits: zero is not at all.
+    /// They are part of the presentation.
+    pub fill: Duration,
+    /// A film that is shown instead, for as long as somebody is waited for: coded as the streams are, and as large.
+    pub slate: Option<PathBuf>,
+    /// Where and how each stream is recorded, if it is.
+    pub record: Option<record::Settings>,
+    /// Whether key pictures and a little sound are decoded, to know of what is black, frozen and silent.
+    pub watch: bool,
     /// Presentations at once; what is sent beyond that is only passed on.
     pub presentations: usize,
     /// Hears what happens, behind the gateway's own ears. It should only pass it on.
@@ -61,6 +75,10 @@ impl Settings {
             output: output.into(),
             presentation: Request::new(Vec::<Pick>::new(), ""),
             linger: Duration::from_secs(60),
+            fill: Duration::ZERO,
+            slate: None,
+            record: None,
+            watch: true,
             presentations: 256,
             told: Arc::new(|_| {}),
         }
@@ -103,6 +121,13 @@ pub enum Happening {
         /// How it goes.
         progress: Progress,
     },
+    /// How the recording of a stream goes.
+    Recorded {
+        /// The stream's name.
+        stream: String,
+        /// How.
+        progress: record::Progress,
+    },
     /// A presentation is over: a recording, if there is no error.
     Closed {
         /// The stream's name.
@@ -120,6 +145,8 @@ pub struct Gateway {
     hub: sv_ingest::Hub,
     rooms: Arc<Rooms>,
     pushes: Mutex<Vec<Push>>,
+    /// Who looks at streams ends when this is gone.
+    watch: Option<(Sender<()>, JoinHandle<()>)>,
     told: Arc<dyn Fn(&Happening) + Send + Sync>,
 }
 
@@ -127,12 +154,13 @@ impl Gateway {
     /// Starts it. Nobody can come in before there is a listener.
     ///
     /// # Errors
-    /// When the folder can't be made or the system gives no threads.
+    /// When the folder can't be made, the slate can't be read, or the system gives no threads.
     pub fn start(mut settings: Settings) -> Result<Self> {
         std::fs::create_dir_all(&settings.output)?;
         let mut ingest = std::mem::replace(&mut settings.ingest, ingest::Settings::new(ingest::Open));
         let told = Arc::clone(&settings.told);
-        let rooms = Arc::new(Rooms::new(settings, ingest.hub.clone()));
+        let watched = settings.watch;
+        let rooms = Arc::new(Rooms::new(settings, ingest.hub.clone())?);
         let (before, listener) = (Arc::clone(&ingest.notice), Arc::downgrade(&rooms));
         ingest.notice = Arc::new(move |notice| {
             if let Some(rooms) = listener.upgrade() {
@@ -142,7 +170,13 @@ impl Gateway {
         });
         let hub = ingest.hub.clone();
         let ingest = Some(ingest::Gateway::start(ingest)?);
-        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), told })
+        let mut watch = None;
+        if watched {
+            let ((stop, stopped), hub) = (channel(), hub.clone());
+            let look = move || content::watch(&hub, &stopped);
+            watch = Some((stop, std::thread::Builder::new().name("content".into()).spawn(look)?));
+        }
+        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), watch, told })
     }
 
     /// Takes connections of RTMP there, and says where: port 0 is any that is free.
@@ -189,6 +223,11 @@ impl Drop for Gateway {
         self.ingest = None;
         self.pushes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.rooms.close();
+        if let Some((stop, thread)) = self.watch.take() {
+            drop(stop);
+            // A thread that panicked has nothing left to end.
+            let _ = thread.join();
+        }
     }
 }
 

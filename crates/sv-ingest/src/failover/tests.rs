@@ -83,7 +83,7 @@ impl Sender {
         if programme % PICTURE == 0 {
             let n = programme / PICTURE;
             // Encoders of their own have key pictures of their own.
-            let key = (n + u64::from(self.encoder) * 7) % GROUP == 0;
+            let key = (n + u64::from(self.encoder) * 7).is_multiple_of(GROUP);
             all.push(packet(self.ids.0, key, format!("v{n} {}", self.encoder)));
         }
         if programme % SOUND == 0 {

@@ -4,4 +4,5 @@ mod engine;
 mod failover;
 mod kit;
 mod oracle;
+mod record;
 mod rtmp;

@@ -12,6 +12,7 @@ use streamverse::core::ErrorKind;
 use streamverse::gateway::{Gateway, Happening, Settings};
 use streamverse::ingest::gateway::{Certificate, Keys, Notice, Open};
 use streamverse::ingest::push::{Progress, Target};
+use streamverse::ingest::record;
 use streamverse::ingest::{Failover, Hub};
 
 use crate::live::{self, PLAYER};
@@ -35,7 +36,14 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
         }
     };
     settings.presentation = live::shaped(&args.shape)?;
-    settings.linger = args.linger;
+    (settings.linger, settings.fill, settings.watch) = (args.linger, args.fill, !args.no_watch);
+    settings.slate.clone_from(&args.slate);
+    settings.record = args.record.as_ref().map(|folder| {
+        let mut record = record::Settings::new(folder);
+        (record.part, record.keep, record.sync) = (args.record_part, args.record_keep, args.record_sync);
+        record.keep_bytes = args.record_bytes.map(|gigabytes| gigabytes * 1_000_000_000);
+        record
+    });
     let mut failover = Failover::default();
     (failover.loss, failover.clear) = (args.failover_after, args.failover_back.unwrap_or(failover.clear));
     settings.ingest.hub = Hub::with_failover(failover);
@@ -73,6 +81,32 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     Ok(())
 }
 
+pub(crate) fn cut(args: &args::Cut) -> Result<(), Failure> {
+    let mut parts = Vec::new();
+    for path in &args.recordings {
+        if path.is_dir() {
+            let all = std::fs::read_dir(path).map_err(Error::from).map_err(Failure::at(At::Input))?;
+            let all = all.flatten().map(|entry| entry.path());
+            parts.extend(all.filter(|path| path.extension().is_some_and(|e| e == "mp4")));
+        } else {
+            parts.push(path.clone());
+        }
+    }
+    // Names of parts are times.
+    parts.sort();
+    let done =
+        record::cut(&parts, args.from, args.to.unwrap_or(Duration::MAX), &args.out).map_err(Error::from)?;
+    println!(
+        "{}: {} pictures, {:.3} s from {:.3} s on, {} hidden before them",
+        args.out.display(),
+        done.pictures,
+        done.length.as_secs_f64(),
+        done.from.as_secs_f64(),
+        done.hidden
+    );
+    Ok(())
+}
+
 fn tell(happening: &Happening, as_json: bool) {
     let (event, stream, more) = match happening {
         Happening::Ingest(Notice::Started { stream, from, protocol }) => {
@@ -101,6 +135,16 @@ fn tell(happening: &Happening, as_json: bool) {
         }
         Happening::Pushed { stream, to, progress: Progress::Waiting { reason, next } } => {
             ("live.push.failed", stream.as_str(), format!("{to}: {reason}; again in {} s", next.as_secs()))
+        }
+        Happening::Recorded { stream, progress } => {
+            let (event, more) = match progress {
+                record::Progress::Begun(path) => ("live.recording.started", path.display().to_string()),
+                record::Progress::Ended(path) => ("live.recording.ended", path.display().to_string()),
+                record::Progress::Removed(path) => ("live.recording.removed", path.display().to_string()),
+                record::Progress::Failed { reason } => ("live.recording.failed", reason.clone()),
+                _ => return,
+            };
+            (event, stream.as_str(), more)
         }
         Happening::Closed { stream, error } => {
             ("live.presentation.ended", stream.as_str(), error.clone().unwrap_or_default())

@@ -47,9 +47,11 @@ pub(crate) enum Command {
     /// Stream live: files as if they happened, or what comes on standard input, as HLS and DASH over HTTP
     Live(Box<Live>),
     /// Take streams that others send (RTMP), as many as come, and present each as HLS and DASH over HTTP
-    Gateway(Gateway),
+    Gateway(Box<Gateway>),
     /// Make a recording of a stretch of a live presentation, while it goes on or later
     Harvest(Harvest),
+    /// Make a file of a stretch of a recording, exact to the picture and without encoding it
+    Cut(Cut),
     /// Serve a packaged folder, with a test player
     Serve(Serve),
     /// Package on request: serve stored MP4 and CMAF as HLS (CMAF or TS) and DASH, clear or encrypted on the way out
