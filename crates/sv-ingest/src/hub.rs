@@ -143,7 +143,8 @@ impl Hub {
         stream.state().switch.reports(now)
     }
 
-    /// Some of what came last, of all streams from each who sends them.
+    /// Some of what came last, of all streams from each who sends them. It is kept of a stream from the first time on that this is
+    /// asked: until then there is nothing.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
         let of = |stream: Arc<Stream>| {

@@ -111,6 +111,23 @@ impl Reel {
         self
     }
 
+    /// The same on the clock of a track and with its number.
+    fn instead_of(&self, track: &Track) -> Self {
+        let (from, to) = (self.track.time_base, track.time_base);
+        let packets = self.packets.iter().map(|packet| Packet {
+            track: track.id,
+            pts: packet.pts.rescale(from, to),
+            dts: packet.dts.rescale(from, to),
+            duration: packet.duration.rescale(from, to),
+            ..packet.clone()
+        });
+        Self {
+            packets: packets.collect(),
+            length: Timestamp::new(self.length).rescale(from, to).ticks().max(1),
+            track: Arc::new(Track { id: track.id, time_base: to, ..Track::clone(&self.track) }),
+        }
+    }
+
     /// One packet that is shown again and again.
     fn still(track: &Arc<Track>, data: Bytes, length: Ticks) -> Self {
         let (zero, id) = (Timestamp::ZERO, track.id);
@@ -186,9 +203,9 @@ impl Filler {
             let slate = self.slate.as_ref().and_then(|slate| slate.of(&lane.track));
             lane.reel = match (slate, lane.track.kind()) {
                 (Some(reel), _) => {
-                    let track = Arc::new(Track { id: lane.track.id, ..Track::clone(&reel.track) });
-                    told.push(Item::Track(Arc::clone(&track)));
-                    Some(Reel { track, ..reel.clone() })
+                    let reel = reel.instead_of(&lane.track);
+                    told.push(Item::Track(Arc::clone(&reel.track)));
+                    Some(reel)
                 }
                 (None, TrackKind::Video) => lane.key.as_ref().map(|key| {
                     let length = Ticks::from_std(STILL, lane.track.time_base);
@@ -214,13 +231,21 @@ impl Filler {
 
     /// What is missing up to so long after the stream has ended.
     pub(super) fn fill(&mut self, until: Duration) -> Vec<Item> {
+        let Some(began) = self.began else { return Vec::new() };
+        self.reach(began.saturating_add(i64::try_from(until.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// What is missing so that all tracks reach where the furthest is.
+    pub(super) fn level(&mut self) -> Vec<Item> {
+        let furthest = self.lanes.values().filter_map(|lane| lane.until).max();
+        furthest.map(|furthest| self.reach(furthest)).unwrap_or_default()
+    }
+
+    fn reach(&mut self, target: i64) -> Vec<Item> {
         let mut items = Vec::new();
-        let Some(began) = self.began else { return items };
-        let target = began.saturating_add(i64::try_from(until.as_nanos()).unwrap_or(i64::MAX));
         for (id, lane) in &mut self.lanes {
             let Some(reel) = &lane.reel else { continue };
-            let base = reel.track.time_base;
-            let from = Timestamp::new(lane.end.1).rescale(lane.track.time_base, base).ticks();
+            let (base, from) = (lane.track.time_base, lane.end.1);
             while let Some(packet) = reel.packets.get(lane.next) {
                 let start = from.saturating_add(lane.lap.saturating_mul(reel.length));
                 let dts = packet.dts.offset(start);

@@ -20,6 +20,7 @@
 mod content;
 mod filler;
 mod http;
+mod lease;
 mod room;
 mod source;
 
@@ -38,6 +39,7 @@ use sv_ingest::record;
 
 use crate::live::Request;
 use crate::{Error, Pick, Result};
+use lease::Lease;
 use room::Rooms;
 
 /// What a gateway does with streams.
@@ -58,6 +60,8 @@ pub struct Settings {
     pub slate: Option<PathBuf>,
     /// Where and how each stream is recorded, if it is.
     pub record: Option<record::Settings>,
+    /// Waits with everything until no other gateway has the folder, in place of an error.
+    pub standby: bool,
     /// Whether key pictures and a little sound are decoded, to know of what is black, frozen and silent.
     pub watch: bool,
     /// Presentations at once; what is sent beyond that is only passed on.
@@ -78,6 +82,7 @@ impl Settings {
             fill: Duration::ZERO,
             slate: None,
             record: None,
+            standby: false,
             watch: true,
             presentations: 256,
             told: Arc::new(|_| {}),
@@ -148,15 +153,18 @@ pub struct Gateway {
     /// Who looks at streams ends when this is gone.
     watch: Option<(Sender<()>, JoinHandle<()>)>,
     told: Arc<dyn Fn(&Happening) + Send + Sync>,
+    /// Given back when all else has ended.
+    _lease: Lease,
 }
 
 impl Gateway {
     /// Starts it. Nobody can come in before there is a listener.
     ///
     /// # Errors
-    /// When the folder can't be made, the slate can't be read, or the system gives no threads.
+    /// When the folder can't be made, another gateway has it, the slate can't be read, or the system gives no threads.
     pub fn start(mut settings: Settings) -> Result<Self> {
         std::fs::create_dir_all(&settings.output)?;
+        let lease = Lease::take(&settings.output, settings.standby)?;
         let mut ingest = std::mem::replace(&mut settings.ingest, ingest::Settings::new(ingest::Open));
         let told = Arc::clone(&settings.told);
         let watched = settings.watch;
@@ -176,7 +184,7 @@ impl Gateway {
             let look = move || content::watch(&hub, &stopped);
             watch = Some((stop, std::thread::Builder::new().name("content".into()).spawn(look)?));
         }
-        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), watch, told })
+        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), watch, told, _lease: lease })
     }
 
     /// Takes connections of RTMP there, and says where: port 0 is any that is free.

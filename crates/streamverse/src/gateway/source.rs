@@ -139,6 +139,8 @@ impl Fed {
         if self.filler.works() {
             let missing = self.filler.fill(since.elapsed().min(self.fill));
             self.show(missing)?;
+            let missing = self.filler.level();
+            self.show(missing)?;
             self.filler.end();
         }
         Ok(())

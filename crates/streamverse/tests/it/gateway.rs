@@ -24,6 +24,13 @@ impl Drop for Gateway {
 
 impl Gateway {
     fn start(out: &Path, more: &[&str]) -> Self {
+        let mut gateway = Self::begin(out, more);
+        gateway.ready();
+        gateway
+    }
+
+    /// One that may have to wait until it is ready.
+    fn begin(out: &Path, more: &[&str]) -> Self {
         let mut child = kit::sv()
             .args(["gateway", "--json", "--event", "--out"])
             .arg(out)
@@ -33,11 +40,13 @@ impl Gateway {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut gateway = Self { child, lines, rtmp: String::new(), http: String::new() };
-        let ready = gateway.until("live.ready");
+        Self { child, lines, rtmp: String::new(), http: String::new() }
+    }
+
+    fn ready(&mut self) {
+        let ready = self.until("live.ready");
         let address = |name: &str| ready[name].as_str().unwrap().to_owned();
-        (gateway.rtmp, gateway.http) = (address("rtmp"), address("http"));
-        gateway
+        (self.rtmp, self.http) = (address("rtmp"), address("http"));
     }
 
     /// The next event of that name.
@@ -61,7 +70,8 @@ impl Gateway {
             .args(more)
             .arg("-i")
             .arg(source)
-            .args(["-c", "copy", "-f", "flv", &self.url(name)])
+            // Without it FFmpeg sends packets when it has 32 kB of them.
+            .args(["-c", "copy", "-flush_packets", "1", "-f", "flv", &self.url(name)])
             .stdin(Stdio::null())
             .spawn()
             .unwrap()
@@ -310,8 +320,7 @@ fn a_recording_is_cut_by_command() {
     let mut gateway = Gateway::start(&out, &record);
     assert!(gateway.send(&film, "studio", &[]).wait().unwrap().success());
     gateway.until("live.recording.started");
-    gateway.until("live.stream.ended");
-    gateway.until("live.recording.ended");
+    // That is two seconds behind the end of the recording.
     gateway.until("live.presentation.ended");
     drop(gateway);
     let cut = dir.path().join("cut.mp4");
@@ -328,4 +337,32 @@ fn a_recording_is_cut_by_command() {
     kit::same(&kit::picture_hashes(&cut, None), &all[45..135], "the pictures of the cut");
     let again = kit::sv().arg("cut").arg(kept.join("studio")).arg("--out").arg(&cut).output().unwrap();
     assert!(refused(again).contains("is there already"));
+}
+
+#[test]
+fn a_second_gateway_goes_on_where_the_first_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(film) = film(dir.path(), 6) else { return };
+    let out = dir.path().join("out");
+    let mut first = Gateway::start(&out, &["--linger", "60s"]);
+    let refusal = kit::sv()
+        .args(["gateway", "--rtmp", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--out"])
+        .arg(&out)
+        .output();
+    assert!(refused(refusal.unwrap()).contains("--standby"));
+    let mut second = Gateway::begin(&out, &["--linger", "3s", "--standby"]);
+    let mut sender = first.send(&film, "studio", &["-re"]);
+    first.until("live.presentation.started");
+    let _ = first.text(&format!("studio/{PICTURES}.m3u8?_HLS_msn=1"));
+    let killed = std::time::Instant::now();
+    drop(first);
+    second.ready();
+    let handed_over = killed.elapsed();
+    let _ = sender.wait();
+    assert!(second.send(&film, "studio", &[]).wait().unwrap().success());
+    second.until("live.presentation.ended");
+    assert!(handed_over.as_secs_f64() < 2.0, "{handed_over:?}");
+    let all = kit::picture_hashes(&only(&out.join("studio")).join("master.m3u8"), None);
+    let once = kit::picture_hashes(&film, None);
+    assert!(all.ends_with(&once) && all.len() >= once.len() + 120, "{} {}", all.len(), once.len());
 }

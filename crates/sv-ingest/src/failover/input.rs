@@ -20,6 +20,8 @@ const MOST: (usize, usize) = (32 << 20, 8192);
 const BACK: Duration = Duration::from_millis(1500);
 /// Payloads that are remembered.
 pub(super) const PRINTS: usize = 512;
+/// How long pictures may be missing while sound goes on.
+const PICTURES: Duration = Duration::from_secs(1);
 /// How long tracks that the stream has are waited for.
 const TRACKS: Duration = Duration::from_secs(2);
 /// Packets of sound that are kept to listen to.
@@ -48,6 +50,8 @@ pub(super) struct Input {
     /// How far apart packets of its first track are.
     step: i64,
     before: Option<i64>,
+    /// When its first track had a packet last.
+    led: Option<Duration>,
     content: Seen,
     look: Look,
 }
@@ -95,6 +99,7 @@ impl Input {
             prints: VecDeque::new(),
             step: 0,
             before: None,
+            led: None,
             content: Seen::default(),
             look: Look::default(),
         }
@@ -115,8 +120,8 @@ impl Input {
         at.rescale(base, TimeBase::NANOS).ticks()
     }
 
-    /// Something has come.
-    pub(super) fn see(&mut self, now: Duration, item: &Item) {
+    /// Something has come, some of which is kept to be looked at if `looking`.
+    pub(super) fn see(&mut self, now: Duration, item: &Item, looking: bool) {
         self.health.see(now, item);
         match item {
             Item::Track(track) => match self.tracks.iter_mut().find(|t| t.id == track.id) {
@@ -126,27 +131,32 @@ impl Input {
             Item::Packet(packet) => {
                 self.last = Some(now);
                 if self.lead().is_some_and(|lead| lead.id == packet.track) {
+                    self.led = Some(now);
                     let at = self.nanos(packet.track, packet.dts);
                     let step = self.before.replace(at).map_or(0, |before| at.saturating_sub(before));
                     if (1..=1_000_000_000).contains(&step) {
                         self.step = step;
                     }
                 }
-                let Some(track) = self.track(packet.track).cloned() else { return };
-                match track.kind() {
-                    TrackKind::Video if packet.key => self.look.picture = Some((track, packet.clone())),
-                    TrackKind::Audio => {
-                        if self.look.sound.as_ref().is_none_or(|sound| sound.id != track.id) {
-                            if self.look.sound.is_some() {
-                                return;
-                            }
-                            self.look.packets.clear();
-                        }
-                        self.look.sound = Some(track);
-                        self.look.packets.truncate(SOUND.saturating_sub(1));
-                        self.look.packets.push_front(packet.clone());
-                    }
-                    _ => {}
+                if looking {
+                    self.keep_to_look_at(packet);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn keep_to_look_at(&mut self, packet: &Packet) {
+        let Some(track) = self.track(packet.track).cloned() else { return };
+        match track.kind() {
+            TrackKind::Video if packet.key => self.look.picture = Some((track, packet.clone())),
+            TrackKind::Audio => {
+                // The first track of sound stands for all.
+                let first = self.tracks.iter().find(|t| t.kind() == TrackKind::Audio);
+                if first.is_some_and(|first| first.id == track.id) {
+                    self.look.sound = Some(track);
+                    self.look.packets.truncate(SOUND.saturating_sub(1));
+                    self.look.packets.push_front(packet.clone());
                 }
             }
             _ => {}
@@ -186,7 +196,10 @@ impl Input {
     pub(super) fn fault(&self, now: Duration, settings: &Failover) -> Option<Reason> {
         let long = |since: Option<Duration>, most| since.is_some_and(|at| now.saturating_sub(at) >= most);
         let Seen { black, frozen, silent } = self.content;
-        if long(black, settings.black) {
+        if long(self.led, self.patience(PICTURES)) {
+            // Sound goes on without pictures.
+            Some(Reason::Lost)
+        } else if long(black, settings.black) {
             Some(Reason::Black)
         } else if long(frozen, settings.frozen) {
             Some(Reason::Frozen)
@@ -201,16 +214,16 @@ impl Input {
         [black, frozen, silent].map(|since| since.map(|at| now.saturating_sub(at)))
     }
 
-    pub(super) fn grade(&self, now: Duration, settings: &Failover) -> Grade {
+    /// That, or two and a half packets of its first track where these are further apart.
+    fn patience(&self, least: Duration) -> Duration {
         let step = Duration::from_nanos(u64::try_from(self.step).unwrap_or(0));
-        let patience = settings.loss.max(step.saturating_mul(5).checked_div(2).unwrap_or_default());
+        least.max(step.saturating_mul(5).checked_div(2).unwrap_or_default())
+    }
+
+    pub(super) fn grade(&self, now: Duration, settings: &Failover) -> Grade {
         match self.last {
-            Some(last) if now.saturating_sub(last) < patience => {
-                if self.fault(now, settings).is_some() {
-                    Grade::Poor
-                } else {
-                    Grade::Well
-                }
+            Some(last) if now.saturating_sub(last) < self.patience(settings.loss) => {
+                if self.fault(now, settings).is_some() { Grade::Poor } else { Grade::Well }
             }
             _ => Grade::Lost,
         }

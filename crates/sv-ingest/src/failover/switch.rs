@@ -46,8 +46,8 @@ pub(crate) struct Switch {
     /// Who was, and why it isn't, until the next one is.
     before: Option<(String, Reason)>,
     lanes: Vec<Lane>,
-    /// When a packet went out last.
-    last: Duration,
+    /// Whether somebody looks at what comes.
+    looking: bool,
     out: VecDeque<(Item, bool)>,
     told: Vec<Told>,
 }
@@ -62,6 +62,8 @@ struct Lane {
     /// Where it is: when its last packet is decoded, its latest is shown, and how far packets are apart.
     at: Option<(i64, i64)>,
     step: i64,
+    /// When its last packet came.
+    came: Duration,
     join: Join,
     /// Nothing of the sender's is shown before this.
     floor: i64,
@@ -95,7 +97,7 @@ impl Switch {
             active: None,
             before: None,
             lanes: Vec::new(),
-            last: Duration::ZERO,
+            looking: false,
             out: VecDeque::new(),
             told: Vec::new(),
         }
@@ -175,7 +177,7 @@ impl Switch {
             self.active = Some(number);
         }
         let active = self.active == Some(number);
-        input.see(now, item);
+        input.see(now, item, self.looking);
         match item {
             Item::Track(track) if active => self.track(number, track),
             Item::Packet(packet) => {
@@ -220,8 +222,9 @@ impl Switch {
         }
     }
 
-    /// What there is to look at, of each sender.
-    pub(crate) fn looks(&self) -> Vec<(Publisher, Look)> {
+    /// What there is to look at, of each sender: some of what comes is kept from the first time on that this is asked.
+    pub(crate) fn looks(&mut self) -> Vec<(Publisher, Look)> {
+        self.looking = true;
         self.inputs.iter().map(|i| (i.number, i.look())).collect()
     }
 
@@ -269,6 +272,7 @@ impl Switch {
                     of: Some(track.id),
                     at: None,
                     step: FRAME,
+                    came: Duration::ZERO,
                     join: Join::Joined,
                     floor: i64::MIN,
                     prints: VecDeque::new(),
@@ -328,13 +332,13 @@ impl Switch {
         if (1..=LONGEST).contains(&step) {
             lane.step = step;
         }
+        lane.came = now;
         lane.at = Some((decoded, lane.at.map_or(shown, |(_, at)| at.max(shown))));
         let leads = lead == Some(packet.track);
         if redundant && leads {
             lane.prints.truncate(PRINTS.saturating_sub(1));
             lane.prints.push_front((print(&packet.data), decoded));
         }
-        self.last = now;
         let begins = packet.key && leads;
         self.out.push_back((Item::Packet(packet), begins));
     }
@@ -386,7 +390,7 @@ impl Switch {
         let packets = || input.ring.packets().enumerate().filter(|(_, (p, _))| p.track == mine.id);
         let times = |p: &Packet| (input.nanos(p.track, p.pts), input.nanos(p.track, p.dts));
         let newest = packets().map(|(_, (p, _))| times(p).0).max()?;
-        let elapsed = i64::try_from(now.saturating_sub(self.last).as_nanos()).unwrap_or(i64::MAX);
+        let elapsed = i64::try_from(now.saturating_sub(lead.came).as_nanos()).unwrap_or(i64::MAX);
         let due = shown.saturating_add(elapsed.max(if urgent { 0 } else { lead.step }));
         let same = lead.track.codec == mine.codec && lead.track.config == mine.config;
         if same && let Some(offset) = clock::aligned(&lead.prints, &input.prints) {

@@ -53,11 +53,13 @@ struct Sender {
     from: u64,
     until: u64,
     ids: (u32, u32),
+    /// Sound alone comes from then on.
+    blind: u64,
 }
 
 impl Sender {
     fn new(rank: u8, encoder: u8, from: u64, until: u64) -> Self {
-        Self { number: 0, rank, encoder, clock: 0, late: 0, from, until, ids: (1, 2) }
+        Self { number: 0, rank, encoder, clock: 0, late: 0, from, until, ids: (1, 2), blind: u64::MAX }
     }
 
     /// What it sends at that millisecond: pictures say which they are, and who coded them.
@@ -80,7 +82,7 @@ impl Sender {
                 protection: None,
             })
         };
-        if programme % PICTURE == 0 {
+        if now < self.blind && programme % PICTURE == 0 {
             let n = programme / PICTURE;
             // Encoders of their own have key pictures of their own.
             let key = (n + u64::from(self.encoder) * 7).is_multiple_of(GROUP);
@@ -280,6 +282,17 @@ fn black_frozen_and_silent_are_left_for_better() {
         let both = run(settings, senders(), 40_000, true, move |now, _| content(now, 0));
         assert_eq!(both.switches, []);
     }
+}
+
+#[test]
+fn sound_without_pictures_is_not_enough() {
+    let mut primary = Sender::new(0, 0, 0, u64::MAX);
+    primary.blind = 5000;
+    let backup = Sender::new(1, 1, 0, u64::MAX);
+    let seen = run(Failover::default(), vec![primary, backup], 10_000, true, nothing);
+    let [(at, Reason::Lost)] = seen.switches[..] else { panic!("{:?}", seen.switches) };
+    // A second without pictures, and until the backup's next key picture.
+    assert!((5950..7100).contains(&at) && seen.ahead().abs() <= 200, "{at} {}", seen.ahead());
 }
 
 #[test]

@@ -103,9 +103,7 @@ impl Disk {
 impl Open {
     /// Appends it, whole or not at all.
     fn append(&mut self, data: &[u8], sync: bool) -> Result<()> {
-        let written =
-            self.file.write_all(data).and_then(|()| if sync { self.file.sync_data() } else { Ok(()) });
-        if let Err(error) = written {
+        if let Err(error) = self.put(data, sync) {
             // What came of it is no fragment. Where even this fails it is at the end, and readers leave it out.
             let _ = self.file.set_len(self.length);
             let _ = self.file.seek(SeekFrom::Start(self.length));
@@ -114,6 +112,26 @@ impl Open {
         self.hash.update(data);
         self.length = self.length.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
         Ok(())
+    }
+
+    /// Whoever dies in the midst of a write leaves a part of it: all of it stands in a box that means nothing until it is
+    /// there, and then its first eight bytes are what they are to be.
+    fn put(&mut self, data: &[u8], sync: bool) -> std::io::Result<()> {
+        let (Some((head, rest)), Ok(length)) = (data.split_at_checked(8), u32::try_from(data.len())) else {
+            return self.file.write_all(data);
+        };
+        let mut covered = Vec::with_capacity(data.len());
+        covered.extend_from_slice(&length.to_be_bytes());
+        covered.extend_from_slice(b"free");
+        covered.extend_from_slice(rest);
+        self.file.write_all(&covered)?;
+        if sync {
+            self.file.sync_data()?;
+        }
+        self.file.seek(SeekFrom::Start(self.length))?;
+        self.file.write_all(head)?;
+        self.file.seek(SeekFrom::End(0))?;
+        if sync { self.file.sync_data() } else { Ok(()) }
     }
 
     /// It is whole, and beside it is told what it is.

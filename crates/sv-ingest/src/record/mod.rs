@@ -1,7 +1,7 @@
 //! Recordings: what a stream has, in files as it came.
 //!
-//! A [`Recorder`] writes a stream to fragmented MP4: each fragment of about a second by one write, so that behind a crash the
-//! last second may be missing and nothing else. Parts begin with a key picture, and are called by when that was; together
+//! A [`Recorder`] writes a stream to fragmented MP4: each fragment of about a second whole or not at all, so that behind a crash
+//! the last second may be missing and nothing else. Parts begin with a key picture, and are called by when that was; together
 //! they have every packet once. [`cut`] makes one file of a stretch of them.
 
 mod cut;

@@ -127,6 +127,12 @@ fn a_cut_is_exact_to_the_picture() {
         let sound = hashes(&out, "a:0").len() as u64 * 1024 * 1000 / 48_000;
         assert!(sound.abs_diff(done.length.as_millis() as u64) <= 70, "{from}: {sound} {:?}", done.length);
     }
+    // A part whose writer was killed in the midst of a fragment.
+    let mut torn = std::fs::OpenOptions::new().append(true).open(parts.last().unwrap()).unwrap();
+    torn.write_all(b"\0\x02\0\0freeand then nothing more").unwrap();
+    let out = folder.path().join("torn.mp4");
+    assert_eq!(cut(&parts, Duration::from_secs(9), Duration::MAX, &out).unwrap().pictures, 50);
+    assert_eq!(hashes(parts.last().unwrap(), "v:0").len() % 25, 0);
     let nothing =
         cut(&parts, Duration::from_secs(60), Duration::from_secs(70), &folder.path().join("nothing.mp4"));
     assert!(nothing.unwrap_err().to_string().contains("nothing is recorded"));

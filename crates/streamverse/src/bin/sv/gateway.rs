@@ -37,6 +37,7 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     };
     settings.presentation = live::shaped(&args.shape)?;
     (settings.linger, settings.fill, settings.watch) = (args.linger, args.fill, !args.no_watch);
+    settings.standby = args.standby;
     settings.slate.clone_from(&args.slate);
     settings.record = args.record.as_ref().map(|folder| {
         let mut record = record::Settings::new(folder);
@@ -49,13 +50,14 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     settings.ingest.hub = Hub::with_failover(failover);
     let json = args.json;
     settings.told = Arc::new(move |happening| tell(happening, json));
+    // One that waits for another gateway takes no address before.
+    let gateway = Gateway::start(settings).map_err(Failure::at(At::Output))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(args.listen)).map_err(|e| {
         let message = format!("{} can't be listened on: {e}; choose another by --listen", args.listen);
         Failure::at(At::Output)(Error::new(ErrorKind::of_io(&e), message))
     })?;
     let at = listener.local_addr().map_err(Error::from)?;
-    let gateway = Gateway::start(settings).map_err(Failure::at(At::Output))?;
     let rtmp = gateway.rtmp(args.rtmp).map_err(Failure::at(At::Output))?;
     if let (Some(address), Some(cert), Some(key)) = (args.rtmps, &args.cert, &args.cert_key) {
         let certificate = Certificate::open(cert, key).map_err(Error::from).map_err(Failure::at(At::Keys))?;

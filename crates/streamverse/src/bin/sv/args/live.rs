@@ -138,6 +138,9 @@ pub(crate) struct Gateway {
     /// Wait until each second is on the disk: it survives the end of the machine then
     #[arg(long, requires = "record")]
     pub(crate) record_sync: bool,
+    /// Wait until no other gateway has the folder --out, then go on with its presentations
+    #[arg(long)]
+    pub(crate) standby: bool,
     /// Don't decode key pictures and sound to know of what is black, frozen or silent
     #[arg(long)]
     pub(crate) no_watch: bool,
