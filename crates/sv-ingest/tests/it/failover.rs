@@ -121,7 +121,9 @@ fn where_they_send_otherwise_there_is_no_gap_to_be_seen() {
     let gap = shown.windows(2).map(|w| w[1] - w[0]).max().unwrap();
     // Two pictures between others may be lost with who was killed, and times are whole milliseconds.
     assert!(gap <= 101, "{gap}");
-    assert!(ours.windows(2).all(|w| w[0].dts < w[1].dts));
+    // What is fast-forwarded may share a millisecond, and never a tick.
+    let ticks: Vec<_> = got.iter().filter(|p| p.track == TrackId(1)).map(|p| p.dts).collect();
+    assert!(ticks.windows(2).all(|w| w[0] < w[1]));
     // What comes from the backup begins with a key picture, and goes on to its end.
     let theirs = probe(backup.to_str().unwrap(), "v:0");
     let first = ours.iter().position(|t| theirs.iter().any(|b| b.hash == t.hash)).unwrap();
