@@ -275,7 +275,7 @@ impl Cutter {
             };
             self.begin(first)?;
         }
-        let shown = length(self.end.min(self.to).saturating_sub(self.from));
+        let shown = length(self.end.min(self.to.saturating_add(ROUNDING)).saturating_sub(self.from));
         self.writer.show(shown);
         self.writer.finish()?;
         self.write()?;

@@ -17,6 +17,8 @@ const FRAGMENT: i64 = 1_000_000_000;
 const MOST: usize = 16 << 20;
 /// A clock that goes on further ahead than this is another clock.
 const HOLE: i64 = 10_000_000_000;
+/// One that goes back further than this too.
+const LATE: i64 = -1_000_000_000;
 /// Seconds from NTP's origin to that of Unix.
 const NTP: u64 = 2_208_988_800;
 
@@ -155,14 +157,19 @@ impl Writer {
         video.or(self.lanes.values().next()).map(|lane| lane.track.id)
     }
 
-    fn packet(&mut self, now: Duration, packet: Packet) -> Result<()> {
+    fn packet(&mut self, now: Duration, mut packet: Packet) -> Result<()> {
         let lead = self.lead() == Some(packet.track);
         let Some(lane) = self.lanes.get_mut(&packet.track) else { return Ok(()) };
         let track = Arc::clone(&lane.track);
+        let before = lane.last.unwrap_or(packet.dts);
+        let step = nanos(&track, packet.dts).saturating_sub(nanos(&track, before));
+        if (LATE..0).contains(&step) {
+            // A track that overlaps itself, as where a film is looped: it goes on where it is.
+            (packet.dts, packet.pts) = (before, packet.pts.max(before));
+        }
+        lane.last = Some(packet.dts);
         let at = nanos(&track, packet.dts);
-        let before = lane.last.replace(packet.dts);
-        let step = before.map_or(0, |before| at.saturating_sub(nanos(&track, before)));
-        if !(0..=HOLE).contains(&step) {
+        if !(LATE..=HOLE).contains(&step) {
             self.close()?;
             self.anchor = None;
         }
