@@ -72,6 +72,10 @@ soak-workers: setup-test ## kill workers a hundred times, here and over NATS: th
 soak-ingest: setup-test ## publishers come and go for half an hour (SV_CHURN of them): no descriptor and no memory is left behind
 	SV_CHURN=$${SV_CHURN:-1000000} cargo test --release --locked -p sv-ingest --test it -- --nocapture many_come_and_go
 
+.PHONY: soak-record
+soak-record: setup-test ## kill a recorder a hundred times at random moments: the last second may be missing, nothing else
+	SV_KILLS=$${SV_KILLS:-100} cargo test --locked -p sv-ingest --test it -- --nocapture behind_a_kill
+
 .PHONY: bench-workers
 bench-workers: setup-test ## a thousand workers that only wait: how much of their time is work
 	cargo build --release --locked -p sv-pipeline --features nats --example stub_workers

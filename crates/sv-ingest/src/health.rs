@@ -15,6 +15,10 @@ const KEYS: (Duration, u64) = (Duration::from_secs(5), 2);
 const DRIFT: i64 = 200_000_000;
 /// How long nothing may come of a track.
 const SILENCE: Duration = Duration::from_secs(2);
+/// How long pictures may be black or still, and sound silent, until it is said.
+const LONG: Duration = Duration::from_secs(5);
+/// Which share of packets may be lost until it is said.
+const LOSS: f64 = 0.01;
 /// What is said of a stream begins to be true after so long.
 const EARLY: Duration = Duration::from_secs(3);
 
@@ -41,6 +45,8 @@ struct Lane {
     key: Option<i64>,
     interval: Option<Duration>,
     jumps: u64,
+    /// How unevenly packets arrive, in nanoseconds.
+    jitter: i64,
 }
 
 /// Numbers of a stream.
@@ -53,6 +59,34 @@ pub struct Report {
     pub drift_ms: Option<i64>,
     /// What is wrong, a sentence each, the worst first; nothing where all is well.
     pub wrong: Vec<String>,
+    /// Where it comes from, for people.
+    pub from: String,
+    /// Its place among those who send the stream, from 0 for the best.
+    pub rank: u8,
+    /// Whether it is the one that is watched.
+    pub on_air: bool,
+    /// For how long pictures have been black, if they are.
+    pub black: Option<Duration>,
+    /// For how long the picture has stood still, if it does.
+    pub frozen: Option<Duration>,
+    /// For how long nothing has been heard, if nothing is.
+    pub silent: Option<Duration>,
+    /// How unevenly packets arrive beside their times, as RTP counts it
+    /// ([RFC 3550, A.8](https://www.rfc-editor.org/rfc/rfc3550#appendix-A.8)).
+    pub jitter: Duration,
+    /// What its protocol says of the line.
+    pub link: Option<Link>,
+}
+
+/// What a protocol knows of the line on which a stream comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Link {
+    /// How long there and back takes.
+    pub rtt: Option<Duration>,
+    /// Which share of the packets was lost for good, 0 to 1.
+    pub loss: Option<f64>,
+    /// How unevenly datagrams arrive.
+    pub jitter: Option<Duration>,
 }
 
 impl Report {
@@ -60,6 +94,34 @@ impl Report {
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.wrong.is_empty()
+    }
+
+    pub(crate) fn describe(&mut self, from: String, rank: u8, on_air: bool) {
+        (self.from, self.rank, self.on_air) = (from, rank, on_air);
+    }
+
+    /// What is known besides: for how long it has been black, frozen and silent, and its line.
+    pub(crate) fn add(&mut self, content: [Option<Duration>; 3], link: Option<Link>) {
+        [self.black, self.frozen, self.silent] = content;
+        self.link = link;
+        let said = [
+            (self.black, "the pictures have been black", "look at the camera"),
+            // A black picture stands still too.
+            (
+                self.frozen.filter(|_| self.black.is_none()),
+                "the picture has stood still",
+                "look at the encoder's source",
+            ),
+            (self.silent, "nothing has been heard", "look at the microphone"),
+        ];
+        let long = |(since, what, advice): (Option<Duration>, &str, &str)| {
+            let since = since.filter(|since| *since >= LONG)?;
+            Some(format!("{what} for {:.0} s: {advice}", since.as_secs_f64()))
+        };
+        self.wrong.extend(said.into_iter().filter_map(long));
+        if let Some(loss) = link.and_then(|link| link.loss).filter(|loss| *loss > LOSS) {
+            self.wrong.push(format!("{:.1} % of the packets are lost: the line is poor", loss * 100.0));
+        }
     }
 }
 
@@ -94,6 +156,7 @@ impl Lane {
             key: None,
             interval: None,
             jumps: 0,
+            jitter: 0,
         }
     }
 
@@ -123,6 +186,11 @@ impl Lane {
             let step = self.key.map(|key| at.saturating_sub(key)).and_then(|step| u64::try_from(step).ok());
             self.interval = step.map(Duration::from_nanos).or(self.interval);
             self.key = Some(at);
+        }
+        if let Some((then, last)) = self.last.filter(|_| !jumped) {
+            let apart = i64::try_from(now.saturating_sub(then).as_nanos()).unwrap_or(i64::MAX);
+            let off = apart.saturating_sub(at.saturating_sub(last)).saturating_abs();
+            self.jitter = self.jitter.saturating_add(off.saturating_sub(self.jitter).wrapping_div(16));
         }
         self.last = Some((now, at));
     }
@@ -200,7 +268,20 @@ impl Health {
         let drift = last(TrackKind::Audio).zip(last(TrackKind::Video)).map(|(a, v)| a.saturating_sub(v));
         let wrong =
             if now.saturating_sub(since) < EARLY { Vec::new() } else { self.wrong(now, &tracks, drift) };
-        Report { tracks, drift_ms: drift.map(|d| d.wrapping_div(1_000_000)), wrong }
+        let jitter = self.lanes.values().map(|lane| lane.jitter).max().unwrap_or(0);
+        Report {
+            tracks,
+            drift_ms: drift.map(|d| d.wrapping_div(1_000_000)),
+            wrong,
+            from: String::new(),
+            rank: 0,
+            on_air: true,
+            black: None,
+            frozen: None,
+            silent: None,
+            jitter: Duration::from_nanos(u64::try_from(jitter).unwrap_or(0)),
+            link: None,
+        }
     }
 
     fn wrong(&self, now: Duration, tracks: &[TrackReport], drift: Option<i64>) -> Vec<String> {

@@ -2,8 +2,8 @@
 //!
 //! [`rtmp`] is a protocol engine without a socket, clock or thread: bytes go in, events and bytes come out. [`gateway`] has
 //! the sockets and threads: who is let in sends a stream to a [`Hub`], and who subscribes to it there has a [`Feed`] of
-//! its tracks and packets, whichever protocol brought them. [`push`] passes streams on, and [`health`] says how
-//! well they come.
+//! its tracks and packets, whichever protocol brought them. [`push`] passes streams on, [`record`] keeps them, and
+//! [`health`] says how well they come.
 
 #![forbid(unsafe_code)]
 #![deny(
@@ -27,16 +27,19 @@
 )]
 
 pub mod error;
+mod failover;
 mod feed;
 pub mod gateway;
 pub mod health;
 pub mod hls;
 mod hub;
 pub mod push;
+pub mod record;
 pub mod rtmp;
 mod steady;
 
 pub use error::{Error, Result};
+pub use failover::{Content, Failover, Reason};
 pub use feed::{Feed, Next};
-pub use hub::{Hub, is_name};
+pub use hub::{Hub, Sample, is_name};
 pub use steady::Steady;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sv_core::{Media, Track};
 use sv_ingest::gateway::Notice;
 use sv_ingest::push::Progress;
+use sv_ingest::record;
 
 /// What happens.
 #[derive(Clone, Debug)]
@@ -29,6 +30,13 @@ pub enum Happening {
         to: String,
         /// How it goes.
         progress: Progress,
+    },
+    /// How the recording of a stream goes.
+    Recorded {
+        /// The stream's name.
+        stream: String,
+        /// How.
+        progress: record::Progress,
     },
     /// A stream could not be fetched, or no longer.
     Pulled {
@@ -64,12 +72,21 @@ impl Happening {
         match self {
             Self::Ingest(Notice::Started { .. }) => "live.stream.started",
             Self::Ingest(Notice::Track { .. }) => "live.stream.track",
+            Self::Ingest(Notice::Switched { .. }) => "live.stream.switched",
+            Self::Ingest(Notice::Left { .. }) => "live.stream.left",
             Self::Ingest(Notice::Ended { .. }) => "live.stream.ended",
             Self::Ingest(Notice::Refused { .. }) => "live.refused",
             Self::Ingest(_) => "live.other",
             Self::Presented { .. } => "live.presentation.started",
             Self::Pushed { progress: Progress::Waiting { .. }, .. } => "live.push.failed",
             Self::Pushed { .. } => "live.push.started",
+            Self::Recorded { progress, .. } => match progress {
+                record::Progress::Begun(_) => "live.recording.started",
+                record::Progress::Ended(_) => "live.recording.ended",
+                record::Progress::Removed(_) => "live.recording.removed",
+                record::Progress::Failed { .. } => "live.recording.failed",
+                _ => "live.other",
+            },
             Self::Pulled { .. } => "live.pull.failed",
             Self::Health { .. } => "live.health.changed",
             Self::Closed { .. } => "live.presentation.ended",
@@ -86,6 +103,12 @@ impl Happening {
             Self::Ingest(Notice::Track { stream, track }) => {
                 json!({ "stream": stream, "track": told(track) })
             }
+            Self::Ingest(Notice::Switched { stream, from, to, reason }) => {
+                json!({ "stream": stream, "from": from, "to": to, "reason": reason.to_string() })
+            }
+            Self::Ingest(Notice::Left { stream, from, reason }) => {
+                json!({ "stream": stream, "from": from, "reason": reason })
+            }
             Self::Ingest(Notice::Ended { stream, reason }) => json!({ "stream": stream, "reason": reason }),
             Self::Ingest(Notice::Refused { peer, reason }) => {
                 json!({ "peer": peer.to_string(), "reason": reason })
@@ -96,6 +119,13 @@ impl Happening {
                 json!({ "stream": stream, "to": to, "reason": reason, "next_s": next.as_secs() })
             }
             Self::Pushed { stream, to, .. } => json!({ "stream": stream, "to": to }),
+            Self::Recorded { stream, progress } => match progress {
+                record::Progress::Begun(file)
+                | record::Progress::Ended(file)
+                | record::Progress::Removed(file) => json!({ "stream": stream, "file": file }),
+                record::Progress::Failed { reason } => json!({ "stream": stream, "reason": reason }),
+                _ => json!({ "stream": stream }),
+            },
             Self::Pulled { stream, from, reason, next } => {
                 json!({ "stream": stream, "from": from, "reason": reason, "next_s": next.as_secs() })
             }

@@ -32,7 +32,8 @@ impl Gateway {
 async fn streams(State(rooms): State<Arc<Rooms>>) -> Response {
     let all = rooms.streams().into_iter().map(|(name, watched, health)| {
         let health = health.as_ref().map(health_of);
-        json!({ "name": name, "live": health.is_some(), "watchable": watched, "health": health })
+        let senders: Vec<_> = rooms.senders(&name).iter().map(sender_of).collect();
+        json!({ "name": name, "live": health.is_some(), "watchable": watched, "health": health, "senders": senders })
     });
     Json(all.collect::<Vec<_>>()).into_response()
 }
@@ -49,6 +50,24 @@ fn health_of(report: &Report) -> serde_json::Value {
     });
     let tracks: Vec<_> = tracks.collect();
     json!({ "good": report.is_good(), "wrong": report.wrong, "drift_ms": report.drift_ms, "tracks": tracks })
+}
+
+fn sender_of(report: &Report) -> serde_json::Value {
+    let seconds = |length: Option<std::time::Duration>| length.map(|d| d.as_secs_f64());
+    let link = report.link.map(
+        |link| json!({ "rtt_s": seconds(link.rtt), "loss": link.loss, "jitter_s": seconds(link.jitter) }),
+    );
+    json!({
+        "from": report.from,
+        "rank": report.rank,
+        "on_air": report.on_air,
+        "wrong": report.wrong,
+        "black_s": seconds(report.black),
+        "frozen_s": seconds(report.frozen),
+        "silent_s": seconds(report.silent),
+        "jitter_s": report.jitter.as_secs_f64(),
+        "link": link,
+    })
 }
 
 /// Names of streams hold nothing that would have to be escaped.
@@ -72,6 +91,26 @@ async fn metrics(State(rooms): State<Arc<Rooms>>) -> Response {
     });
     family("sv_stream_drift_seconds", "How far sound is ahead of the pictures", &|report| {
         report.drift_ms.map(|ms| (String::new(), ms as f64 / 1000.0)).into_iter().collect()
+    });
+    let long =
+        |length: Option<std::time::Duration>| vec![(String::new(), length.map_or(0.0, |d| d.as_secs_f64()))];
+    family("sv_stream_rank", "Which sender is on air: 0 for the primary", &|report| {
+        vec![(String::new(), f64::from(report.rank))]
+    });
+    family("sv_stream_black_seconds", "For how long the pictures have been black", &|report| {
+        long(report.black)
+    });
+    family("sv_stream_frozen_seconds", "For how long the picture has stood still", &|report| {
+        long(report.frozen)
+    });
+    family("sv_stream_silent_seconds", "For how long nothing has been heard", &|report| long(report.silent));
+    family("sv_stream_jitter_seconds", "How unevenly packets arrive", &|report| long(Some(report.jitter)));
+    family("sv_stream_loss_ratio", "Which share of packets the line loses", &|report| {
+        report.link.and_then(|link| link.loss).map(|loss| (String::new(), loss)).into_iter().collect()
+    });
+    family("sv_stream_rtt_seconds", "How long the line takes there and back", &|report| {
+        let rtt = report.link.and_then(|link| link.rtt);
+        rtt.map(|rtt| (String::new(), rtt.as_secs_f64())).into_iter().collect()
     });
     family("sv_track_bits_per_second", "What comes of a track", &|report| {
         each(report, &|track| Some(track.bitrate as f64))

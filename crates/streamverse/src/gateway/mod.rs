@@ -18,11 +18,14 @@
 //! of the stream's name.
 
 mod asking;
+mod content;
 mod doctor;
+mod filler;
 mod happening;
 mod hook;
 mod hooks;
 mod http;
+mod lease;
 mod picture;
 mod pull;
 mod room;
@@ -39,16 +42,20 @@ pub use terms::Terms;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sv_core::ErrorKind;
 use sv_ingest::gateway::{self as ingest, Admission, Certificate, Grant};
 use sv_ingest::push::{Push, Target};
+use sv_ingest::record;
 
 use crate::live::Request;
 use crate::{Error, Pick, Result};
 use doctor::Doctor;
+use lease::Lease;
 use pull::Pull;
 use room::Rooms;
 
@@ -63,6 +70,17 @@ pub struct Settings {
     pub presentation: Request,
     /// How long a stream that nobody sends is waited for.
     pub linger: Duration,
+    /// For how long of that the last key picture and silence are shown, so that nobody who watches waits: zero is not at all.
+    /// They are part of the presentation.
+    pub fill: Duration,
+    /// A film that is shown instead, for as long as somebody is waited for: coded as the streams are, and as large.
+    pub slate: Option<PathBuf>,
+    /// Where and how each stream is recorded, if it is.
+    pub record: Option<record::Settings>,
+    /// Waits with everything until no other gateway has the folder, in place of an error.
+    pub standby: bool,
+    /// Whether key pictures and a little sound are decoded, to know of what is black, frozen and silent.
+    pub watch: bool,
     /// Presentations at once; what is sent beyond that is only passed on.
     pub presentations: usize,
     /// Hears what happens, behind the gateway's own ears. It should only pass it on.
@@ -78,6 +96,11 @@ impl Settings {
             output: output.into(),
             presentation: Request::new(Vec::<Pick>::new(), ""),
             linger: Duration::from_secs(60),
+            fill: Duration::ZERO,
+            slate: None,
+            record: None,
+            standby: false,
+            watch: true,
             presentations: 256,
             told: Arc::new(|_| {}),
         }
@@ -109,18 +132,24 @@ pub struct Gateway {
     pulls: Mutex<Vec<Pull>>,
     told: Arc<dyn Fn(&Happening) + Send + Sync>,
     doctor: Option<Doctor>,
+    /// Who looks at streams ends when this is gone.
+    watch: Option<(Sender<()>, JoinHandle<()>)>,
+    /// Given back when all else has ended.
+    _lease: Lease,
 }
 
 impl Gateway {
     /// Starts it. Nobody can come in before there is a listener.
     ///
     /// # Errors
-    /// When the folder can't be made or the system gives no threads.
+    /// When the folder can't be made, another gateway has it, the slate can't be read, or the system gives no threads.
     pub fn start(mut settings: Settings) -> Result<Self> {
         std::fs::create_dir_all(&settings.output)?;
+        let lease = Lease::take(&settings.output, settings.standby)?;
         let mut ingest = std::mem::replace(&mut settings.ingest, ingest::Settings::new(ingest::Open));
         let told = Arc::clone(&settings.told);
-        let rooms = Arc::new(Rooms::new(settings, ingest.hub.clone()));
+        let watched = settings.watch;
+        let rooms = Arc::new(Rooms::new(settings, ingest.hub.clone())?);
         let (before, listener) = (Arc::clone(&ingest.notice), Arc::downgrade(&rooms));
         ingest.notice = Arc::new(move |notice| {
             if let Some(rooms) = listener.upgrade() {
@@ -131,7 +160,14 @@ impl Gateway {
         let hub = ingest.hub.clone();
         let ingest = Some(ingest::Gateway::start(ingest)?);
         let doctor = Some(Doctor::start(hub.clone(), Arc::clone(&told))?);
-        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), pulls: Mutex::default(), told, doctor })
+        let mut watch = None;
+        if watched {
+            let ((stop, stopped), hub) = (channel(), hub.clone());
+            let look = move || content::watch(&hub, &stopped);
+            watch = Some((stop, std::thread::Builder::new().name("content".into()).spawn(look)?));
+        }
+        let (pushes, pulls) = (Mutex::default(), Mutex::default());
+        Ok(Self { ingest, hub, rooms, pushes, pulls, told, doctor, watch, _lease: lease })
     }
 
     /// Takes connections of RTMP there, and says where: port 0 is any that is free.
@@ -202,6 +238,11 @@ impl Drop for Gateway {
         (self.ingest, self.doctor) = (None, None);
         self.pushes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.rooms.close();
+        if let Some((stop, thread)) = self.watch.take() {
+            drop(stop);
+            // A thread that panicked has nothing left to end.
+            let _ = thread.join();
+        }
     }
 }
 

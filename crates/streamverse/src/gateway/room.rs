@@ -10,9 +10,11 @@ use axum::Router;
 use sv_core::ErrorKind;
 use sv_ingest::gateway::Notice;
 use sv_ingest::health::Report;
+use sv_ingest::record::{Progress, Recorder};
 use sv_ingest::{Feed, Hub};
 use sv_pipeline::Cancel;
 
+use super::filler::{Filler, Slate};
 use super::picture::Pictures;
 use super::source::Fed;
 use super::{Happening, Settings};
@@ -29,6 +31,8 @@ pub(super) struct Rooms {
     hub: Hub,
     rooms: Mutex<BTreeMap<String, Room>>,
     pictures: Pictures,
+    slate: Option<Arc<Slate>>,
+    recorders: Mutex<BTreeMap<String, Recorder>>,
 }
 
 struct Room {
@@ -42,8 +46,35 @@ struct Room {
 }
 
 impl Rooms {
-    pub(super) fn new(settings: Settings, hub: Hub) -> Self {
-        Self { settings, hub, rooms: Mutex::default(), pictures: Pictures::default() }
+    pub(super) fn new(settings: Settings, hub: Hub) -> Result<Self> {
+        let slate = settings.slate.as_deref().map(Slate::open).transpose()?.map(Arc::new);
+        Ok(Self {
+            settings,
+            hub,
+            rooms: Mutex::default(),
+            slate,
+            recorders: Mutex::default(),
+            pictures: Pictures::default(),
+        })
+    }
+
+    /// Records the stream, if that is wanted and nobody does it yet.
+    fn record(&self, stream: &str) {
+        let Some(settings) = &self.settings.record else { return };
+        let mut recorders = self.recorders.lock().unwrap_or_else(PoisonError::into_inner);
+        recorders.retain(|_, recorder| !recorder.is_over());
+        if recorders.contains_key(stream) {
+            return;
+        }
+        let (told, name) = (Arc::clone(&self.settings.told), stream.to_owned());
+        let tell = move |progress| told(&Happening::Recorded { stream: name.clone(), progress });
+        match Recorder::start(&self.hub, stream, settings, tell) {
+            Ok(recorder) => drop(recorders.insert(stream.to_owned(), recorder)),
+            Err(error) => {
+                let progress = Progress::Failed { reason: error.to_string() };
+                (self.settings.told)(&Happening::Recorded { stream: stream.to_owned(), progress });
+            }
+        }
     }
 
     fn rooms(&self) -> MutexGuard<'_, BTreeMap<String, Room>> {
@@ -71,10 +102,16 @@ impl Rooms {
         names.into_iter().map(|(name, watched)| (name.clone(), watched, health(&name))).collect()
     }
 
+    /// How well a stream comes from each who sends it.
+    pub(super) fn senders(&self, name: &str) -> Vec<Report> {
+        self.hub.senders(name)
+    }
+
     /// Something happens to a stream. Packets of one that begins come after this.
     pub(super) fn hear(self: &Arc<Self>, notice: &Notice) {
         (self.settings.told)(&Happening::Ingest(notice.clone()));
         let Notice::Started { stream, .. } = notice else { return };
+        self.record(stream);
         let mut rooms = self.rooms();
         if rooms.get(stream).is_some_and(|room| !room.over) {
             return;
@@ -118,10 +155,12 @@ impl Rooms {
         let folder = self.folder(name)?;
         let mut feed = Some(feed);
         let linger = self.settings.linger;
+        // A slate is shown as long as somebody is waited for.
+        let fill = if self.slate.is_some() { linger } else { self.settings.fill.min(linger) };
         let request = self.settings.request(folder.clone());
         let (mut handle, origin, driver) = live::begin(request, cancel, |from, _, cancel| {
             let feed = feed.take().unwrap_or_else(|| self.hub.subscribe(name, FEED));
-            Box::new(Fed::new(feed, from, linger, cancel))
+            Box::new(Fed::new(feed, from, linger, (Filler::new(self.slate.clone()), fill), cancel))
         })?;
         // Nobody listens, and a stream may go on for months.
         drop(handle.events());
@@ -162,6 +201,7 @@ impl Rooms {
 
     /// Ends all of them, and waits for that.
     pub(super) fn close(&self) {
+        self.recorders.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let threads: Vec<_> = self
             .rooms()
             .values_mut()

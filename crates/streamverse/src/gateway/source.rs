@@ -8,6 +8,7 @@ use sv_ingest::{Feed, Next, Steady};
 use sv_package::live::Continuity;
 use sv_pipeline::Cancel;
 
+use super::filler::Filler;
 use crate::live::{Coming, NAP, cancelled};
 use crate::{Error, Result};
 
@@ -29,13 +30,22 @@ pub(super) struct Fed {
     alone: Option<Instant>,
     /// How long that may be.
     linger: Duration,
+    /// What is shown meanwhile, and for how long at most.
+    filler: Filler,
+    fill: Duration,
     finished: bool,
     cancel: Cancel,
 }
 
 impl Fed {
     /// The first packets come at `start` of the presentation.
-    pub(super) fn new(feed: Feed, start: Duration, linger: Duration, cancel: &Cancel) -> Self {
+    pub(super) fn new(
+        feed: Feed,
+        start: Duration,
+        linger: Duration,
+        (filler, fill): (Filler, Duration),
+        cancel: &Cancel,
+    ) -> Self {
         Self {
             feed,
             steady: Steady::new(),
@@ -45,6 +55,8 @@ impl Fed {
             begun: Instant::now(),
             alone: None,
             linger,
+            filler,
+            fill,
             finished: false,
             cancel: cancel.clone(),
         }
@@ -59,8 +71,8 @@ impl Fed {
             Next::Item(item) => {
                 match &item {
                     Item::Track(track) => {
-                        if self.alone.take().is_some() {
-                            self.continuity.returns(self.start + self.begun.elapsed());
+                        if let Some(since) = self.alone.take() {
+                            self.come_again(since)?;
                         }
                         match self.tracks.iter_mut().find(|t| t.id == track.id) {
                             Some(old) => *old = Arc::clone(track),
@@ -74,6 +86,7 @@ impl Fed {
                 true
             }
             Next::Nothing => {
+                self.fill_in()?;
                 self.finished = self.alone.is_some_and(|since| since.elapsed() >= self.linger);
                 false
             }
@@ -87,14 +100,54 @@ impl Fed {
         }
         while let Some(item) = self.steady.pull()? {
             // Whoever comes next goes on with the same tracks.
-            if !matches!(item, Item::End(_)) {
-                self.continuity.push(item)?;
+            if matches!(item, Item::End(_)) || self.filler.is_old(&item) {
+                continue;
             }
+            self.filler.see(&item);
+            self.continuity.push(item)?;
         }
         if self.finished {
             self.continuity.finish()?;
         }
         Ok(came)
+    }
+}
+
+impl Fed {
+    /// Shows something while nobody sends, as long as it may.
+    fn fill_in(&mut self) -> Result<()> {
+        let Some(since) = self.alone.filter(|_| !self.fill.is_zero()) else { return Ok(()) };
+        if !self.filler.works() {
+            match self.filler.begin() {
+                Ok(told) => self.show(told)?,
+                Err(reason) => {
+                    tracing::warn!(reason, "nothing is shown while nobody sends this stream");
+                    self.fill = Duration::ZERO;
+                    return Ok(());
+                }
+            }
+        }
+        let missing = self.filler.fill(since.elapsed().min(self.fill));
+        self.show(missing)
+    }
+
+    /// Somebody sends again: what was shown meanwhile ends now, and what comes goes on from there.
+    fn come_again(&mut self, since: Instant) -> Result<()> {
+        if !self.filler.works() || since.elapsed() > self.fill {
+            self.continuity.returns(self.start + self.begun.elapsed());
+        }
+        if self.filler.works() {
+            let missing = self.filler.fill(since.elapsed().min(self.fill));
+            self.show(missing)?;
+            let missing = self.filler.level();
+            self.show(missing)?;
+            self.filler.end();
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, items: Vec<Item>) -> Result<()> {
+        items.into_iter().try_for_each(|item| Ok(self.continuity.push(item)?))
     }
 }
 

@@ -24,6 +24,13 @@ impl Drop for Gateway {
 
 impl Gateway {
     pub(crate) fn start(out: &Path, more: &[&str]) -> Self {
+        let mut gateway = Self::begin(out, more);
+        gateway.ready();
+        gateway
+    }
+
+    /// One that may have to wait until it is ready.
+    fn begin(out: &Path, more: &[&str]) -> Self {
         let mut child = kit::sv()
             .args(["gateway", "--json", "--event", "--out"])
             .arg(out)
@@ -33,11 +40,13 @@ impl Gateway {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut gateway = Self { child, lines, rtmp: String::new(), http: String::new() };
-        let ready = gateway.until("live.ready");
+        Self { child, lines, rtmp: String::new(), http: String::new() }
+    }
+
+    fn ready(&mut self) {
+        let ready = self.until("live.ready");
         let address = |name: &str| ready[name].as_str().unwrap().to_owned();
-        (gateway.rtmp, gateway.http) = (address("rtmp"), address("http"));
-        gateway
+        (self.rtmp, self.http) = (address("rtmp"), address("http"));
     }
 
     /// The next event of that name.
@@ -61,7 +70,8 @@ impl Gateway {
             .args(more)
             .arg("-i")
             .arg(source)
-            .args(["-c", "copy", "-f", "flv", &self.url(name)])
+            // Without it FFmpeg sends packets when it has 32 kB of them.
+            .args(["-c", "copy", "-flush_packets", "1", "-f", "flv", &self.url(name)])
             .stdin(Stdio::null())
             .spawn()
             .unwrap()
@@ -231,4 +241,146 @@ fn only_who_knows_a_key_sends() {
         kit::sv().args(["gateway", "--stream-keys"]).arg(&keys).arg("--out").arg(&out).output().unwrap();
     let words = refused(wrong);
     assert!(words.contains("line") && !words.contains("guesses"), "{words}");
+}
+
+/// A film of nothing: black, and silent.
+fn nothing(dir: &Path, seconds: u32) -> Option<PathBuf> {
+    let (pictures, sound) =
+        (format!("color=black:size=640x360:rate=30:duration={seconds}"), "anullsrc=r=44100:cl=stereo");
+    let inputs = ["-f", "lavfi", "-i", &pictures, "-f", "lavfi", "-i", sound, "-shortest"];
+    kit::make(dir, "nothing.mp4", &[&inputs[..], &["-c:v", "libx264", "-g", "30", "-c:a", "aac"]].concat())
+}
+
+#[test]
+fn a_black_sender_is_left_for_its_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let (Some(film), Some(nothing)) = (film(dir.path(), 25), nothing(dir.path(), 25)) else { return };
+    let keys = dir.path().join("keys.toml");
+    let (first, second) = ("the-key-of-the-first-one", "the-key-of-the-second-one");
+    let text = format!("[[stream]]\nname = \"studio\"\nkey = \"{first}\"\nbackup = \"{second}\"\n");
+    std::fs::write(&keys, text).unwrap();
+    let out = dir.path().join("out");
+    let mut gateway = Gateway::start(&out, &["--stream-keys", keys.to_str().unwrap()]);
+    let mut primary = gateway.send(&nothing, first, &["-re"]);
+    gateway.until("live.stream.track");
+    let mut backup = gateway.send(&film, second, &["-re"]);
+    let switched = gateway.until("live.stream.switched");
+    assert!(switched["reason"].as_str().unwrap().ends_with("its pictures were black"), "{switched}");
+    let streams: serde_json::Value = serde_json::from_str(&gateway.text("streams")).unwrap();
+    let [on_air, other] = &streams[0]["senders"].as_array().unwrap()[..] else { panic!("{streams}") };
+    assert_eq!(
+        (&on_air["rank"], &on_air["on_air"], &on_air["black_s"]),
+        (&1.into(), &true.into(), &().into())
+    );
+    assert_eq!((&on_air["silent_s"], &on_air["frozen_s"]), (&().into(), &().into()), "{streams}");
+    for what in ["black_s", "frozen_s", "silent_s"] {
+        assert!(other[what].as_f64().unwrap() >= 2.0, "{what}: {streams}");
+    }
+    let said = other["wrong"].as_array().unwrap();
+    assert!(
+        said.iter().any(|s| s.as_str().unwrap().starts_with("the pictures have been black")),
+        "{streams}"
+    );
+    assert!(gateway.text("metrics").contains("sv_stream_rank{stream=\"studio\"} 1\n"));
+    for sender in [&mut primary, &mut backup] {
+        sender.kill().unwrap();
+        sender.wait().unwrap();
+    }
+}
+
+#[test]
+fn what_is_shown_while_nobody_sends_leaves_no_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(film) = film(dir.path(), 4) else { return };
+    let slate = [
+        "-f",
+        "lavfi",
+        "-i",
+        "smptebars=size=640x360:rate=30:duration=2",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=300:duration=2",
+    ];
+    let coding = ["-c:v", "libx264", "-g", "30", "-bf", "0", "-c:a", "aac", "-ac", "2"];
+    let Some(slate) = kit::make(dir.path(), "slate.mp4", &[&slate[..], &coding].concat()) else { return };
+    for more in [["--fill", "10s"], ["--slate", slate.to_str().unwrap()]] {
+        let out = dir.path().join(more[0]);
+        let mut gateway = Gateway::start(&out, &[&["--linger", "3s"][..], &more].concat());
+        for _ in 0..2 {
+            assert!(gateway.send(&film, "studio", &["-re"]).wait().unwrap().success());
+            gateway.until("live.stream.ended");
+            // The other one comes as soon as FFmpeg has begun.
+        }
+        gateway.until("live.presentation.ended");
+        let kept = only(&out.join("studio"));
+        for stream in ["v:0", "a:0"] {
+            let mut times = kit::times(&kept.join("master.m3u8"), stream);
+            times.sort_by(f64::total_cmp);
+            let gap = times.windows(2).map(|w| w[1] - w[0]).fold(0.0, f64::max);
+            let most = if stream == "v:0" { 0.3 } else { 0.1 };
+            assert!(gap <= most, "{more:?}, {stream}: {gap}");
+            // Both films, and three seconds behind the second.
+            assert!(times.last().unwrap() - times[0] >= 10.5, "{more:?}: {times:?}");
+        }
+        let all = kit::picture_hashes(&kept.join("master.m3u8"), None);
+        let film = kit::picture_hashes(&film, None);
+        assert!(all.starts_with(&film) && all.windows(film.len()).rposition(|w| w == film) > Some(0));
+    }
+}
+
+#[test]
+fn a_recording_is_cut_by_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(film) = film(dir.path(), 6) else { return };
+    let (out, kept) = (dir.path().join("out"), dir.path().join("kept"));
+    let record = ["--record", kept.to_str().unwrap(), "--record-part", "2s", "--linger", "2s"];
+    let mut gateway = Gateway::start(&out, &record);
+    assert!(gateway.send(&film, "studio", &[]).wait().unwrap().success());
+    gateway.until("live.recording.started");
+    // That is two seconds behind the end of the recording.
+    gateway.until("live.presentation.ended");
+    drop(gateway);
+    let cut = dir.path().join("cut.mp4");
+    let done = kit::sv()
+        .arg("cut")
+        .arg(kept.join("studio"))
+        .args(["--from", "1.5s", "--to", "4.5s", "--out"])
+        .arg(&cut)
+        .output();
+    let done = done.unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(String::from_utf8(done.stdout).unwrap().contains("90 pictures"));
+    let all = kit::picture_hashes(&film, None);
+    kit::same(&kit::picture_hashes(&cut, None), &all[45..135], "the pictures of the cut");
+    let again = kit::sv().arg("cut").arg(kept.join("studio")).arg("--out").arg(&cut).output().unwrap();
+    assert!(refused(again).contains("is there already"));
+}
+
+#[test]
+fn a_second_gateway_goes_on_where_the_first_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(film) = film(dir.path(), 6) else { return };
+    let out = dir.path().join("out");
+    let mut first = Gateway::start(&out, &["--linger", "60s"]);
+    let refusal = kit::sv()
+        .args(["gateway", "--rtmp", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--out"])
+        .arg(&out)
+        .output();
+    assert!(refused(refusal.unwrap()).contains("--standby"));
+    let mut second = Gateway::begin(&out, &["--linger", "3s", "--standby"]);
+    let mut sender = first.send(&film, "studio", &["-re"]);
+    first.until("live.presentation.started");
+    let _ = first.text(&format!("studio/{PICTURES}.m3u8?_HLS_msn=1"));
+    let killed = std::time::Instant::now();
+    drop(first);
+    second.ready();
+    let handed_over = killed.elapsed();
+    let _ = sender.wait();
+    assert!(second.send(&film, "studio", &[]).wait().unwrap().success());
+    second.until("live.presentation.ended");
+    assert!(handed_over.as_secs_f64() < 2.0, "{handed_over:?}");
+    let all = kit::picture_hashes(&only(&out.join("studio")).join("master.m3u8"), None);
+    let once = kit::picture_hashes(&film, None);
+    assert!(all.ends_with(&once) && all.len() >= once.len() + 120, "{} {}", all.len(), once.len());
 }

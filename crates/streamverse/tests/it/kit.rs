@@ -73,6 +73,14 @@ pub(crate) fn picture_times(path: &Path) -> Vec<String> {
     text.lines().map(|l| l.trim_end_matches(',').to_owned()).filter(|l| !l.is_empty()).collect()
 }
 
+/// When packets of a stream, such as `a:0`, are shown.
+pub(crate) fn times(path: &Path, stream: &str) -> Vec<f64> {
+    let args =
+        ["-v", "error", "-select_streams", stream, "-show_entries", "packet=pts_time", "-of", "csv=p=0"];
+    let text = run(&tool("ffprobe").unwrap(), &[&args[..], &[path.to_str().unwrap()]].concat());
+    text.lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect()
+}
+
 /// Asserts that two lists are equal, and names the first difference only.
 pub(crate) fn same(got: &[String], wanted: &[String], what: &str) {
     let differs = got.iter().zip(wanted).position(|(a, b)| a != b);

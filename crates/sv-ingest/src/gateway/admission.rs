@@ -157,22 +157,35 @@ impl Keys {
         Self::default()
     }
 
+    /// What is kept of a key: its SHA-256.
+    #[must_use]
+    pub fn hash(key: &str) -> [u8; 32] {
+        Sha256::digest(key).into()
+    }
+
     /// Who knows `key` may send the stream `stream`.
     #[must_use]
     pub fn key(self, key: &str, stream: impl Into<String>) -> Self {
         self.hashed(Self::hash(key), stream)
     }
 
-    /// What is kept of a key.
-    #[must_use]
-    pub fn hash(key: &str) -> [u8; 32] {
-        Sha256::digest(key).into()
-    }
-
     /// As [`key`](Self::key), where only the key's SHA-256 is known.
     #[must_use]
     pub fn hashed(self, key: [u8; 32], stream: impl Into<String>) -> Self {
         self.grant(key, Grant::new(stream))
+    }
+
+    /// Who knows `key` may send the stream `stream` beside who knows its [`key`](Self::key): it is taken where that one
+    /// fails.
+    #[must_use]
+    pub fn backup(self, key: &str, stream: impl Into<String>) -> Self {
+        self.hashed_backup(Self::hash(key), stream)
+    }
+
+    /// As [`backup`](Self::backup), where only the key's SHA-256 is known.
+    #[must_use]
+    pub fn hashed_backup(self, key: [u8; 32], stream: impl Into<String>) -> Self {
+        self.grant(key, Grant { rank: 1, ..Grant::new(stream) })
     }
 
     /// Who knows the key of that SHA-256 may do what is granted.

@@ -8,7 +8,9 @@ use sv_core::Item;
 
 use super::rules::Watch;
 use super::{Answer, Ask, Grant, Notice, Settings, Verdict};
-use crate::hub::{Hub, Publisher, Stream, is_name};
+use crate::failover::{Publisher, Told};
+use crate::health::Link;
+use crate::hub::{Hub, Stream, is_name};
 use crate::{Error, Result};
 
 /// The way in of a gateway. Clones are the same.
@@ -25,6 +27,7 @@ pub struct Entrance {
 pub struct Publication {
     to: Arc<Stream>,
     number: Publisher,
+    from: String,
     settings: Arc<Settings>,
     watch: Watch,
     over: bool,
@@ -71,6 +74,7 @@ impl Entrance {
     }
 
     /// Begins to send the stream that was granted, by a protocol, from an address or whatever tells a person where it comes from.
+    /// It takes the place of who sends it under the same rank; one of another rank stays, and the best that is well is on air.
     /// `replaced` is called when somebody else takes its place, or it is sent away by
     /// [`Hub::dismiss`], from where media go through: it should only pass it on to whoever ends the publication.
     pub fn publish(
@@ -81,11 +85,24 @@ impl Entrance {
         replaced: impl FnOnce() + Send + 'static,
     ) -> Publication {
         let to = self.hub.stream(&grant.stream);
-        let number = to.begin(Box::new(replaced));
-        let notice = Notice::Started { stream: grant.stream.clone(), from: from.to_string(), protocol };
+        let from = from.to_string();
+        let (number, told) = to.begin(grant.rank, from.clone(), Box::new(replaced));
+        let notice = Notice::Started { stream: grant.stream.clone(), from: from.clone(), protocol };
         (self.settings.notice)(notice);
         let watch = Watch::new(&grant.rules, SystemTime::now(), Instant::now());
-        Publication { to, number, settings: Arc::clone(&self.settings), watch, over: false }
+        let settings = Arc::clone(&self.settings);
+        let publication = Publication { to, number, from, settings, watch, over: false };
+        publication.tell(told);
+        publication
+    }
+}
+
+/// What happened to a stream by itself, as a notice.
+pub(super) fn notice(stream: &str, told: Told) -> Notice {
+    let stream = stream.to_owned();
+    match told {
+        Told::Track(track) => Notice::Track { stream, track },
+        Told::Switched { from, to, reason } => Notice::Switched { stream, from, to, reason },
     }
 }
 
@@ -104,15 +121,23 @@ impl Publication {
         if self.watch.is_needed() {
             self.watch.see(Instant::now(), item)?;
         }
-        if let Item::Track(track) = item {
-            let (stream, track) = (self.to.name().to_owned(), Arc::clone(track));
-            (self.settings.notice)(Notice::Track { stream, track });
-        }
-        if self.to.give(self.number, item) {
+        if let Some(told) = self.to.give(self.number, item) {
+            self.tell(told);
             return Ok(());
         }
         self.over = true;
         Err(Error::Denied { reason: "another publisher has taken its place".into() })
+    }
+
+    /// Tells what the protocol knows of the line, whenever it knows something new.
+    pub fn link(&self, link: Link) {
+        self.to.link(self.number, link);
+    }
+
+    fn tell(&self, told: Vec<Told>) {
+        for told in told {
+            (self.settings.notice)(notice(self.to.name(), told));
+        }
     }
 
     /// Ends it, for a reason that is a sentence.
@@ -121,9 +146,17 @@ impl Publication {
     }
 
     fn leave(&mut self, reason: &str) {
-        if !std::mem::replace(&mut self.over, true) && self.to.leave(self.number) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        if let Some(told) = self.to.leave(self.number) {
+            self.tell(told);
             let (stream, reason) = (self.to.name().to_owned(), reason.to_owned());
-            (self.settings.notice)(Notice::Ended { stream, reason });
+            (self.settings.notice)(if self.to.is_live() {
+                Notice::Left { stream, from: self.from.clone(), reason }
+            } else {
+                Notice::Ended { stream, reason }
+            });
         }
     }
 }

@@ -38,10 +38,14 @@ use std::time::Duration;
 
 use sv_core::{Limits, Track};
 
+use crate::failover::Reason;
 use crate::hub::Hub;
 use crate::{Error, Result};
 use door::Door;
 use shard::{Inbox, Letter, Shard};
+
+/// How often streams that several send are told the time.
+const TICK: Duration = Duration::from_millis(20);
 
 /// What happens to streams, as it happens.
 #[derive(Clone, Debug)]
@@ -62,6 +66,26 @@ pub enum Notice {
         stream: String,
         /// The track.
         track: Arc<Track>,
+    },
+    /// Another one who sends the stream is on air.
+    Switched {
+        /// The stream's name.
+        stream: String,
+        /// Where it came from.
+        from: String,
+        /// Where it comes from now.
+        to: String,
+        /// Why.
+        reason: Reason,
+    },
+    /// One of several who send the stream has gone.
+    Left {
+        /// The stream's name.
+        stream: String,
+        /// Where it came from.
+        from: String,
+        /// Why, as a sentence.
+        reason: String,
     },
     /// Nobody sends the stream any more.
     Ended {
@@ -176,6 +200,11 @@ impl Gateway {
             let thread = std::thread::Builder::new().name(name).spawn(move || shard.run());
             gateway.threads.push(thread.map_err(Error::io("starting a thread"))?);
         }
+        let (hub, told) = (entrance.hub().clone(), Arc::clone(&entrance.settings().notice));
+        hub.watch().start();
+        let clock = move || hub.watch().run(TICK, |stream, what| told(entrance::notice(stream, what)));
+        let thread = std::thread::Builder::new().name("failover".into()).spawn(clock);
+        gateway.threads.push(thread.map_err(Error::io("starting a thread"))?);
         Ok(gateway)
     }
 
@@ -221,6 +250,7 @@ impl Drop for Gateway {
         for inbox in &self.inboxes {
             inbox.put(Letter::Stop);
         }
+        self.hub().watch().stop();
         for thread in self.threads.drain(..) {
             // A thread that panicked has nothing left to end.
             let _ = thread.join();

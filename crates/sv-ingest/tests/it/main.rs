@@ -2,8 +2,10 @@
 
 mod admission;
 mod engine;
+mod failover;
 mod faults;
 mod interop;
 mod kit;
 mod oracle;
+mod record;
 mod rtmp;

@@ -164,8 +164,12 @@ impl Continuity {
         let place = |epoch: usize| self.breaks.get(epoch).copied().unwrap_or(Break { offset: 0, at: 0 });
         let begins = packet.key || lane.track.kind() != TrackKind::Video;
 
+        // A hole in time stays one; anything else goes on where everything before it has ended.
+        let hole = step > 0 && step <= LONGEST_HOLE;
+        // Another track that was described otherwise has left the clock as it was: this one shows that it is another.
+        let moved = jumps && !hole && place(newest).offset == place(lane.epoch).offset;
         let mut told = false;
-        if lane.epoch < newest {
+        if lane.epoch < newest && !moved {
             let here = at.saturating_add(place(lane.epoch).offset);
             if jumps || (here >= place(newest).at && begins) {
                 lane.epoch = newest;
@@ -173,8 +177,6 @@ impl Continuity {
             }
         } else if jumps {
             let old = place(newest);
-            // A hole in time stays one; anything else goes on where everything before it has ended.
-            let hole = step > 0 && step <= LONGEST_HOLE;
             let next = furthest.max(self.earliest);
             let offset = if hole { old.offset } else { next.saturating_sub(nanos(packet.pts)) };
             let at = if hole { at.saturating_add(offset) } else { next };

@@ -232,6 +232,34 @@ fn requests_wait_for_what_comes_and_for_nothing_else() {
     assert!(text.ends_with("#EXT-X-ENDLIST\n") && !text.contains("EXT-X-PART"));
 }
 
+#[test]
+fn two_tracks_that_are_described_otherwise_on_another_clock_go_on() {
+    let mut continuity = Continuity::new(Length::ZERO);
+    let mut sent = 0;
+    for config in [&[0x11, 0x90], &[0x11, 0x88]] {
+        for id in [1, 2] {
+            continuity.push(Item::Track(sound(id, config))).unwrap();
+        }
+        for n in 0..200 {
+            for id in [1, 2] {
+                continuity.push(Item::Packet(block(id, n * BLOCK))).unwrap();
+                sent += 1;
+            }
+        }
+    }
+    continuity.finish().unwrap();
+    let mut shown = BTreeMap::<TrackId, Vec<i64>>::new();
+    while let Some(item) = continuity.pull().unwrap() {
+        if let Item::Packet(packet) = item {
+            shown.entry(packet.track).or_default().push(packet.pts.ticks());
+        }
+    }
+    assert_eq!(shown.values().map(Vec::len).sum::<usize>(), sent);
+    for times in shown.values() {
+        assert!(times.windows(2).all(|w| (w[1] - w[0] - BLOCK).abs() <= 1), "{times:?}");
+    }
+}
+
 /// A property above found it: a clock that goes back by a little, right behind the first packet.
 #[test]
 fn nothing_is_shown_before_the_start() {

@@ -12,6 +12,8 @@ use streamverse::core::ErrorKind;
 use streamverse::gateway::{Asking, Gateway, Happening, Hook, Hooks, Settings, Terms, Upstream};
 use streamverse::ingest::gateway::{Admission, Certificate, Grant, Keys, Open, Tokens};
 use streamverse::ingest::push::Target;
+use streamverse::ingest::record;
+use streamverse::ingest::{Failover, Hub};
 
 use crate::live::{self, PLAYER};
 use crate::{At, Failure, args};
@@ -25,19 +27,31 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     let hooks = hooks(args).map_err(Failure::at(At::Keys))?;
     let mut settings = Settings::new(admission, &args.out);
     settings.presentation = live::shaped(&args.shape)?;
-    settings.linger = args.linger;
+    (settings.linger, settings.fill, settings.watch) = (args.linger, args.fill, !args.no_watch);
+    settings.standby = args.standby;
+    settings.slate.clone_from(&args.slate);
+    settings.record = args.record.as_ref().map(|folder| {
+        let mut record = record::Settings::new(folder);
+        (record.part, record.keep, record.sync) = (args.record_part, args.record_keep, args.record_sync);
+        record.keep_bytes = args.record_bytes.map(|gigabytes| gigabytes * 1_000_000_000);
+        record
+    });
+    let mut failover = Failover::default();
+    (failover.loss, failover.clear) = (args.failover_after, args.failover_back.unwrap_or(failover.clear));
+    settings.ingest.hub = Hub::with_failover(failover);
     let json = args.json;
     settings.told = Arc::new(move |happening| {
         hooks.tell(happening.event(), &happening.data());
         tell(happening, json);
     });
+    // One that waits for another gateway takes no address before.
+    let gateway = Gateway::start(settings).map_err(Failure::at(At::Output))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::from)?;
     let listener = runtime.block_on(tokio::net::TcpListener::bind(args.listen)).map_err(|e| {
         let message = format!("{} can't be listened on: {e}; choose another by --listen", args.listen);
         Failure::at(At::Output)(Error::new(ErrorKind::of_io(&e), message))
     })?;
     let at = listener.local_addr().map_err(Error::from)?;
-    let gateway = Gateway::start(settings).map_err(Failure::at(At::Output))?;
     let rtmp = gateway.rtmp(args.rtmp).map_err(Failure::at(At::Output))?;
     if let (Some(address), Some(cert), Some(key)) = (args.rtmps, &args.cert, &args.cert_key) {
         let certificate = Certificate::open(cert, key).map_err(Error::from).map_err(Failure::at(At::Keys))?;
@@ -63,6 +77,32 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     drop(gateway);
     server.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(())
+}
+
+pub(crate) fn cut(args: &args::Cut) -> Result<(), Failure> {
+    let mut parts = Vec::new();
+    for path in &args.recordings {
+        if path.is_dir() {
+            let all = std::fs::read_dir(path).map_err(Error::from).map_err(Failure::at(At::Input))?;
+            let all = all.flatten().map(|entry| entry.path());
+            parts.extend(all.filter(|path| path.extension().is_some_and(|e| e == "mp4")));
+        } else {
+            parts.push(path.clone());
+        }
+    }
+    // Names of parts are times.
+    parts.sort();
+    let done =
+        record::cut(&parts, args.from, args.to.unwrap_or(Duration::MAX), &args.out).map_err(Error::from)?;
+    println!(
+        "{}: {} pictures, {:.3} s from {:.3} s on, {} hidden before them",
+        args.out.display(),
+        done.pictures,
+        done.length.as_secs_f64(),
+        done.from.as_secs_f64(),
+        done.hidden
+    );
     Ok(())
 }
 
@@ -138,6 +178,8 @@ struct Entry {
     name: String,
     key: Option<String>,
     sha256: Option<String>,
+    backup: Option<String>,
+    backup_sha256: Option<String>,
     #[serde(default)]
     only: Terms,
     #[serde(default)]
@@ -171,21 +213,24 @@ fn wrong(message: String) -> Error {
 
 fn keys(streams: &[Entry]) -> Result<Keys, Error> {
     let mut keys = Keys::new();
-    for Entry { name, key, sha256, only, pull, .. } in streams {
-        let hash = match (key, sha256) {
-            (Some(key), None) if key.len() >= 16 => Keys::hash(key),
-            (Some(_), None) => return Err(wrong(format!("the key of {name} has fewer than 16 letters"))),
-            (None, Some(hash)) => {
-                let byte = |n: usize| u8::from_str_radix(hash.get(2 * n..2 * n + 2)?, 16).ok();
-                let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
-                let hash = bytes.filter(|_| hash.len() == 64).and_then(|b| <[u8; 32]>::try_from(b).ok());
-                hash.ok_or_else(|| wrong(format!("the sha256 of {name} has no 64 digits")))?
+    for Entry { name, key, sha256, backup, backup_sha256, only, pull, .. } in streams {
+        let Some(first) = hash(name, ["key", "sha256"], key.as_deref(), sha256.as_deref())? else {
+            // What is fetched need not be sent by anybody.
+            if pull.is_some() {
+                continue;
             }
-            // It is fetched, and nobody may send it.
-            (None, None) if pull.is_some() => continue,
-            _ => return Err(wrong(format!("{name} needs either key or sha256"))),
+            return Err(wrong(format!("{name} needs either key or sha256")));
         };
-        keys = keys.grant(hash, only.grant(name));
+        keys = keys.grant(first, only.grant(name));
+        let names = ["backup", "backup_sha256"];
+        if let Some(second) = hash(name, names, backup.as_deref(), backup_sha256.as_deref())? {
+            if second == first {
+                return Err(wrong(format!("the backup of {name} needs a key of its own")));
+            }
+            let mut grant = only.grant(name);
+            grant.rank = 1;
+            keys = keys.grant(second, grant);
+        }
     }
     Ok(keys)
 }
@@ -204,6 +249,27 @@ fn pulls(streams: &[Entry], more: &[String]) -> Result<Vec<(Grant, Upstream)>, E
         all.push((Grant::new(name), Upstream::parse(from)?));
     }
     Ok(all)
+}
+
+/// The SHA-256 of a key that is told as itself or as that, under these names.
+fn hash(
+    stream: &str,
+    names: [&str; 2],
+    key: Option<&str>,
+    sha256: Option<&str>,
+) -> Result<Option<[u8; 32]>, Error> {
+    match (key, sha256) {
+        (Some(key), None) if key.len() >= 16 => Ok(Some(Keys::hash(key))),
+        (Some(_), None) => Err(wrong(format!("the {} of {stream} has fewer than 16 letters", names[0]))),
+        (None, Some(hash)) => {
+            let byte = |n: usize| u8::from_str_radix(hash.get(2 * n..2 * n + 2)?, 16).ok();
+            let bytes: Option<Vec<u8>> = (0..32).map(byte).collect();
+            let hash = bytes.filter(|_| hash.len() == 64).and_then(|b| <[u8; 32]>::try_from(b).ok());
+            hash.map(Some).ok_or_else(|| wrong(format!("the {} of {stream} has no 64 digits", names[1])))
+        }
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(wrong(format!("{stream} needs either {} or {}", names[0], names[1]))),
+    }
 }
 
 /// Where streams are passed on to.

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         args::Command::Live(a) => live::run(&a),
         args::Command::Gateway(a) => gateway::run(&a),
         args::Command::Harvest(a) => live::harvest(&a),
+        args::Command::Cut(a) => gateway::cut(&a),
         args::Command::Serve(a) => serve::run(&a),
         args::Command::Origin(a) => origin::run(&a),
         args::Command::Doctor(a) => doctor::run(&a),

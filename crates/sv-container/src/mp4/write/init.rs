@@ -133,7 +133,8 @@ pub(super) fn track_box(
     let mut result = Ok(());
     w.boxed(b"trak", |w| {
         // What players show: all of the media but its start, and nothing for a while before.
-        let shown = edit.empty.saturating_add(duration.saturating_sub(edit.start.unsigned_abs()));
+        let rest = edit.shown.unwrap_or(duration.saturating_sub(edit.start.unsigned_abs()));
+        let shown = edit.empty.saturating_add(rest);
         track_header(w, tracks, track, if duration == 0 { 0 } else { shown });
         edit_list(w, track, duration, edit);
         w.boxed(b"mdia", |w| {
@@ -227,6 +228,8 @@ pub(super) struct Edit {
     pub(super) empty: u64,
     /// The media time at which showing begins.
     pub(super) start: i64,
+    /// How much is shown from there on, if that isn't all.
+    pub(super) shown: Option<u64>,
 }
 
 impl Edit {
@@ -240,7 +243,7 @@ impl Edit {
             (_, Some(video)) => i64::try_from(timescale_length(track, video.reorder)).ok(),
             _ => None,
         };
-        Self { empty: 0, start: start.unwrap_or(0) }
+        Self { empty: 0, start: start.unwrap_or(0), shown: None }
     }
 }
 
@@ -258,7 +261,7 @@ fn edit_list(w: &mut Boxes, track: &Track, duration: u64, edit: Edit) {
                 w.u32(0x0001_0000);
             }
             // In a fragmented file zero stands for "to the end".
-            let rest = duration.saturating_sub(edit.start.unsigned_abs());
+            let rest = edit.shown.unwrap_or(duration.saturating_sub(edit.start.unsigned_abs()));
             w.u64(if duration == 0 { 0 } else { movie_ticks(track, rest) });
             w.i64(edit.start);
             w.u32(0x0001_0000);

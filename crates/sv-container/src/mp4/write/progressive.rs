@@ -34,6 +34,8 @@ pub struct Writer {
     options: Options,
     lanes: Vec<Lane>,
     begun: bool,
+    /// How much of it is shown, if that isn't all.
+    shown: Option<std::time::Duration>,
     /// Bytes written so far.
     position: u64,
     /// Where the reserved place and the length of `mdat` are.
@@ -93,11 +95,17 @@ impl Writer {
             options,
             lanes: Vec::new(),
             begun: false,
+            shown: None,
             position: 0,
             reserve_at: 0,
             mdat_at: 0,
             ready: VecDeque::new(),
         }
+    }
+
+    /// Shows no more than that, from zero on: what goes beyond it is there for decoding alone.
+    pub const fn show(&mut self, length: std::time::Duration) {
+        self.shown = Some(length);
     }
 
     /// Takes in tracks and packets; other items mean nothing here.
@@ -251,11 +259,13 @@ impl Writer {
         let mut w = Boxes::with_capacity(samples.saturating_mul(12).saturating_add(4096));
         let mut result = Ok(());
         w.boxed(b"moov", |w| {
-            let longest = self.lanes.iter().map(|lane| init::movie_ticks(&lane.track, lane.shown())).max();
+            let longest =
+                self.lanes.iter().map(|lane| init::movie_ticks(&lane.track, lane.shown(self.shown))).max();
             init::movie_header(w, longest.unwrap_or(0), &tracks);
             for lane in &self.lanes {
                 let mut tables = |w: &mut Boxes| lane.tables(w);
-                let written = init::track_box(w, &tracks, &lane.track, lane.ticks, lane.edit(), &mut tables);
+                let written =
+                    init::track_box(w, &tracks, &lane.track, lane.ticks, lane.edit(self.shown), &mut tables);
                 if written.is_err() {
                     result = written;
                 }
@@ -330,15 +340,25 @@ impl Lane {
     }
 
     /// Media time begins with the first packet; the presentation at zero.
-    fn edit(&self) -> Edit {
+    fn edit(&self, most: Option<std::time::Duration>) -> Edit {
         let first = self.first.unwrap_or(0);
-        Edit { empty: first.max(0).unsigned_abs(), start: first.min(0).saturating_neg() }
+        let (empty, start) = (first.max(0).unsigned_abs(), first.min(0).saturating_neg());
+        let most = most.map(|most| {
+            let ticks =
+                timescale_length(&self.track, sv_core::Duration::from_std(most, self.track.time_base));
+            ticks.saturating_sub(empty)
+        });
+        let all = i64_of(self.ticks).saturating_sub(start).max(0).unsigned_abs();
+        // The last pictures are shown later than they are decoded.
+        let pictures = self.track.video().is_some();
+        Edit { empty, start, shown: most.filter(|most| pictures || *most < all) }
     }
 
     /// How long the presentation of this track is.
-    fn shown(&self) -> u64 {
-        let edit = self.edit();
-        i64_of(self.ticks).saturating_sub(edit.start).max(0).unsigned_abs().saturating_add(edit.empty)
+    fn shown(&self, most: Option<std::time::Duration>) -> u64 {
+        let edit = self.edit(most);
+        let all = i64_of(self.ticks).saturating_sub(edit.start).max(0).unsigned_abs();
+        edit.shown.unwrap_or(all).saturating_add(edit.empty)
     }
 
     fn tables(&self, w: &mut Boxes) {

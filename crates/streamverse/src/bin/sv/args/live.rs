@@ -138,6 +138,39 @@ pub(crate) struct Gateway {
     /// How long a stream that nobody sends is waited for, such as 60s or 10m
     #[arg(long, default_value = "60s", value_parser = long)]
     pub(crate) linger: Duration,
+    /// For how long of that to show the last key picture and silence, so that nobody who watches waits, such as 5s
+    #[arg(long, default_value = "0s", value_parser = moment)]
+    pub(crate) fill: Duration,
+    /// A film to show as long as a stream is waited for: coded as the stream is, and as large
+    #[arg(long, value_name = "FILE")]
+    pub(crate) slate: Option<PathBuf>,
+    /// Record each stream as it comes, in a folder of its name below this one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+    /// How long a part of a recording is, such as 10m or 1h
+    #[arg(long, default_value = "1h", value_parser = long, requires = "record")]
+    pub(crate) record_part: Duration,
+    /// Remove parts that ended longer ago, such as 168h
+    #[arg(long, value_parser = long, requires = "record")]
+    pub(crate) record_keep: Option<Duration>,
+    /// Remove a stream's oldest parts where all have more than so many gigabytes
+    #[arg(long, value_name = "GB", requires = "record")]
+    pub(crate) record_bytes: Option<u64>,
+    /// Wait until each second is on the disk: it survives the end of the machine then
+    #[arg(long, requires = "record")]
+    pub(crate) record_sync: bool,
+    /// Wait until no other gateway has the folder --out, then go on with its presentations
+    #[arg(long)]
+    pub(crate) standby: bool,
+    /// Don't decode key pictures and sound to know of what is black, frozen or silent
+    #[arg(long)]
+    pub(crate) no_watch: bool,
+    /// Nothing may come from a stream's sender for that long until its backup is taken, such as 100ms
+    #[arg(long, default_value = "150ms", value_parser = duration)]
+    pub(crate) failover_after: Duration,
+    /// How long the sender must have been well until it is taken again, such as 10s; 5s if left out
+    #[arg(long, value_parser = duration)]
+    pub(crate) failover_back: Option<Duration>,
     /// Print what happens as JSON lines on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -152,8 +185,25 @@ A key file is TOML, with a table for each stream:
   key = \"at least 16 letters that nobody guesses\"   # or its SHA-256 in hexadecimal:
   # sha256 = \"…\"
   # only = { codecs = [\"h264\", \"aac\"], bitrate = 6000000, until = \"2026-12-01T20:00:00Z\", hours = [\"mon-fri 08:00-18:30\"] }
+  # backup = \"another key, for a second sender\"         # takes over when the first fails; or backup_sha256
   # push = [\"rtmp://elsewhere/app/their-key\"]                # pass it on whenever it is sent
   # pull = \"https://elsewhere/live.m3u8\"                         # or fetch it while nobody sends it";
+
+#[derive(ClapArgs)]
+pub(crate) struct Cut {
+    /// Parts of a recording, or folders with all parts of one
+    #[arg(required = true, value_name = "RECORDING")]
+    pub(crate) recordings: Vec<PathBuf>,
+    /// The file to make
+    #[arg(long)]
+    pub(crate) out: PathBuf,
+    /// Where it begins behind the first picture, such as 90s or 83.24s: the picture there is the first
+    #[arg(long, default_value = "0s", value_parser = moment)]
+    pub(crate) from: Duration,
+    /// Where it ends; the end of what there is if left out
+    #[arg(long, value_parser = moment)]
+    pub(crate) to: Option<Duration>,
+}
 
 #[derive(ClapArgs)]
 pub(crate) struct Harvest {

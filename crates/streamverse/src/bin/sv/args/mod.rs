@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Gateway(Box<Gateway>),
     /// Make a recording of a stretch of a live presentation, while it goes on or later
     Harvest(Harvest),
+    /// Make a file of a stretch of a recording, exact to the picture and without encoding it
+    Cut(Cut),
     /// Serve a packaged folder, with a test player
     Serve(Serve),
     /// Package on request: serve stored MP4 and CMAF as HLS (CMAF or TS) and DASH, clear or encrypted on the way out
