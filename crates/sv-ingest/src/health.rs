@@ -403,6 +403,44 @@ mod tests {
     }
 
     #[test]
+    fn what_is_seen_and_the_line_have_their_sentences() {
+        let seconds = |n| Some(Duration::from_secs(n));
+        let said = |content, loss| {
+            let mut report = stream(50, 0, |_| false, i64::MAX);
+            report.add(content, Some(Link { loss: Some(loss), ..Link::default() }));
+            report.wrong
+        };
+        assert_eq!(said([seconds(4), None, seconds(4)], 0.01), [""; 0]);
+        let black = said([seconds(7), seconds(7), None], 0.0);
+        assert_eq!(black, ["the pictures have been black for 7 s: look at the camera"]);
+        let all = said([None, seconds(20), seconds(9)], 0.025);
+        assert_eq!(
+            all,
+            [
+                "the picture has stood still for 20 s: look at the encoder's source",
+                "nothing has been heard for 9 s: look at the microphone",
+                "2.5 % of the packets are lost: the line is poor"
+            ]
+        );
+    }
+
+    #[test]
+    fn jitter_is_what_arrives_beside_its_time() {
+        let jitter = |late: u64| {
+            let mut health = Health::new(Duration::ZERO);
+            health.see(Duration::ZERO, &track(2));
+            for n in 0..500u64 {
+                let came = Duration::from_millis(n * 40 + n % 2 * late);
+                health.see(came, &packet(2, n as i64 * 40, true));
+            }
+            health.report(Duration::from_secs(20)).jitter
+        };
+        assert_eq!(jitter(0), Duration::ZERO);
+        // Each is 10 ms too early or too late beside the one before.
+        assert!(jitter(10).abs_diff(Duration::from_millis(10)) < Duration::from_millis(1));
+    }
+
+    #[test]
     fn clocks_that_jump_are_counted() {
         let mut health = Health::new(Duration::ZERO);
         health.see(Duration::ZERO, &track(2));

@@ -272,3 +272,79 @@ pub(super) fn wall(ntp: u64) -> Duration {
     let fraction = (ntp & 0xFFFF_FFFF).saturating_mul(1_000_000_000).saturating_add(1 << 31) >> 32;
     Duration::from_secs((ntp >> 32).saturating_sub(NTP)).saturating_add(Duration::from_nanos(fraction))
 }
+
+#[cfg(test)]
+mod tests {
+    use sv_core::{AudioInfo, Codec, Duration as Ticks, VideoInfo};
+
+    use super::*;
+
+    fn track(id: u32) -> Item {
+        let (codec, config, media) = if id == 1 {
+            (
+                Codec::Vp9,
+                Bytes::from_static(&[1, 0, 0, 0, 0, 10, 0x82, 2, 2, 2, 0, 0]),
+                Media::Video(VideoInfo::new(640, 360)),
+            )
+        } else {
+            let media = AudioInfo { sample_rate: 48_000, channels: 2, delay: 0, bit_depth: 0 };
+            (Codec::Aac, Bytes::from_static(&[0x11, 0x90]), Media::Audio(media))
+        };
+        Item::Track(Arc::new(Track {
+            id: TrackId(id),
+            codec,
+            time_base: TimeBase::MILLIS,
+            config,
+            media,
+            language: None,
+            label: None,
+            default: true,
+            duration: None,
+            bitrate: None,
+            protection: None,
+        }))
+    }
+
+    fn packet(id: u32, millis: i64, key: bool) -> Item {
+        let at = Timestamp::new(millis);
+        let (track, data) = (TrackId(id), Bytes::from_static(b"anything"));
+        Item::Packet(Packet { track, pts: at, dts: at, duration: Ticks::ZERO, key, data, protection: None })
+    }
+
+    /// Parts and fragments of ten seconds whose sound and pictures are moved by so much behind the first five.
+    fn written(moved: (i64, i64)) -> (usize, usize) {
+        let mut writer = Writer::new(Duration::from_secs(3600), u64::MAX);
+        let mut all = vec![track(1), track(2)];
+        for n in 0..250 {
+            let late = n >= 125;
+            all.push(packet(1, n * 40 + if late { moved.1 } else { 0 }, n % 25 == 0));
+            all.push(packet(2, n * 40 + if late { moved.0 } else { 0 }, true));
+        }
+        for item in all {
+            writer.push(Duration::from_secs(1_000_000), item).unwrap();
+        }
+        writer.finish(Duration::ZERO).unwrap();
+        let pieces: Vec<Piece> = std::iter::from_fn(|| writer.pull()).collect();
+        let count = |is: fn(&Piece) -> bool| pieces.iter().filter(|p| is(p)).count();
+        assert_eq!(count(|p| matches!(p, Piece::Begin(..))), count(|p| matches!(p, Piece::End)));
+        (count(|p| matches!(p, Piece::End)), count(|p| matches!(p, Piece::Fragment(_))))
+    }
+
+    #[test]
+    fn a_part_goes_on_over_small_steps_and_ends_at_another_clock() {
+        assert_eq!(written((0, 0)), (1, 10));
+        // Sound overlaps itself, as where a film is looped.
+        assert_eq!(written((-100, 0)), (1, 10));
+        // A hole is no end.
+        assert_eq!(written((3000, 3000)), (1, 10));
+        assert_eq!(written((-5000, -5000)).0, 2);
+        assert_eq!(written((60_000, 60_000)).0, 2);
+    }
+
+    #[test]
+    fn times_of_ntp_are_times() {
+        for at in [Duration::ZERO, Duration::from_nanos(1_796_000_000_123_456_789)] {
+            assert!(wall(ntp(at)).abs_diff(at) <= Duration::from_nanos(1));
+        }
+    }
+}
