@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sv_core::ErrorKind;
-use sv_ingest::gateway::{self as ingest, Admission, Certificate, Notice};
+use sv_ingest::gateway::{self as ingest, Admission, Certificate, Notice, SrtSettings};
 use sv_ingest::push::{Progress, Push, Target};
 
 use crate::live::Request;
@@ -161,6 +161,34 @@ impl Gateway {
     pub fn rtmps(&self, address: SocketAddr, certificate: Certificate) -> Result<SocketAddr> {
         let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
         Ok(self.ingest.as_ref().ok_or_else(over)?.rtmps(address, certificate)?)
+    }
+
+    /// Takes connections of SRT there, which send and get transport streams, and says where: port 0 is any that is free.
+    ///
+    /// # Errors
+    /// As [`rtmp`](Self::rtmp).
+    pub fn srt(&self, address: SocketAddr, settings: SrtSettings) -> Result<SocketAddr> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.srt(address, settings)?)
+    }
+
+    /// Calls somebody by SRT, again and again, and takes what comes as the stream of that name.
+    ///
+    /// # Errors
+    /// When no stream can have that name, or the system gives no thread.
+    pub fn srt_pull(&self, stream: &str, from: sv_ingest::srt::Target) -> Result<()> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.srt_pull(stream, from)?)
+    }
+
+    /// Takes a transport stream that comes in datagrams there, bare or in RTP, as the stream of that name, and says where. The address
+    /// of a group is one that is joined.
+    ///
+    /// # Errors
+    /// When no stream can have that name, or the address can't be listened to.
+    pub fn udp_ts(&self, stream: &str, address: SocketAddr) -> Result<SocketAddr> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.udp_ts(stream, address)?)
     }
 
     /// Passes a stream on whenever somebody sends it.

@@ -272,5 +272,7 @@ proptest! {
     fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..4000)) {
         crate::oracle::rtmp(&bytes);
         crate::oracle::flv(&bytes);
+        crate::oracle::srt_packet(&bytes);
+        crate::oracle::srt_session(&bytes);
     }
 }

@@ -4,3 +4,5 @@ mod engine;
 mod kit;
 mod oracle;
 mod rtmp;
+mod srt;
+mod srt_net;

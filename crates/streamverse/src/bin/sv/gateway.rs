@@ -1,5 +1,7 @@
 //! `sv gateway`.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +12,9 @@ use serde_json::json;
 use streamverse::Error;
 use streamverse::core::ErrorKind;
 use streamverse::gateway::{Gateway, Happening, Settings};
-use streamverse::ingest::gateway::{Certificate, Keys, Notice, Open};
+use streamverse::ingest::gateway::{Certificate, Keys, Notice, Open, Passphrases, SrtSettings};
 use streamverse::ingest::push::{Progress, Target};
+use streamverse::ingest::srt::{self, Passphrase};
 
 use crate::live::{self, PLAYER};
 use crate::{At, Failure, args};
@@ -21,14 +24,15 @@ const LIST: &str = include_str!("streams.html");
 pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     let streams = streams(args.stream_keys.as_deref()).map_err(Failure::at(At::Keys))?;
     let keys = streams.as_deref().map(keys).transpose().map_err(Failure::at(At::Keys))?;
-    let targets = targets(streams.as_deref().unwrap_or_default()).map_err(Failure::at(At::Keys))?;
+    let streams = streams.unwrap_or_default();
+    let targets = targets(&streams).map_err(Failure::at(At::Keys))?;
     let mut settings = match keys {
         Some(keys) => Settings::new(keys, &args.out),
-        None if args.open || args.rtmp.ip().is_loopback() => Settings::new(Open, &args.out),
+        None if args.open || reached(args).is_none() => Settings::new(Open, &args.out),
         None => {
             let message = format!(
                 "everybody who reaches {} could send anything: say who may by --stream-keys FILE, or --open if that is wanted",
-                args.rtmp
+                reached(args).unwrap_or(args.rtmp)
             );
             return Err(Failure::at(At::Keys)(Error::new(ErrorKind::InvalidInput, message)));
         }
@@ -49,13 +53,35 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
         let certificate = Certificate::open(cert, key).map_err(Error::from).map_err(Failure::at(At::Keys))?;
         gateway.rtmps(address, certificate).map_err(Failure::at(At::Output))?;
     }
+    let srt = match args.srt {
+        Some(address) => {
+            let settings = srt(args, &streams).map_err(Failure::at(At::Keys))?;
+            Some(gateway.srt(address, settings).map_err(Failure::at(At::Output))?)
+        }
+        None => None,
+    };
     for (stream, target) in targets {
         gateway.push(&stream, target)?;
     }
+    for Entry { name, pull, udp, .. } in &streams {
+        if let Some(url) = pull {
+            let target = srt::Target::parse(url)
+                .map_err(|e| Failure::at(At::Keys)(Error::from(e).context(format!("pull of {name}"))))?;
+            gateway.srt_pull(name, target)?;
+        }
+        if let Some(address) = udp {
+            gateway.udp_ts(name, *address).map_err(Failure::at(At::Output))?;
+        }
+    }
     if json {
-        println!("{}", json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "http": at.to_string() }));
+        let srt = srt.map(|at| at.to_string());
+        println!(
+            "{}",
+            json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "srt": srt, "http": at.to_string() })
+        );
     } else {
-        println!("send to rtmp://{rtmp}/live/KEY, watch at http://{at}/");
+        let or = srt.map(|at| format!(" or srt://{at}?streamid=KEY")).unwrap_or_default();
+        println!("send to rtmp://{rtmp}/live/KEY{or}, watch at http://{at}/");
     }
     let router = gateway
         .router()
@@ -67,6 +93,41 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     server.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(())
+}
+
+/// An address that others reach, if there is one.
+fn reached(args: &args::Gateway) -> Option<SocketAddr> {
+    [Some(args.rtmp), args.srt].into_iter().flatten().find(|address| !address.ip().is_loopback())
+}
+
+/// How those who come by SRT are treated. Errors never say a passphrase.
+fn srt(args: &args::Gateway, streams: &[Entry]) -> Result<SrtSettings, Error> {
+    let read = |secret: &str, whose: &str| {
+        Passphrase::new(secret).map_err(|e| Error::from(e).context(format!("the passphrase of {whose}")))
+    };
+    let mut settings = SrtSettings::default();
+    settings.connection.latency = args.srt_latency;
+    let all = match &args.srt_passphrase_file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Error::from(e).context(format!("{} can't be read", path.display())))?;
+            Some(read(text.trim_end_matches(['\r', '\n']), &path.display().to_string())?)
+        }
+        None => None,
+    };
+    settings.connection.passphrase = all.clone();
+    let mut own = HashMap::new();
+    for Entry { name, passphrase, .. } in streams {
+        if let Some(secret) = passphrase {
+            own.insert(name.clone(), read(secret, name)?);
+        }
+    }
+    if !own.is_empty() {
+        settings.passphrases = Some(Passphrases::new(move |stream, unlock| {
+            unlock.say(own.get(stream).or(all.as_ref()).cloned());
+        }));
+    }
+    Ok(settings)
 }
 
 fn tell(happening: &Happening, as_json: bool) {
@@ -119,6 +180,9 @@ struct Entry {
     sha256: Option<String>,
     #[serde(default)]
     push: Vec<String>,
+    pull: Option<String>,
+    udp: Option<SocketAddr>,
+    passphrase: Option<String>,
 }
 
 /// What a file, or the environment, says of streams. Errors say where, and never what stands there.
@@ -147,7 +211,7 @@ fn wrong(message: String) -> Error {
 
 fn keys(streams: &[Entry]) -> Result<Keys, Error> {
     let mut keys = Keys::new();
-    for Entry { name, key, sha256, .. } in streams {
+    for Entry { name, key, sha256, pull, udp, .. } in streams {
         keys = match (key, sha256) {
             (Some(key), None) if key.len() >= 16 => keys.key(key, name),
             (Some(_), None) => return Err(wrong(format!("the key of {name} has fewer than 16 letters"))),
@@ -160,7 +224,9 @@ fn keys(streams: &[Entry]) -> Result<Keys, Error> {
                     name,
                 )
             }
-            _ => return Err(wrong(format!("{name} needs either key or sha256"))),
+            // Nobody sends what is fetched.
+            (None, None) if pull.is_some() || udp.is_some() => keys,
+            _ => return Err(wrong(format!("{name} needs either key or sha256, or pull or udp"))),
         };
     }
     Ok(keys)

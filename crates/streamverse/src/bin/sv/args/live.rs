@@ -103,13 +103,22 @@ pub(crate) struct Gateway {
     /// The certificate's key, in PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) cert_key: Option<PathBuf>,
+    /// Where to take SRT
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) srt: Option<SocketAddr>,
+    /// How long what comes by SRT is held back, so that what is lost can come again
+    #[arg(long, default_value = "120ms", value_parser = long, requires = "srt")]
+    pub(crate) srt_latency: Duration,
+    /// A file with the passphrase that everybody needs who comes by SRT; a stream's own stands in the key file
+    #[arg(long, value_name = "FILE", requires = "srt")]
+    pub(crate) srt_passphrase_file: Option<PathBuf>,
     /// Where to serve what is presented
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub(crate) listen: SocketAddr,
     /// Who may send what: a key file, as below; or set SV_STREAM_KEYS
     #[arg(long, value_name = "FILE")]
     pub(crate) stream_keys: Option<PathBuf>,
-    /// Let everybody send under any name, also where --rtmp is no address of this machine alone
+    /// Let everybody send under any name, also where --rtmp or --srt is no address of this machine alone
     #[arg(long, conflicts_with = "stream_keys")]
     pub(crate) open: bool,
     #[command(flatten)]
@@ -124,13 +133,17 @@ pub(crate) struct Gateway {
 
 const GATEWAY: &str = "\
 Send to rtmp://HOST/live/KEY, play from rtmp://HOST/live/NAME, watch at http://HOST:8090/NAME/.
+By SRT: send to srt://HOST:PORT?streamid=KEY, play from srt://HOST:PORT?streamid=read:NAME.
 
 A key file is TOML, with a table for each stream:
   [[stream]]
   name = \"studio\"
   key = \"at least 16 letters that nobody guesses\"   # or its SHA-256 in hexadecimal:
   # sha256 = \"…\"
-  # push = [\"rtmp://elsewhere/app/their-key\"]                # pass it on whenever it is sent";
+  # push = [\"rtmp://elsewhere/app/their-key\", \"srt://elsewhere:9000?streamid=their-key\"]   # pass it on whenever it is sent
+  # pull = \"srt://elsewhere:9000?streamid=read:name\"           # call for it, in place of a key
+  # udp = \"239.1.1.1:5000\"                                    # take it from datagrams there, in place of a key
+  # passphrase = \"what both sides of SRT know\"               # in place of that of --srt-passphrase-file";
 
 #[derive(ClapArgs)]
 pub(crate) struct Harvest {

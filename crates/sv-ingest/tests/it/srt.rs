@@ -1,0 +1,384 @@
+//! FFmpeg and libsrt's own program send to the gateway, play from it and are sent to, encrypted and not.
+
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use sv_core::Codec;
+use sv_ingest::gateway::{Keys, Notice, Open, Passphrases, SrtSettings};
+use sv_ingest::push::{Push, Target};
+use sv_ingest::srt::Passphrase;
+
+use crate::kit::{Listening, Received, Told, make, probe};
+
+const SECRET: &str = "a passphrase of ours";
+
+fn ffmpeg() -> Option<String> {
+    sv_testkit::ffmpeg9()
+}
+
+/// A film of some seconds as a transport stream, and its packets as we hold them.
+fn film(ffmpeg: &str, folder: &Path, name: &str, coding: &[&str]) -> PathBuf {
+    let pictures = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30:duration=4"];
+    let sound = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=4"];
+    make(ffmpeg, folder, name, &[&pictures[..], &sound, coding].concat())
+}
+
+const H264: &[&str] =
+    &["-c:v", "libx264", "-preset", "veryfast", "-g", "30", "-bf", "2", "-c:a", "aac", "-ac", "2"];
+
+fn settings(passphrase: Option<&str>) -> SrtSettings {
+    let mut settings = SrtSettings::default();
+    settings.connection.passphrase = passphrase.map(|p| Passphrase::new(p).unwrap());
+    settings
+}
+
+/// A gateway that listens for SRT too, and where.
+fn listening(settings: SrtSettings) -> (Listening, u16) {
+    let listening = Listening::new(Open);
+    let port = listening.gateway.srt("127.0.0.1:0".parse().unwrap(), settings).unwrap().port();
+    (listening, port)
+}
+
+fn start(program: impl AsRef<Path>, arguments: &[&str]) -> Child {
+    Command::new(program.as_ref())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// A file as a pipe.
+fn start_piped(path: &Path) -> Child {
+    Command::new("cat").arg(path).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// FFmpeg sends a film at its own pace. (libsrt drops what it has not sent when it closes, unless it lingers.)
+fn send(ffmpeg: &str, film: &Path, url: &str) -> Child {
+    let film = film.to_str().unwrap();
+    let url = format!("{url}&linger=3");
+    start(ffmpeg, &["-v", "error", "-re", "-i", film, "-c", "copy", "-f", "mpegts", &url])
+}
+
+fn words(child: Child) -> (bool, String) {
+    let out = child.wait_with_output().unwrap();
+    (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+fn hashes(told: Vec<Told>) -> Vec<String> {
+    told.into_iter().map(|t| t.hash).collect()
+}
+
+/// A port that nobody has at the moment.
+fn free() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Whether all of a film has come, as RTMP would have brought it: NAL units behind their lengths, but for delimiters that transport
+/// streams add, and AAC without headers. Sound before the first key picture is left out.
+fn same(received: &Received, film: &Path, pictures: Codec) {
+    let id = |codec| received.tracks.iter().find(|t| t.codec == codec).unwrap().id.0;
+    let (video, audio) = (id(pictures), id(Codec::Aac));
+    assert_eq!(received.track(video).video().unwrap().width, 320);
+    assert!(!received.track(video).config.is_empty());
+    assert_eq!(received.track(audio).audio().unwrap().channels, 2);
+    let (ours, theirs) = (received.of(video), probe(film.to_str().unwrap(), "v:0"));
+    assert_eq!(ours.len(), theirs.len());
+    for (a, b) in ours.iter().zip(&theirs) {
+        let of = |t: &Told, first: &Told| (t.pts - first.pts, t.dts - first.dts);
+        let ((p, d), (q, e)) = (of(a, &ours[0]), of(b, &theirs[0]));
+        assert!((p - q).abs() <= 1 && (d - e).abs() <= 1 && a.key == b.key, "{a:?} {b:?}");
+    }
+    let (ours, theirs) = (hashes(received.of(audio)), hashes(probe(film.to_str().unwrap(), "a:0")));
+    assert!(ours.len() + 3 >= theirs.len() && theirs.ends_with(&ours), "{} {}", ours.len(), theirs.len());
+}
+
+#[test]
+fn what_ffmpeg_sends_arrives_whichever_way_it_is_encrypted() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(&ffmpeg, folder.path(), "film.mp4", H264);
+    for length in ["", "&pbkeylen=16", "&pbkeylen=24", "&pbkeylen=32"] {
+        let (listening, port) = listening(settings((!length.is_empty()).then_some(SECRET)));
+        let mut feed = listening.gateway.hub().subscribe("one", 1 << 30);
+        let secret = if length.is_empty() { String::new() } else { format!("&passphrase={SECRET}{length}") };
+        let url = format!("srt://127.0.0.1:{port}?streamid=#!::r=one,m=publish&pkt_size=1316{secret}");
+        let sender = send(&ffmpeg, &film, &url);
+        let received = listening.collect(&mut feed);
+        let (fine, words) = words(sender);
+        assert!(fine, "{words}");
+        same(&received, &film, Codec::H264);
+    }
+}
+
+#[test]
+fn hevc_arrives_with_its_configuration() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let hevc: &[&str] = &[
+        "-c:v",
+        "libx265",
+        "-preset",
+        "ultrafast",
+        "-tag:v",
+        "hvc1",
+        "-x265-params",
+        "log-level=error:keyint=30",
+        "-c:a",
+        "aac",
+        "-ac",
+        "2",
+    ];
+    let film = film(&ffmpeg, folder.path(), "film.mp4", hevc);
+    let (listening, port) = listening(settings(None));
+    let mut feed = listening.gateway.hub().subscribe("one", 1 << 30);
+    let sender = send(&ffmpeg, &film, &format!("srt://127.0.0.1:{port}?streamid=publish:one&pkt_size=1316"));
+    let received = listening.collect(&mut feed);
+    assert!(words(sender).0);
+    same(&received, &film, Codec::Hevc);
+    assert_eq!(received.tracks.iter().find(|t| t.codec == Codec::Hevc).unwrap().config[0], 1);
+}
+
+/// Who is refused hears why, and nobody else waits for that.
+#[test]
+fn who_may_not_is_told_so() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let Some(libsrt) = sv_testkit::tool("srt-live-transmit") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(&ffmpeg, folder.path(), "film.ts", H264);
+    let listening = Listening::new(Keys::new().key("the right key", "studio"));
+    let mut settings = SrtSettings::default();
+    // A passphrase that takes its time is waited for by whom it is for alone.
+    settings.passphrases = Some(Passphrases::new(|stream, unlock| {
+        let slow = stream != "studio";
+        std::thread::spawn(move || {
+            if slow {
+                std::thread::sleep(Duration::from_secs(2));
+            }
+            unlock.say(Some(Passphrase::new(SECRET).unwrap()));
+        });
+    }));
+    let port = listening.gateway.srt("127.0.0.1:0".parse().unwrap(), settings).unwrap().port();
+    let call = |id: &str, more: &str| {
+        let url = format!("srt://127.0.0.1:{port}?streamid={id}{more}");
+        let mut cat = start_piped(&film);
+        let mut child = Command::new(&libsrt)
+            .args(["-v", "-a:no", "-to:3", "file://con", &url])
+            .stdin(cat.stdout.take().unwrap())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = (child.kill(), cat.kill(), cat.wait());
+        let out = child.wait_with_output().unwrap();
+        [out.stdout, out.stderr].map(|o| String::from_utf8_lossy(&o).into_owned()).concat()
+    };
+    let secret = format!("&passphrase={SECRET}");
+    let said = call("#!::r=wrong-key-here,m=publish", &secret);
+    assert!(said.contains("1401"), "{said}");
+    let said = call("#!::r=studio,m=request", &secret);
+    assert!(said.contains("1404"), "{said}");
+    let said = call("#!::r=studio,m=bidirectional", &secret);
+    assert!(said.contains("1400"), "{said}");
+    let said = call("the right key", "&passphrase=another one of us");
+    assert!(said.contains("ERROR:BADSECRET") || said.contains("password") || said.contains("1010"), "{said}");
+    assert!(!format!("{:?}", listening.gateway).contains("right"));
+}
+
+#[test]
+fn who_plays_gets_what_is_sent_and_so_does_who_is_pushed_to() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(&ffmpeg, folder.path(), "film.mp4", H264);
+    let (listening, port) = listening(settings(Some(SECRET)));
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let listen = |name: &str, url: &str| {
+        start(&ffmpeg, &["-v", "error", "-y", "-f", "mpegts", "-i", url, "-c", "copy", &path(name)])
+    };
+    // Three that are pushed to: a listener, one with a key of its own, and one that meets us.
+    let (plain, locked, meeting) = (free(), free(), free());
+    let pushed = [
+        listen("plain.ts", &format!("srt://127.0.0.1:{plain}?mode=listener")),
+        listen(
+            "locked.ts",
+            &format!("srt://127.0.0.1:{locked}?mode=listener&passphrase={SECRET}&pbkeylen=24"),
+        ),
+    ];
+    let urls = [
+        format!("srt://127.0.0.1:{plain}?latency=150"),
+        format!("srt://127.0.0.1:{locked}?passphrase={}&pbkeylen=32", SECRET.replace(' ', "%20")),
+    ];
+    let _ = meeting;
+    let pushes = urls.map(|url| {
+        Push::start(listening.gateway.hub(), "one", Target::parse(&url).unwrap(), |_| {}).unwrap()
+    });
+    let secret = format!("&passphrase={SECRET}");
+    let sender = send(
+        &ffmpeg,
+        &film,
+        &format!("srt://127.0.0.1:{port}?streamid=one&pkt_size=1316&pbkeylen=32{secret}"),
+    );
+    let started = |n: &Notice| matches!(n, Notice::Track { track, .. } if track.codec == Codec::H264);
+    listening.notices.iter().find(started).unwrap();
+    let player = listen("played.ts", &format!("srt://127.0.0.1:{port}?streamid=#!::r=one,m=request{secret}"));
+    let (fine, said) = words(sender);
+    assert!(fine, "{said}");
+    let (_, said) = words(player);
+    for child in pushed {
+        words(child);
+    }
+    drop(pushes);
+    for (name, most) in [("played.ts", 62), ("plain.ts", 62), ("locked.ts", 62)] {
+        // The same pictures as bytes, but for what transport streams put before them: what FFmpeg makes of them tells.
+        let frames = |input: &str| {
+            let out = Command::new(&ffmpeg)
+                .args(["-v", "error", "-i", input, "-map", "0:v", "-map", "0:a", "-f", "framemd5", "-"])
+                .output()
+                .unwrap();
+            let text = String::from_utf8(out.stdout).unwrap();
+            let of = |stream: &str| -> Vec<String> {
+                let lines = text.lines().filter(|l| l.starts_with(stream));
+                lines.map(|l| l.rsplit(',').next().unwrap().trim().to_owned()).collect()
+            };
+            (of("0,"), of("1,"))
+        };
+        let (ours, theirs) = (frames(&path(name)), frames(film.to_str().unwrap()));
+        assert!(
+            theirs.0.ends_with(&ours.0) && ours.0.len() + most >= theirs.0.len() && ours.1.len() > 80,
+            "{name}: {} of {}, {} of {}: {said}",
+            ours.0.len(),
+            theirs.0.len(),
+            ours.1.len(),
+            theirs.1.len()
+        );
+    }
+}
+
+#[test]
+fn what_others_offer_is_fetched_by_a_call_or_a_meeting() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(&ffmpeg, folder.path(), "film.mp4", H264);
+    for mode in ["listener", "rendezvous"] {
+        let listening = Listening::new(Open);
+        let mut feed = listening.gateway.hub().subscribe("one", 1 << 30);
+        // Both ends of a meeting have the same port, so they need addresses of their own.
+        let port = free();
+        let (theirs, ours) = if mode == "listener" {
+            (format!("srt://127.0.0.1:{port}?mode=listener"), format!("srt://127.0.0.1:{port}?"))
+        } else {
+            (
+                format!("srt://127.0.0.1:{port}?mode=rendezvous&localaddr=127.0.0.2"),
+                format!("srt://127.0.0.2:{port}?mode=rendezvous&adapter=127.0.0.1&"),
+            )
+        };
+        let secret = format!("passphrase={SECRET}");
+        let sender = send(&ffmpeg, &film, &format!("{theirs}&{secret}&pbkeylen=16&pkt_size=1316"));
+        let target = format!("{ours}{}", secret.replace(' ', "%20"));
+        let target = sv_ingest::srt::Target::parse(&target).unwrap();
+        listening.gateway.srt_pull("one", target).unwrap();
+        let received = listening.collect(&mut feed);
+        let (fine, said) = words(sender);
+        assert!(fine, "{mode}: {said}");
+        same(&received, &film, Codec::H264);
+    }
+}
+
+#[test]
+fn datagrams_of_a_transport_stream_arrive() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(&ffmpeg, folder.path(), "film.mp4", H264);
+    for (at, format) in [("127.0.0.1", "mpegts"), ("127.0.0.1", "rtp_mpegts"), ("239.255.77.7", "mpegts")] {
+        let listening = Listening::new(Open);
+        let mut feed = listening.gateway.hub().subscribe("one", 1 << 30);
+        let address = format!("{at}:{}", if at == "127.0.0.1" { 0 } else { free() });
+        let address = listening.gateway.udp_ts("one", address.parse().unwrap()).unwrap();
+        let url = if format == "mpegts" {
+            format!("udp://{address}?pkt_size=1316&ttl=1")
+        } else {
+            format!("rtp://{address}?pkt_size=1328")
+        };
+        let film_path = film.to_str().unwrap();
+        let sender =
+            start(&ffmpeg, &["-v", "error", "-re", "-i", film_path, "-c", "copy", "-f", format, &url]);
+        let (fine, said) = words(sender);
+        assert!(fine, "{said}");
+        if !listening.gateway.hub().is_live("one") && at != "127.0.0.1" {
+            println!("skipped: this machine has no multicast");
+            continue;
+        }
+        drop(listening.gateway);
+        let mut received = Received::default();
+        while let sv_ingest::Next::Item(item) = feed.poll() {
+            match item {
+                sv_core::Item::Track(track) => received.tracks.push(track),
+                sv_core::Item::Packet(packet) => received.packets.push(packet),
+                _ => {}
+            }
+        }
+        same(&received, &film, Codec::H264);
+    }
+}
+
+/// A relay that gives those behind it another port in the middle, as a router does that has forgotten them.
+#[test]
+fn a_router_that_forgets_does_no_harm() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(&ffmpeg, folder.path(), "film.mp4", H264);
+    let mut settings = settings(None);
+    settings.connection.latency = Duration::from_millis(1500);
+    let (listening, port) = listening(settings);
+    let mut feed = listening.gateway.hub().subscribe("one", 1 << 30);
+    let inside = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let door = inside.local_addr().unwrap().port();
+    let stop = Arc::new(AtomicBool::new(false));
+    let relay = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let outside = || {
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                socket.connect(("127.0.0.1", port)).unwrap();
+                socket.set_nonblocking(true).unwrap();
+                socket
+            };
+            inside.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+            let (mut out, mut client, mut moved) = (outside(), None, false);
+            let (begun, mut buffer) = (Instant::now(), [0; 2048]);
+            while !stop.load(Ordering::Acquire) {
+                let quiet = (1500..2200).contains(&begun.elapsed().as_millis());
+                if begun.elapsed() > Duration::from_millis(2200) && !moved {
+                    (out, moved) = (outside(), true);
+                }
+                if let Ok((count, from)) = inside.recv_from(&mut buffer) {
+                    client = Some(from);
+                    if !quiet {
+                        let _ = out.send(&buffer[..count]);
+                    }
+                }
+                while let Ok(count) = out.recv(&mut buffer) {
+                    if !quiet {
+                        inside.send_to(&buffer[..count], client.unwrap()).unwrap();
+                    }
+                }
+            }
+            moved
+        })
+    };
+    let sender = send(&ffmpeg, &film, &format!("srt://127.0.0.1:{door}?streamid=one&pkt_size=1316"));
+    let received = listening.collect(&mut feed);
+    assert!(words(sender).0);
+    stop.store(true, Ordering::Release);
+    assert!(relay.join().unwrap());
+    same(&received, &film, Codec::H264);
+}
