@@ -157,13 +157,17 @@ impl Line {
         Some(Error::Refused { what: "the stream", reason })
     }
 
-    /// Ends it when all that was sent has come, or after a while.
-    pub(crate) fn close(&mut self) {
+    /// Ends it when all that was sent has come and been used, or after a while; at once where nobody waits.
+    pub(crate) fn close(&mut self, patience: Duration) {
         let begun = Instant::now();
-        while !self.session.is_settled()
-            && self.session.over().is_none()
-            && begun.elapsed() < Duration::from_secs(2)
-        {
+        let mut settled = None;
+        while self.session.over().is_none() && begun.elapsed() < patience {
+            if self.session.is_settled() {
+                let since: Instant = *settled.get_or_insert_with(Instant::now);
+                if since.elapsed() >= self.session.linger() {
+                    break;
+                }
+            }
             if self.step(NAP).is_err() {
                 break;
             }

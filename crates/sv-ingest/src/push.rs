@@ -346,7 +346,7 @@ impl Work {
                 self.note(&item);
                 if matches!(item, Item::End(_)) {
                     outgoing.finish(|datagram| line.send(datagram));
-                    line.close();
+                    line.close(PATIENCE);
                     return Ok(());
                 }
                 if start.passes(&item) {
@@ -359,7 +359,7 @@ impl Work {
                 return Err(over);
             }
         }
-        line.close();
+        line.close(Duration::ZERO);
         Ok(())
     }
 

@@ -120,7 +120,7 @@ fn pull(entrance: &Entrance, grant: &Grant, target: &Target, stop: &AtomicBool) 
             result = Err(over);
         }
     }
-    line.close();
+    line.close(Duration::ZERO);
     incoming.finish(&mut publication);
     publication.end(&result.as_ref().err().map_or("it isn't wanted any more".into(), ToString::to_string));
     result

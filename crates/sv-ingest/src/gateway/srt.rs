@@ -29,6 +29,8 @@ const WAKER: Token = Token(1);
 const PAUSE: Duration = Duration::from_millis(5);
 /// More datagrams than this at once, and there is no pause.
 const MANY: usize = 24;
+/// So many datagrams in half a second are worth a pause.
+const BUSY: usize = 200;
 /// How often deadlines of those who knock are looked at.
 const ROUND: Duration = Duration::from_millis(500);
 /// Bytes that wait in a feed.
@@ -38,7 +40,7 @@ const KERNEL: usize = 8 << 20;
 /// After how long a silence a session may go on from another port.
 const MOVED: Duration = Duration::from_millis(500);
 /// How long what was sent may take to arrive at the end.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_millis(500);
 /// Payloads that can't be read, one behind the other, until somebody is sent away.
 const PATIENCE: u32 = 64;
 
@@ -248,18 +250,23 @@ impl Work {
         let size = self.state.gro_segments().max(1).saturating_mul(2048).min(64 << 10);
         let mut space = vec![vec![0u8; size]; BATCH_SIZE];
         let mut round = Duration::ZERO;
+        let (mut datagrams, mut busy, mut paused) = (0usize, false, false);
         loop {
             let now = self.now();
             let next = self.schedule.first().map_or(ROUND, |(at, _)| at.saturating_sub(now));
-            // The system counts in milliseconds.
-            let wait = next.clamp(Duration::from_millis(1), ROUND);
+            // What is due soon is done together: waking up costs more than working.
+            let calm = self.entrance.settings().batch != Batch::Never;
+            let least = if calm { PAUSE } else { Duration::from_millis(1) };
+            let wait = next.clamp(least, ROUND);
             if let Err(error) = self.poll.poll(&mut events, Some(wait))
                 && error.kind() != std::io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "the gateway can't wait for datagrams");
                 std::thread::sleep(ROUND);
             }
-            let count = self.read(&mut space);
+            let came = paused || events.iter().any(|event| event.token() == SOCKET);
+            let count = if came { self.read(&mut space) } else { 0 };
+            datagrams = datagrams.saturating_add(count);
             for letter in self.inbox.take() {
                 if matches!(letter, Letter::Stop) {
                     let all: Vec<u32> = self.connections.keys().copied().collect();
@@ -271,13 +278,15 @@ impl Work {
             self.due();
             let now = self.now();
             if now.saturating_sub(round) >= ROUND {
-                round = now;
+                // With fewer, there is one at a time anyway.
+                busy = datagrams >= BUSY;
+                (round, datagrams) = (now, 0);
                 let patience = self.entrance.settings().patience;
                 self.waiting.retain(|_, waiting| now.saturating_sub(waiting.since) < patience);
                 self.entrance.hub().tidy();
             }
-            // Waking up costs more than reading.
-            if self.entrance.settings().batch != Batch::Never && (1..=MANY).contains(&count) {
+            paused = calm && busy && (1..=MANY).contains(&count);
+            if paused {
                 std::thread::sleep(PAUSE);
             }
         }
@@ -486,7 +495,8 @@ impl Work {
                             outgoing.finish(|datagram| {
                                 let _ = session.send(datagram, now);
                             });
-                            *ends = Some(now.saturating_add(LINGER));
+                            // What the other side holds back would be lost with the connection.
+                            *ends = Some(now.saturating_add(session.linger()).saturating_add(LINGER));
                         }
                         Next::Item(item) => outgoing.push(&item, |datagram| {
                             // Where there is no room, statistics say so.
@@ -497,7 +507,7 @@ impl Work {
                 }
                 // What a player sends is nothing that anybody wants.
                 while session.delivered().is_some() {}
-                if ends.is_some_and(|at| now >= at || session.is_settled()) {
+                if ends.is_some_and(|at| now >= at) {
                     reason = Some("the stream has ended".into());
                 }
             }

@@ -25,6 +25,7 @@ const CHECK: [u8; 8] = [0xA6; 8];
 const BLOCKS: usize = 8;
 /// A key serves for so many packets.
 pub(super) const REFRESH: u64 = 1 << 25;
+const SALTS: u8 = 8;
 /// The next one is told that many before, and the last one known that many behind.
 const ANNOUNCE: u64 = 4000;
 
@@ -363,6 +364,8 @@ pub(super) struct Crypto {
     theirs: [Option<Aes>; 2],
     their_salt: [u8; 16],
     their_wrapper: Option<Aes>,
+    /// How often they may change their salt, which costs us much: nobody does.
+    salts: u8,
 }
 
 fn wrapper(passphrase: &Passphrase, salt: &[u8; 16], length: KeyLength) -> Option<Aes> {
@@ -388,6 +391,7 @@ impl Crypto {
             length,
             entropy,
             their_wrapper: Some(wrapper.clone()),
+            salts: SALTS,
             wrapper,
             salt,
             theirs: [Some(key.aes.clone()), None],
@@ -431,6 +435,7 @@ impl Crypto {
             theirs,
             their_salt: material.salt,
             their_wrapper: Some(wrapper),
+            salts: SALTS,
         })
     }
 
@@ -508,8 +513,11 @@ impl Crypto {
     /// Takes new keys of the other side.
     pub(super) fn take(&mut self, message: &[u8]) -> Result<(), Fault> {
         let material = KeyMaterial::parse(message).map_err(|_| Fault::Malformed)?;
-        if material.salt != self.their_salt || self.their_wrapper.is_none() || material.length != self.length
-        {
+        if material.length != self.length {
+            return Err(Fault::Malformed);
+        }
+        if material.salt != self.their_salt || self.their_wrapper.is_none() {
+            self.salts = self.salts.checked_sub(1).ok_or(Fault::Malformed)?;
             self.their_wrapper = wrapper(&self.passphrase, &material.salt, material.length);
             self.their_salt = material.salt;
         }

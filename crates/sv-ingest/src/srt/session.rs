@@ -70,6 +70,7 @@ pub struct Session {
     zero: Micros,
     silence: Micros,
     latency: Micros,
+    peer_latency: Micros,
     receiver: Receiver,
     sender: Sender,
     crypto: Option<Crypto>,
@@ -94,6 +95,7 @@ impl Session {
             zero: terms.zero,
             silence: micros(silence),
             latency,
+            peer_latency: theirs,
             receiver: Receiver::new(latency, buffer, terms.their_first, terms.stamp, now),
             sender: Sender::new(theirs, buffer, terms.window, terms.first, bandwidth, now),
             crypto: terms.crypto,
@@ -336,6 +338,12 @@ impl Session {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.sender.is_empty()
+    }
+
+    /// How long the other side holds back what it has, and with it what is lost where the connection ends sooner.
+    #[must_use]
+    pub fn linger(&self) -> Duration {
+        Duration::from_micros(self.peer_latency.saturating_add(self.receiver.rtt().0))
     }
 
     /// Ends it: the other side hears of that.

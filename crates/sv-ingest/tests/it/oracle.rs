@@ -7,7 +7,8 @@ use sv_container::flv::{Body, Demuxer, Kind, Muxer};
 use sv_core::{Bytes, Item, Limits};
 use sv_ingest::rtmp::{Client, Event, Name, Purpose, Server};
 use sv_ingest::srt::{
-    Body, Caller, Control, Heard, KeyMaterial, Listener, Mode, Packet, Passphrase, Session, Settings, StreamId,
+    Body as Said, Caller, Control, Heard, KeyMaterial, Listener, Mode, Packet, Passphrase, Session, Settings,
+    StreamId,
 };
 
 fn limits() -> Limits {
@@ -166,7 +167,8 @@ pub(crate) fn srt_session(data: &[u8]) {
     let mut settings = Settings::default();
     settings.buffer = 64;
     settings.refresh = 40;
-    settings.passphrase = (mode & 1 == 1).then(|| Passphrase::new("a passphrase").expect("it is long enough"));
+    settings.passphrase =
+        (mode & 1 == 1).then(|| Passphrase::new("a passphrase").expect("it is long enough"));
     let (mut one, mut two) = connected(&settings);
     let (ours, theirs) = (one.id(), two.id());
     let mut now = Duration::ZERO;
@@ -195,10 +197,10 @@ pub(crate) fn srt_session(data: &[u8]) {
                 let to = if receiver.id() == ours { ours } else { theirs };
                 let (first, last) = (u32::from(at) << 23, u32::from(bit) << 23);
                 let body = match time & 3 {
-                    0 => Body::Nak(vec![(first, last), (last, last)]),
-                    1 => Body::Drop { message: 0, first, last },
-                    2 => Body::Ack { number: u32::from(at), seq: last, about: None },
-                    _ => Body::KeyRequest(Bytes::copy_from_slice(data)),
+                    0 => Said::Nak(vec![(first, last), (last, last)]),
+                    1 => Said::Drop { message: 0, first, last },
+                    2 => Said::Ack { number: u32::from(at), seq: last, about: None },
+                    _ => Said::KeyRequest(Bytes::copy_from_slice(data)),
                 };
                 datagrams.push(Control { time: first, to, body }.build());
             }

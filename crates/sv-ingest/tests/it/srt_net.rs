@@ -129,7 +129,7 @@ pub(crate) struct Outcome {
 }
 
 enum End {
-    Calling(Caller),
+    Calling(Box<Caller>),
     Talking(Box<Session>),
 }
 
@@ -188,24 +188,24 @@ impl Run {
         let mut dice = Dice(self.seed);
         let from: SocketAddr = "192.0.2.1:4000".parse().unwrap();
         let listener = Listener::new(dice.seed());
-        let mut end = End::Calling(Caller::new(
+        let mut end = End::Calling(Box::new(Caller::new(
             self.settings.clone(),
             self.mode,
             StreamId::new("#!::r=one,m=publish"),
             from.ip(),
             dice.seed(),
             Duration::ZERO,
-        ));
+        )));
         let mut other = (self.mode == Mode::Rendezvous).then(|| {
             let stream = StreamId::default();
-            End::Calling(Caller::new(
+            End::Calling(Box::new(Caller::new(
                 self.settings.clone(),
                 Mode::Rendezvous,
                 stream,
                 from.ip(),
                 dice.seed(),
                 Duration::ZERO,
-            ))
+            )))
         });
         let (mut there, mut back) =
             (Way::new(&self.weather, dice.roll()), Way::new(&self.weather, dice.roll()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 
 use super::package::pssh;
-use super::values::{duration, long, long_duration, moment, part};
+use super::values::{duration, latency, long, long_duration, moment, part};
 use super::{Boxes, Captions, Protect, SchemeName, TextAs, Ways};
 
 /// What a live presentation is like.
@@ -107,7 +107,7 @@ pub(crate) struct Gateway {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) srt: Option<SocketAddr>,
     /// How long what comes by SRT is held back, so that what is lost can come again
-    #[arg(long, default_value = "120ms", value_parser = long, requires = "srt")]
+    #[arg(long, default_value = "120ms", value_parser = latency, requires = "srt")]
     pub(crate) srt_latency: Duration,
     /// A file with the passphrase that everybody needs who comes by SRT; a stream's own stands in the key file
     #[arg(long, value_name = "FILE", requires = "srt")]
