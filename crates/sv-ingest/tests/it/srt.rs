@@ -301,33 +301,60 @@ fn who_plays_gets_what_is_sent_and_so_does_who_is_pushed_to() {
     }
 }
 
+/// What is fetched from somebody at `url` who sends a film.
+fn fetched(url: &str) -> Received {
+    let listening = Listening::new(Open);
+    let mut feed = listening.gateway.hub().subscribe("one", 1 << 30);
+    let target = sv_ingest::srt::Target::parse(&url.replace(' ', "%20")).unwrap();
+    listening.gateway.srt_pull("one", target).unwrap();
+    let first = listening.notices.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(matches!(first, Notice::Started { .. }), "{first:?}");
+    listening.collect(&mut feed)
+}
+
 #[test]
-fn what_others_offer_is_fetched_by_a_call_or_a_meeting() {
+fn what_others_offer_is_fetched_by_a_call() {
     let Some(ffmpeg) = ffmpeg() else { return };
     let folder = tempfile::tempdir().unwrap();
     let film = film(&ffmpeg, folder.path(), "film.mp4", H264);
-    for mode in ["listener", "rendezvous"] {
-        let listening = Listening::new(Open);
-        let mut feed = listening.gateway.hub().subscribe("one", 1 << 30);
-        // Both ends of a meeting have the same port, so they need addresses of their own.
+    let port = free();
+    let secret = format!("passphrase={SECRET}");
+    let url = format!("srt://127.0.0.1:{port}?mode=listener&{secret}&pbkeylen=16&pkt_size=1316");
+    let sender = send(&ffmpeg, &film, &url);
+    same(&fetched(&format!("srt://127.0.0.1:{port}?{secret}")), &film, Codec::H264);
+    let (fine, said) = words(sender);
+    assert!(fine, "{said}");
+}
+
+/// libsrt's program meets us, as both call each other from the same port: at addresses of their own. (FFmpeg binds to the address that
+/// it calls.)
+#[test]
+fn what_others_offer_is_fetched_where_both_meet() {
+    let (Some(ffmpeg), Some(libsrt)) = (ffmpeg(), sv_testkit::tool("srt-live-transmit")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(&ffmpeg, folder.path(), "film.mp4", H264);
+    for secret in [String::new(), format!("&passphrase={SECRET}")] {
         let port = free();
-        let (theirs, ours) = if mode == "listener" {
-            (format!("srt://127.0.0.1:{port}?mode=listener"), format!("srt://127.0.0.1:{port}?"))
-        } else {
-            (
-                format!("srt://127.0.0.1:{port}?mode=rendezvous&localaddr=127.0.0.2"),
-                format!("srt://127.0.0.2:{port}?mode=rendezvous&adapter=127.0.0.1&"),
-            )
-        };
-        let secret = format!("passphrase={SECRET}");
-        let sender = send(&ffmpeg, &film, &format!("{theirs}&{secret}&pbkeylen=16&pkt_size=1316"));
-        let target = format!("{ours}{}", secret.replace(' ', "%20"));
-        let target = sv_ingest::srt::Target::parse(&target).unwrap();
-        listening.gateway.srt_pull("one", target).unwrap();
-        let received = listening.collect(&mut feed);
-        let (fine, said) = words(sender);
-        assert!(fine, "{mode}: {said}");
-        same(&received, &film, Codec::H264);
+        let film_path = film.to_str().unwrap();
+        // They wait for us before they read what they send.
+        let mut source = Command::new(&ffmpeg)
+            .args(["-v", "error", "-re", "-i", film_path, "-c", "copy", "-f", "mpegts", "-"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let theirs = format!("srt://127.0.0.1:{port}?mode=rendezvous&adapter=127.0.0.2&linger=3{secret}");
+        let mut sender = Command::new(&libsrt)
+            .args(["-q", "-a:no", "file://con", &theirs])
+            .stdin(source.stdout.take().unwrap())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let received = fetched(&format!("srt://127.0.0.2:{port}?mode=rendezvous&adapter=127.0.0.1{secret}"));
+        let _ = (source.kill(), source.wait(), sender.kill(), sender.wait());
+        let video = received.tracks.iter().find(|t| t.codec == Codec::H264).unwrap().id.0;
+        // What went before both had met is lost.
+        assert!(received.of(video).len() > 60, "{}", received.of(video).len());
     }
 }
 
