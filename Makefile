@@ -100,6 +100,11 @@ bench-ingest: setup-run ## what publishers of RTMP cost beside nginx-rtmp, where
 	cargo build --release --locked -p sv-ingest --examples
 	benches/peers/ingest.py $(PUBLISHERS)
 
+.PHONY: bench-srt
+bench-srt: setup-run ## what receiving SRT costs beside libsrt, and what is lost for good, where srt-live-transmit is installed
+	cargo build --release --locked -p sv-ingest --examples
+	benches/peers/srt.py $(MBIT)
+
 .PHONY: bench-memory
 bench-memory: setup-run ## packaging without files: gigabytes for each second of processor time (SOURCE: an MP4)
 	cargo run --release --locked -p streamverse --example package_memory -- '$(SOURCE)' 9

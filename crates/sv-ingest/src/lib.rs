@@ -1,6 +1,6 @@
 //! Live in: the protocols by which streams come.
 //!
-//! [`rtmp`] is a protocol engine without a socket, clock or thread: bytes go in, events and bytes come out. [`gateway`] has
+//! [`rtmp`] and [`srt`] are protocol engines without a socket, clock or thread: bytes go in, events and bytes come out. [`gateway`] has
 //! the sockets and threads: who is let in sends a stream to a [`Hub`], and who subscribes to it there has a [`Feed`] of
 //! its tracks and packets, whichever protocol brought them. [`push`] passes streams on, [`record`] keeps them, and
 //! [`health`] says how well they come.
@@ -33,10 +33,13 @@ pub mod gateway;
 pub mod health;
 pub mod hls;
 mod hub;
+mod line;
 pub mod push;
 pub mod record;
 pub mod rtmp;
+pub mod srt;
 mod steady;
+mod transport;
 
 pub use error::{Error, Result};
 pub use failover::{Content, Failover, Reason};

@@ -1,4 +1,4 @@
-//! Passing a stream on to another server, by RTMP.
+//! Passing a stream on to another server, by RTMP or SRT.
 
 use std::fmt;
 use std::io::{Read as _, Write as _};
@@ -9,11 +9,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sv_container::flv::Muxer;
-use sv_core::{Item, Limits, Track, TrackKind};
+use sv_core::{Item, Limits, Track, TrackId, TrackKind};
 
 use crate::feed::{Feed, Next};
 use crate::hub::Hub;
+use crate::line::Line as Srt;
 use crate::rtmp::{Client, Name, Purpose, Seen};
+use crate::srt;
+use crate::transport::Outgoing;
 use crate::{Error, Result};
 
 /// What waits for a server that is slow, in bytes.
@@ -26,9 +29,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How often a thread looks whether it is still wanted.
 const NAP: Duration = Duration::from_millis(50);
 
-/// Where a stream is passed on to: `rtmp://HOST[:PORT]/APP/NAME`, of which the name may be a secret.
+/// Where a stream is passed on to: `rtmp://HOST[:PORT]/APP/NAME`, of which the name may be a secret, or `srt://HOST:PORT?…` as
+/// [`srt::Target`] has it.
 #[derive(Clone)]
-pub struct Target {
+pub struct Target(Place);
+
+#[derive(Clone)]
+enum Place {
+    Rtmp(Server),
+    Srt(Box<srt::Target>),
+}
+
+/// A server of RTMP.
+#[derive(Clone)]
+struct Server {
     host: String,
     port: u16,
     app: String,
@@ -42,7 +56,10 @@ impl Target {
     /// When it is no such URL. The error doesn't repeat it.
     pub fn parse(url: &str) -> Result<Self> {
         let wrong = |problem| Error::InvalidInput { what: "where to push to".into(), problem };
-        let rest = url.strip_prefix("rtmp://").ok_or(wrong("it must begin with rtmp://"))?;
+        if url.starts_with("srt://") {
+            return Ok(Self(Place::Srt(Box::new(srt::Target::parse(url)?))));
+        }
+        let rest = url.strip_prefix("rtmp://").ok_or(wrong("it must begin with rtmp:// or srt://"))?;
         let (place, path) = rest.split_once('/').ok_or(wrong("it must name an application"))?;
         let (app, name) = path.split_once('/').ok_or(wrong("it must name an application and a stream"))?;
         let (host, port) = match place.rsplit_once(':') {
@@ -55,14 +72,25 @@ impl Target {
         if host.is_empty() || app.is_empty() || name.is_empty() {
             return Err(wrong("it must name a host, an application and a stream"));
         }
-        Ok(Self { host: host.to_owned(), port, app: app.to_owned(), name: Name::new(name) })
+        let (host, app) = (host.to_owned(), app.to_owned());
+        Ok(Self(Place::Rtmp(Server { host, port, app, name: Name::new(name) })))
+    }
+}
+
+impl fmt::Display for Server {
+    /// Without the name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rtmp://{}:{}/{}", self.host, self.port, self.app)
     }
 }
 
 impl fmt::Display for Target {
-    /// Without the name.
+    /// Without what is secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rtmp://{}:{}/{}", self.host, self.port, self.app)
+        match &self.0 {
+            Place::Rtmp(server) => server.fmt(f),
+            Place::Srt(target) => target.fmt(f),
+        }
     }
 }
 
@@ -199,6 +227,27 @@ impl Line {
     }
 }
 
+/// Packets have waited: decoding begins where it can.
+struct Start {
+    video: Option<TrackId>,
+    begun: bool,
+}
+
+impl Start {
+    fn new(tracks: &[Arc<Track>]) -> Self {
+        let video = tracks.iter().find(|t| t.kind() == TrackKind::Video).map(|t| t.id);
+        Self { video, begun: video.is_none() }
+    }
+
+    fn passes(&mut self, item: &Item) -> bool {
+        if let Item::Packet(packet) = item {
+            self.begun |= packet.key && Some(packet.track) == self.video;
+            return self.begun;
+        }
+        true
+    }
+}
+
 impl Work {
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
@@ -254,9 +303,9 @@ impl Work {
         }
     }
 
-    fn connect(&self) -> Result<TcpStream> {
-        let what = || format!("connecting to {}", self.target);
-        let places = (&*self.target.host, self.target.port).to_socket_addrs().map_err(Error::io(what()))?;
+    fn connect(server: &Server) -> Result<TcpStream> {
+        let what = || format!("connecting to {server}");
+        let places = (&*server.host, server.port).to_socket_addrs().map_err(Error::io(what()))?;
         let mut last = std::io::ErrorKind::NotFound.into();
         for place in places {
             match TcpStream::connect_timeout(&place, PATIENCE) {
@@ -273,10 +322,52 @@ impl Work {
 
     /// Sends the stream until whoever sends it to us goes.
     fn send(&mut self, told: &impl Fn(Progress)) -> Result<()> {
-        let socket = self.connect()?;
-        let Target { app, name, .. } = &self.target;
+        match self.target.0.clone() {
+            Place::Rtmp(server) => self.send_rtmp(&server, told),
+            Place::Srt(target) => self.send_srt(&target, told),
+        }
+    }
+
+    /// By SRT, as a transport stream.
+    fn send_srt(&mut self, target: &srt::Target, told: &impl Fn(Progress)) -> Result<()> {
+        let stop = Arc::clone(&self.stop);
+        let mut line = Srt::open(target, &|| stop.load(Ordering::Acquire))?;
+        told(Progress::Sending);
+        let mut outgoing = Outgoing::default();
+        for track in &self.tracks {
+            outgoing.push(&Item::Track(Arc::clone(track)), |_| {});
+        }
+        let mut start = Start::new(&self.tracks);
+        while !self.stopped() {
+            while let Some(item) = self.waiting.take().or_else(|| match self.feed.poll() {
+                Next::Item(item) => Some(item),
+                _ => None,
+            }) {
+                self.note(&item);
+                if matches!(item, Item::End(_)) {
+                    outgoing.finish(|datagram| line.send(datagram));
+                    line.close(PATIENCE);
+                    return Ok(());
+                }
+                if start.passes(&item) {
+                    outgoing.push(&item, |datagram| line.send(datagram));
+                }
+            }
+            line.step(Duration::from_millis(5))?;
+            while line.delivered().is_some() {}
+            if let Some(over) = line.over() {
+                return Err(over);
+            }
+        }
+        line.close(Duration::ZERO);
+        Ok(())
+    }
+
+    fn send_rtmp(&mut self, server: &Server, told: &impl Fn(Progress)) -> Result<()> {
+        let socket = Self::connect(server)?;
+        let Server { app, name, .. } = server;
         let seed = u64::from(std::process::id());
-        let url = self.target.to_string();
+        let url = server.to_string();
         let client = Client::new(Purpose::Publish, &url, app, name.clone(), Limits::default(), seed);
         let line = Line { client: Mutex::new(client), socket, over: Mutex::default() };
         let ready = AtomicBool::new(false);
@@ -323,9 +414,7 @@ impl Work {
         }
         line.flush(&mut client)?;
         drop(client);
-        // Packets have waited: decoding begins where it can.
-        let video = self.tracks.iter().find(|t| t.kind() == TrackKind::Video).map(|t| t.id);
-        let mut begins = video.is_none();
+        let mut start = Start::new(&self.tracks);
         while !self.stopped() {
             over()?;
             let item = match self.waiting.take() {
@@ -339,10 +428,7 @@ impl Work {
             self.note(&item);
             let body = match &item {
                 Item::Track(track) => muxer.track(track, 0).ok().flatten(),
-                Item::Packet(packet) => {
-                    begins |= packet.key && Some(packet.track) == video;
-                    muxer.packet(packet).filter(|_| begins)
-                }
+                Item::Packet(packet) if start.passes(&item) => muxer.packet(packet),
                 Item::End(_) => break,
                 _ => None,
             };
@@ -367,10 +453,13 @@ mod tests {
         let target = Target::parse("rtmp://example.com/live/secret?x=1").unwrap();
         assert_eq!(format!("{target:?}"), "rtmp://example.com:1935/live");
         let target = Target::parse("rtmp://[::1]:1936/a/b/c").unwrap();
+        let Place::Rtmp(server) = target.0 else { panic!("it is RTMP") };
         assert_eq!(
-            (&*target.host, target.port, &*target.app, target.name.expose()),
+            (&*server.host, server.port, &*server.app, server.name.expose()),
             ("::1", 1936, "a", "b/c")
         );
+        let target = Target::parse("srt://example.com:9000?streamid=secret&passphrase=secret1234").unwrap();
+        assert_eq!(format!("{target:?}"), "srt://example.com:9000");
         for wrong in
             ["http://secret/a/b", "rtmp://secret", "rtmp://secret/a", "rtmp://secret:x/a/b", "rtmp:///a/b"]
         {

@@ -48,7 +48,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sv_core::ErrorKind;
-use sv_ingest::gateway::{self as ingest, Admission, Certificate, Grant};
+use sv_ingest::gateway::{self as ingest, Admission, Certificate, Grant, SrtSettings};
 use sv_ingest::push::{Push, Target};
 use sv_ingest::record;
 
@@ -188,6 +188,34 @@ impl Gateway {
         Ok(self.ingest.as_ref().ok_or_else(over)?.rtmps(address, certificate)?)
     }
 
+    /// Takes connections of SRT there, which send and get transport streams, and says where: port 0 is any that is free.
+    ///
+    /// # Errors
+    /// As [`rtmp`](Self::rtmp).
+    pub fn srt(&self, address: SocketAddr, settings: SrtSettings) -> Result<SocketAddr> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.srt(address, settings)?)
+    }
+
+    /// Calls somebody by SRT, again and again, and takes what comes as the stream of that name.
+    ///
+    /// # Errors
+    /// When no stream can have that name, or the system gives no thread.
+    fn srt_pull(&self, stream: &str, from: sv_ingest::srt::Target) -> Result<()> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.srt_pull(stream, from)?)
+    }
+
+    /// Takes a transport stream that comes in datagrams there, bare or in RTP, as the stream of that name, and says where. The address
+    /// of a group is one that is joined.
+    ///
+    /// # Errors
+    /// When no stream can have that name, or the address can't be listened to.
+    pub fn udp_ts(&self, stream: &str, address: SocketAddr) -> Result<SocketAddr> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.udp_ts(stream, address)?)
+    }
+
     /// Passes a stream on whenever somebody sends it.
     ///
     /// # Errors
@@ -211,6 +239,9 @@ impl Gateway {
             let message =
                 format!("{:?} can't be a stream's name: letters, digits, - and _ can", grant.stream);
             return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        if let Some(target) = upstream.srt() {
+            return self.srt_pull(&grant.stream, target);
         }
         let entrance = self.ingest.as_ref().ok_or_else(over)?.entrance().clone();
         let pull = Pull::start(entrance, grant, upstream, Arc::clone(&self.told))?;

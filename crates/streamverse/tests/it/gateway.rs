@@ -12,6 +12,7 @@ pub(crate) struct Gateway {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     rtmp: String,
+    srt: String,
     http: String,
 }
 
@@ -40,13 +41,14 @@ impl Gateway {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines, rtmp: String::new(), http: String::new() }
+        Self { child, lines, rtmp: String::new(), srt: String::new(), http: String::new() }
     }
 
     fn ready(&mut self) {
         let ready = self.until("live.ready");
         let address = |name: &str| ready[name].as_str().unwrap().to_owned();
         (self.rtmp, self.http) = (address("rtmp"), address("http"));
+        self.srt = ready["srt"].as_str().unwrap_or_default().to_owned();
     }
 
     /// The next event of that name.
@@ -134,6 +136,58 @@ fn what_is_sent_is_watched_and_kept_to_the_picture() {
         "the pictures that were sent",
     );
     assert!(gateway.text(&format!("studio/{PICTURES}.m3u8")).ends_with("#EXT-X-ENDLIST\n"));
+}
+
+/// By SRT, with a key and a passphrase of its own; and a stream that comes in datagrams.
+#[test]
+fn what_comes_by_srt_and_in_datagrams_is_watched() {
+    let dir = tempfile::tempdir().unwrap();
+    let (Some(film), Some(ffmpeg)) = (film(dir.path(), 4), sv_testkit::ffmpeg9()) else { return };
+    let (out, keys) = (dir.path().join("out"), dir.path().join("keys.toml"));
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = format!(
+        "[[stream]]\nname = \"studio\"\nkey = \"a key of many letters\"\npassphrase = \"only for studio\"\n\
+         [[stream]]\nname = \"mux\"\nudp = \"127.0.0.1:{port}\"\n"
+    );
+    std::fs::write(&keys, text).unwrap();
+    let common = dir.path().join("passphrase");
+    std::fs::write(&common, "for everybody else\n").unwrap();
+    let more = [
+        "--linger",
+        "2s",
+        "--srt",
+        "127.0.0.1:0",
+        "--srt-latency",
+        "200ms",
+        "--srt-passphrase-file",
+        common.to_str().unwrap(),
+        "--stream-keys",
+        keys.to_str().unwrap(),
+    ];
+    let mut gateway = Gateway::start(&out, &more);
+    let srt = gateway.srt.clone();
+    let send = |url: &str| {
+        let mut command = Command::new(&ffmpeg);
+        command.args(["-v", "error", "-re", "-i"]).arg(&film).args(["-c", "copy", "-f", "mpegts", url]);
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let url = |secret: &str| {
+        format!(
+            "srt://{srt}?streamid=#!::r=a key of many letters,m=publish&passphrase={secret}&pkt_size=1316&linger=3"
+        )
+    };
+    assert!(!send(&url("for everybody else")).wait().unwrap().success());
+    assert!(send(&url("only for studio")).wait().unwrap().success());
+    gateway.until("live.presentation.ended");
+    let pictures = kit::picture_hashes(&film, None);
+    let kept = only(&out.join("studio"));
+    kit::same(
+        &kit::picture_hashes(&kit::joined(&kept, PICTURES), None),
+        &pictures,
+        "the pictures that were sent",
+    );
+    assert!(send(&format!("udp://127.0.0.1:{port}?pkt_size=1316")).wait().unwrap().success());
+    assert!(gateway.until("live.presentation.started")["stream"] == "mux");
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct Muxer {
     table_counter: u8,
     /// Whether a piece ends where the counters begin again.
     alone: bool,
+    /// Whether pictures say how long they are.
+    bounded: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -85,7 +87,7 @@ impl Muxer {
             let what = format!("a transport stream of {} tracks", streams.len());
             return Err(Error::Unsupported { what, hint: "it has between one and sixteen" });
         }
-        Ok(Self { streams, tables, table_counter: 0, alone: false })
+        Ok(Self { streams, tables, table_counter: 0, alone: false, bounded: false })
     }
 
     /// Goes on behind `pieces` pieces of `bytes` bytes together, of a stream with one track.
@@ -110,14 +112,20 @@ impl Muxer {
         self
     }
 
+    /// Pictures say how long they are where that can be said, so that who receives them live needn't wait for the next one.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        self.bounded = true;
+        self
+    }
+
     /// The next piece: these packets, in the order in which they shall arrive. Gives it and how many of its bytes
     /// end with the first packet.
     ///
     /// # Errors
     /// [`Error::NoTrack`] for a packet of another track, [`Error::Syntax`] for a broken one.
     pub fn piece(&mut self, packets: &[Packet]) -> Result<(Bytes, usize)> {
-        let size = packets.iter().map(|p| p.data.len()).fold(4 * PACKET, usize::saturating_add);
-        let mut out = BytesMut::with_capacity(size.saturating_add(size / 8));
+        let mut out = room(packets);
         let [clear, secret] = &self.tables;
         out.put_slice(if packets.iter().any(|p| p.protection.is_some()) { secret } else { clear });
         for at in [3, PACKET.saturating_add(3)] {
@@ -126,6 +134,21 @@ impl Muxer {
             }
         }
         self.table_counter = self.table_counter.wrapping_add(1) & 15;
+        let first = self.packets(packets, &mut out)?;
+        Ok((out.freeze(), first))
+    }
+
+    /// What follows a piece without tables, for a stream that goes on and is told its tables now and then.
+    ///
+    /// # Errors
+    /// As [`piece`](Self::piece).
+    pub fn more(&mut self, packets: &[Packet]) -> Result<Bytes> {
+        let mut out = room(packets);
+        self.packets(packets, &mut out)?;
+        Ok(out.freeze())
+    }
+
+    fn packets(&mut self, packets: &[Packet], out: &mut BytesMut) -> Result<usize> {
         let clock = self.streams.iter().position(|s| s.track.video().is_some()).unwrap_or(0);
         let mut rest = packets;
         let mut first = None;
@@ -136,11 +159,18 @@ impl Muxer {
             let group = stream.group(rest);
             let (now, later) = rest.split_at_checked(group).unwrap_or((rest, &[]));
             rest = later;
-            stream.write(now, index == clock, self.alone && rest.is_empty(), &mut out)?;
+            let last = self.alone && rest.is_empty();
+            stream.write(now, index == clock, last, self.bounded, out)?;
             first.get_or_insert(out.len());
         }
-        Ok((out.freeze(), first.unwrap_or(0)))
+        Ok(first.unwrap_or(0))
     }
+}
+
+/// Room for the packets and what stands around them.
+fn room(packets: &[Packet]) -> BytesMut {
+    let size = packets.iter().map(|p| p.data.len()).fold(4 * PACKET, usize::saturating_add);
+    BytesMut::with_capacity(size.saturating_add(size / 8))
 }
 
 impl Stream {
@@ -233,7 +263,14 @@ impl Stream {
         fits.count().max(1)
     }
 
-    fn write(&mut self, packets: &[Packet], clock: bool, last: bool, out: &mut BytesMut) -> Result<()> {
+    fn write(
+        &mut self,
+        packets: &[Packet],
+        clock: bool,
+        last: bool,
+        bounded: bool,
+        out: &mut BytesMut,
+    ) -> Result<()> {
         let Some(packet) = packets.first() else { return Ok(()) };
         let data = self.access_units(packets)?;
         let (pts, dts) = (self.time(packet.pts), self.time(packet.dts));
@@ -243,7 +280,8 @@ impl Stream {
         let fields: u8 = if two { 10 } else { 5 };
         let length = data.len().saturating_add(usize::from(fields)).saturating_add(3);
         // Only pictures may leave their length open.
-        pes.put_u16(if self.track.video().is_some() { 0 } else { u16::try_from(length).unwrap_or(0) });
+        let open = self.track.video().is_some() && !bounded;
+        pes.put_u16(if open { 0 } else { u16::try_from(length).unwrap_or(0) });
         // Each begins with an access unit.
         pes.put_slice(&[0x84, if two { 0xC0 } else { 0x80 }, fields]);
         time_stamp(&mut pes, if two { 3 } else { 2 }, pts);

@@ -34,7 +34,7 @@ pub(super) struct Place {
 }
 
 impl Hall {
-    fn enter(self: &Arc<Self>, from: IpAddr, settings: &Settings) -> Option<Place> {
+    pub(super) fn enter(self: &Arc<Self>, from: IpAddr, settings: &Settings) -> Option<Place> {
         if self.inside.fetch_add(1, Ordering::AcqRel) >= settings.connections {
             self.inside.fetch_sub(1, Ordering::AcqRel);
             return None;

@@ -19,6 +19,8 @@ mod door;
 mod entrance;
 mod rules;
 mod shard;
+mod source;
+mod srt;
 mod tls;
 #[cfg(feature = "jwt")]
 mod tokens;
@@ -26,6 +28,7 @@ mod tokens;
 pub use admission::{Admission, Answer, Ask, Grant, Keys, Open, Verdict};
 pub use entrance::{Entrance, Publication};
 pub use rules::{Hours, Rules};
+pub use srt::{Passphrases, SrtSettings, Unlock};
 pub use tls::Certificate;
 #[cfg(feature = "jwt")]
 pub use tokens::Tokens;
@@ -39,10 +42,12 @@ use std::time::Duration;
 use sv_core::{Limits, Track};
 
 use crate::failover::Reason;
-use crate::hub::Hub;
+use crate::hub::{Hub, is_name};
 use crate::{Error, Result};
 use door::Door;
 use shard::{Inbox, Letter, Shard};
+use source::Source;
+use srt::Desk;
 
 /// How often streams that several send are told the time.
 const TICK: Duration = Duration::from_millis(20);
@@ -177,6 +182,8 @@ pub struct Gateway {
     inboxes: Vec<Arc<Inbox>>,
     threads: Vec<JoinHandle<()>>,
     doors: Mutex<Vec<Door>>,
+    desks: Mutex<Vec<Desk>>,
+    sources: Mutex<Vec<Source>>,
 }
 
 impl Gateway {
@@ -192,6 +199,8 @@ impl Gateway {
             inboxes: Vec::new(),
             threads: Vec::new(),
             doors: Mutex::default(),
+            desks: Mutex::default(),
+            sources: Mutex::default(),
         };
         for number in 0..shards {
             let shard = Shard::new(entrance.clone())?;
@@ -236,6 +245,38 @@ impl Gateway {
         self.door(address, Some(Arc::new(certificate)))
     }
 
+    /// Takes connections of SRT there, which send and get transport streams, and says where: port 0 is any that is free.
+    ///
+    /// # Errors
+    /// When the address can't be listened to.
+    pub fn srt(&self, address: SocketAddr, settings: SrtSettings) -> Result<SocketAddr> {
+        let desk = Desk::open(address, settings, self.entrance.clone())?;
+        let address = desk.address();
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner).push(desk);
+        Ok(address)
+    }
+
+    /// Calls somebody by SRT, again and again, and takes what comes as the stream of that name.
+    ///
+    /// # Errors
+    /// When no stream can have that name, or the system gives no thread.
+    pub fn srt_pull(&self, stream: &str, from: crate::srt::Target) -> Result<()> {
+        let source = Source::srt(self.entrance.clone(), named(stream)?, from)?;
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(source);
+        Ok(())
+    }
+
+    /// Takes a transport stream that comes in datagrams there, bare or in RTP, as the stream of that name, and says where: port 0 is any
+    /// that is free, and the address of a group is one that is joined. Nothing says who sends it: the network must.
+    ///
+    /// # Errors
+    /// When no stream can have that name, or the address can't be listened to.
+    pub fn udp_ts(&self, stream: &str, address: SocketAddr) -> Result<SocketAddr> {
+        let (source, address) = Source::datagrams(self.entrance.clone(), named(stream)?, address)?;
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(source);
+        Ok(address)
+    }
+
     fn door(&self, address: SocketAddr, certificate: Option<Arc<Certificate>>) -> Result<SocketAddr> {
         let door = Door::open(address, certificate, self.inboxes.clone(), self.entrance.clone())?;
         let address = door.address();
@@ -244,9 +285,20 @@ impl Gateway {
     }
 }
 
+fn named(stream: &str) -> Result<&str> {
+    let problem = "it is made of letters, digits, hyphens and underscores";
+    if is_name(stream) {
+        Ok(stream)
+    } else {
+        Err(Error::InvalidInput { what: "a stream's name".into(), problem })
+    }
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner).clear();
         for inbox in &self.inboxes {
             inbox.put(Letter::Stop);
         }

@@ -273,5 +273,7 @@ proptest! {
         crate::oracle::rtmp(&bytes);
         crate::oracle::flv(&bytes);
         crate::oracle::hls(&bytes);
+        crate::oracle::srt_packet(&bytes);
+        crate::oracle::srt_session(&bytes);
     }
 }

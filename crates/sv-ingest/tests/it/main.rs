@@ -9,3 +9,5 @@ mod kit;
 mod oracle;
 mod record;
 mod rtmp;
+mod srt;
+mod srt_net;

@@ -1,8 +1,15 @@
 //! What must hold for any bytes at all. The fuzz targets run these, and so do the tests.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use sv_container::flv::{Body, Demuxer, Kind, Muxer};
 use sv_core::{Bytes, Item, Limits};
 use sv_ingest::rtmp::{Client, Event, Name, Purpose, Server};
+use sv_ingest::srt::{
+    Body as Said, Caller, Control, Heard, KeyMaterial, Listener, Mode, Packet, Passphrase, Session, Settings,
+    StreamId,
+};
 
 fn limits() -> Limits {
     let mut limits = Limits::default();
@@ -126,7 +133,7 @@ pub(crate) fn hls(data: &[u8]) {
     let mut limits = Limits::default();
     limits.structure_bytes = 1 << 20;
     let mut lane = Lane::new(limits);
-    let mut now = std::time::Duration::ZERO;
+    let mut now = Duration::ZERO;
     for turn in 0..64 {
         match lane.step(now) {
             Step::Over => break,
@@ -146,5 +153,103 @@ pub(crate) fn hls(data: &[u8]) {
             }
         }
         while lane.item().is_some() {}
+    }
+}
+
+/// Takes the bytes for a datagram of SRT: what is read of it is written and read the same.
+pub(crate) fn srt_packet(data: &[u8]) {
+    let _ = StreamId::new(String::from_utf8_lossy(data)).wish();
+    if let Ok(material) = KeyMaterial::parse(data) {
+        assert_eq!(KeyMaterial::parse(&material.build()).expect("it was written so"), material);
+    }
+    let Ok(packet) = Packet::parse(data) else { return };
+    let again = match &packet {
+        Packet::Data(data) => data.build(),
+        Packet::Control(control) => control.build(),
+        _ => return,
+    };
+    assert_eq!(Packet::parse(&again).expect("it was written so"), packet);
+}
+
+/// Two ends of a connection, without a network.
+fn connected(settings: &Settings) -> (Box<Session>, Box<Session>) {
+    let from: SocketAddr = ([192, 0, 2, 1], 9).into();
+    let listener = Listener::new([7; 32]);
+    let id = StreamId::new("one");
+    let mut caller = Caller::new(settings.clone(), Mode::Caller, id, from.ip(), [1; 32], Duration::ZERO);
+    caller.tick(Duration::ZERO).expect("it has just begun");
+    loop {
+        let datagram = caller.outgoing().expect("there is something to say");
+        let answer = match listener.receive(&datagram, from, Duration::ZERO) {
+            Heard::Reply(reply) => reply,
+            Heard::Knock(knock) => {
+                let mut session =
+                    knock.accept(settings, 5, [2; 32], Duration::ZERO).expect("both want the same");
+                let reply = session.outgoing().expect("it answers");
+                let caller = caller.receive(&reply, Duration::ZERO).expect("both want the same");
+                return (caller.expect("it is complete"), session);
+            }
+            other => panic!("{other:?}"),
+        };
+        caller.receive(&answer, Duration::ZERO).expect("both want the same");
+    }
+}
+
+/// Takes the bytes for what a network does to a connection: for each datagram, whether it is lost, late, damaged, comes
+/// twice, or comes from nowhere; and how much time passes.
+pub(crate) fn srt_session(data: &[u8]) {
+    let Some((mode, data)) = data.split_first() else { return };
+    let mut settings = Settings::default();
+    settings.buffer = 64;
+    settings.refresh = 40;
+    settings.passphrase =
+        (mode & 1 == 1).then(|| Passphrase::new("a passphrase").expect("it is long enough"));
+    let (mut one, mut two) = connected(&settings);
+    let (ours, theirs) = (one.id(), two.id());
+    let mut now = Duration::ZERO;
+    let mut held: Vec<Bytes> = Vec::new();
+    for chunk in data.chunks(4) {
+        let &[what, at, bit, time] = chunk else { return };
+        now += Duration::from_micros(u64::from(time) * 400);
+        let payload = [what; 40];
+        let (sender, receiver) = if what & 1 == 0 { (&mut one, &mut two) } else { (&mut two, &mut one) };
+        let _ = sender.send(&payload, now);
+        sender.tick(now);
+        let mut datagrams: Vec<Bytes> = std::iter::from_fn(|| sender.outgoing()).collect();
+        let place = usize::from(at) % datagrams.len().max(1);
+        match (what >> 1) & 7 {
+            0 if !datagrams.is_empty() => drop(datagrams.remove(place)),
+            1 if !datagrams.is_empty() => held.push(datagrams.remove(place)),
+            2 => datagrams.append(&mut held),
+            3 if !datagrams.is_empty() => datagrams.push(datagrams[place].clone()),
+            4 if !datagrams.is_empty() => {
+                let mut damaged = datagrams[place].to_vec();
+                let byte = usize::from(bit) % damaged.len();
+                damaged[byte] ^= 1 << (at & 7);
+                datagrams[place] = damaged.into();
+            }
+            5 => {
+                let to = if receiver.id() == ours { ours } else { theirs };
+                let (first, last) = (u32::from(at) << 23, u32::from(bit) << 23);
+                let body = match time & 3 {
+                    0 => Said::Nak(vec![(first, last), (last, last)]),
+                    1 => Said::Drop { message: 0, first, last },
+                    2 => Said::Ack { number: u32::from(at), seq: last, about: None },
+                    _ => Said::KeyRequest(Bytes::copy_from_slice(data)),
+                };
+                datagrams.push(Control { time: first, to, body }.build());
+            }
+            6 => datagrams.push(Bytes::copy_from_slice(data)),
+            _ => {}
+        }
+        held.truncate(64);
+        for datagram in datagrams {
+            receiver.receive(&datagram, now);
+        }
+        while receiver.delivered().is_some() {}
+        let waiting = std::iter::from_fn(|| receiver.outgoing()).count();
+        // A datagram is answered by a few, and what is sent again is what is kept.
+        assert!(waiting <= 4 * 64 + 64, "{waiting}");
+        assert!(receiver.over().is_some() || receiver.deadline().is_some());
     }
 }

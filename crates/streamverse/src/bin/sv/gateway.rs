@@ -1,5 +1,7 @@
 //! `sv gateway`.
 
+use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +12,12 @@ use serde_json::json;
 use streamverse::Error;
 use streamverse::core::ErrorKind;
 use streamverse::gateway::{Asking, Gateway, Happening, Hook, Hooks, Settings, Terms, Upstream};
-use streamverse::ingest::gateway::{Admission, Certificate, Grant, Keys, Open, Tokens};
+use streamverse::ingest::gateway::{
+    Admission, Certificate, Grant, Keys, Open, Passphrases, SrtSettings, Tokens,
+};
 use streamverse::ingest::push::Target;
 use streamverse::ingest::record;
+use streamverse::ingest::srt::Passphrase;
 use streamverse::ingest::{Failover, Hub};
 
 use crate::live::{self, PLAYER};
@@ -57,16 +62,33 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
         let certificate = Certificate::open(cert, key).map_err(Error::from).map_err(Failure::at(At::Keys))?;
         gateway.rtmps(address, certificate).map_err(Failure::at(At::Output))?;
     }
+    let srt = match args.srt {
+        Some(address) => {
+            let settings = srt(args, &streams).map_err(Failure::at(At::Keys))?;
+            Some(gateway.srt(address, settings).map_err(Failure::at(At::Output))?)
+        }
+        None => None,
+    };
     for (stream, target) in targets {
         gateway.push(&stream, target)?;
     }
     for (grant, upstream) in pulls(&streams, &args.pull).map_err(Failure::at(At::Keys))? {
         gateway.pull(grant, upstream).map_err(Failure::at(At::Keys))?;
     }
+    for Entry { name, udp, .. } in &streams {
+        if let Some(address) = udp {
+            gateway.udp_ts(name, *address).map_err(Failure::at(At::Output))?;
+        }
+    }
     if json {
-        println!("{}", json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "http": at.to_string() }));
+        let srt = srt.map(|at| at.to_string());
+        println!(
+            "{}",
+            json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "srt": srt, "http": at.to_string() })
+        );
     } else {
-        println!("send to rtmp://{rtmp}/live/KEY, watch at http://{at}/");
+        let or = srt.map(|at| format!(" or srt://{at}?streamid=KEY")).unwrap_or_default();
+        println!("send to rtmp://{rtmp}/live/KEY{or}, watch at http://{at}/");
     }
     let router = gateway
         .router()
@@ -78,6 +100,41 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     server.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(())
+}
+
+/// An address that others reach, if there is one.
+fn reached(args: &args::Gateway) -> Option<SocketAddr> {
+    [Some(args.rtmp), args.srt].into_iter().flatten().find(|address| !address.ip().is_loopback())
+}
+
+/// How those who come by SRT are treated. Errors never say a passphrase.
+fn srt(args: &args::Gateway, streams: &[Entry]) -> Result<SrtSettings, Error> {
+    let read = |secret: &str, whose: &str| {
+        Passphrase::new(secret).map_err(|e| Error::from(e).context(format!("the passphrase of {whose}")))
+    };
+    let mut settings = SrtSettings::default();
+    settings.connection.latency = args.srt_latency;
+    let all = match &args.srt_passphrase_file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Error::from(e).context(format!("{} can't be read", path.display())))?;
+            Some(read(text.trim_end_matches(['\r', '\n']), &path.display().to_string())?)
+        }
+        None => None,
+    };
+    settings.connection.passphrase = all.clone();
+    let mut own = HashMap::new();
+    for Entry { name, passphrase, .. } in streams {
+        if let Some(secret) = passphrase {
+            own.insert(name.clone(), read(secret, name)?);
+        }
+    }
+    if !own.is_empty() {
+        settings.passphrases = Some(Passphrases::new(move |stream, unlock| {
+            unlock.say(own.get(stream).or(all.as_ref()).cloned());
+        }));
+    }
+    Ok(settings)
 }
 
 pub(crate) fn cut(args: &args::Cut) -> Result<(), Failure> {
@@ -140,12 +197,10 @@ fn admission(args: &args::Gateway, streams: &[Entry]) -> Result<Arc<dyn Admissio
     if args.stream_keys.is_some() || !streams.is_empty() {
         return Ok(Arc::new(keys(streams)?));
     }
-    if args.open || args.rtmp.ip().is_loopback() {
-        return Ok(Arc::new(Open));
-    }
+    let Some(reached) = reached(args).filter(|_| !args.open) else { return Ok(Arc::new(Open)) };
     Err(wrong(format!(
         "everybody who reaches {} could send anything: say who may by --stream-keys, --token-key or --admission, or --open if that is wanted",
-        args.rtmp
+        reached
     )))
 }
 
@@ -185,6 +240,8 @@ struct Entry {
     #[serde(default)]
     push: Vec<String>,
     pull: Option<String>,
+    udp: Option<SocketAddr>,
+    passphrase: Option<String>,
 }
 
 /// What a file, or the environment, says of streams. Errors say where, and never what stands there.
@@ -213,13 +270,13 @@ fn wrong(message: String) -> Error {
 
 fn keys(streams: &[Entry]) -> Result<Keys, Error> {
     let mut keys = Keys::new();
-    for Entry { name, key, sha256, backup, backup_sha256, only, pull, .. } in streams {
+    for Entry { name, key, sha256, backup, backup_sha256, only, pull, udp, .. } in streams {
         let Some(first) = hash(name, ["key", "sha256"], key.as_deref(), sha256.as_deref())? else {
             // What is fetched need not be sent by anybody.
-            if pull.is_some() {
+            if pull.is_some() || udp.is_some() {
                 continue;
             }
-            return Err(wrong(format!("{name} needs either key or sha256")));
+            return Err(wrong(format!("{name} needs either key or sha256, or pull or udp")));
         };
         keys = keys.grant(first, only.grant(name));
         let names = ["backup", "backup_sha256"];

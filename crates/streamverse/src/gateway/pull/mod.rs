@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sv_core::{ErrorKind, Item};
 use sv_ingest::gateway::{Entrance, Grant, Publication};
+use sv_ingest::srt;
 use sv_pipeline::Cancel;
 use url::Url;
 
@@ -29,11 +30,12 @@ pub struct Upstream(Kind);
 #[derive(Clone)]
 enum Kind {
     Hls(Url),
+    Srt(srt::Target),
     File(PathBuf),
 }
 
 impl Upstream {
-    /// A URL of a playlist of HLS (`https://` or `http://`), or else the path of a file, which begins anew whenever it
+    /// A URL of a playlist of HLS (`https://` or `http://`) or of SRT (`srt://HOST:PORT?streamid=…`), or else the path of a file, which begins anew whenever it
     /// ends.
     ///
     /// # Errors
@@ -43,16 +45,28 @@ impl Upstream {
             let wrong = |_| Error::new(ErrorKind::InvalidInput, "this is no URL that could be fetched");
             return Ok(Self(Kind::Hls(Url::parse(text).map_err(wrong)?)));
         }
+        if text.starts_with("srt://") {
+            return Ok(Self(Kind::Srt(srt::Target::parse(text)?)));
+        }
         if text.contains("://") {
-            let message = "only https://, http:// and files can be fetched";
+            let message = "only https://, http://, srt:// and files can be fetched";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Ok(Self(Kind::File(text.into())))
     }
 
+    /// Where it is called for by SRT, if it is.
+    pub(super) fn srt(&self) -> Option<srt::Target> {
+        match &self.0 {
+            Kind::Srt(target) => Some(target.clone()),
+            _ => None,
+        }
+    }
+
     const fn protocol(&self) -> &'static str {
         match self.0 {
             Kind::Hls(_) => "hls",
+            Kind::Srt(_) => "srt",
             Kind::File(_) => "file",
         }
     }
@@ -67,6 +81,7 @@ impl fmt::Display for Upstream {
                 url.port().map_or(Ok(()), |port| write!(f, ":{port}"))?;
                 f.write_str(url.path())
             }
+            Kind::Srt(target) => write!(f, "{target}"),
             Kind::File(path) => write!(f, "{}", path.file_name().unwrap_or_default().display()),
         }
     }
@@ -102,6 +117,8 @@ impl Pull {
                 let result = match &upstream.0 {
                     Kind::Hls(url) => hls::run(url, &outlet),
                     Kind::File(path) => file::run(path, &outlet),
+                    // The gateway's own thread for sockets calls for it.
+                    Kind::Srt(_) => return,
                 };
                 if stop.is_cancelled() {
                     return;

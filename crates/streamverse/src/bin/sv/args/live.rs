@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 
 use super::package::pssh;
-use super::values::{duration, long, long_duration, moment, part};
+use super::values::{duration, latency, long, long_duration, moment, part};
 use super::{Boxes, Captions, Protect, SchemeName, TextAs, Ways};
 
 /// What a live presentation is like.
@@ -103,13 +103,22 @@ pub(crate) struct Gateway {
     /// The certificate's key, in PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) cert_key: Option<PathBuf>,
+    /// Where to take SRT
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) srt: Option<SocketAddr>,
+    /// How long what comes by SRT is held back, so that what is lost can come again
+    #[arg(long, default_value = "120ms", value_parser = latency, requires = "srt")]
+    pub(crate) srt_latency: Duration,
+    /// A file with the passphrase that everybody needs who comes by SRT; a stream's own stands in the key file
+    #[arg(long, value_name = "FILE", requires = "srt")]
+    pub(crate) srt_passphrase_file: Option<PathBuf>,
     /// Where to serve what is presented
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub(crate) listen: SocketAddr,
     /// Who may send what: a key file, as below; or set SV_STREAM_KEYS
     #[arg(long, value_name = "FILE")]
     pub(crate) stream_keys: Option<PathBuf>,
-    /// Let everybody send under any name, also where --rtmp is no address of this machine alone
+    /// Let everybody send under any name, also where --rtmp or --srt is no address of this machine alone
     #[arg(long, conflicts_with_all = ["stream_keys", "admission", "token_key"])]
     pub(crate) open: bool,
     /// Ask a URL who may send what: it is told by a POST, and answers 200 with {"stream": NAME}, or no
@@ -178,6 +187,7 @@ pub(crate) struct Gateway {
 
 const GATEWAY: &str = "\
 Send to rtmp://HOST/live/KEY, play from rtmp://HOST/live/NAME, watch at http://HOST:8090/NAME/.
+By SRT: send to srt://HOST:PORT?streamid=KEY, play from srt://HOST:PORT?streamid=read:NAME.
 
 A key file is TOML, with a table for each stream:
   [[stream]]
@@ -186,8 +196,10 @@ A key file is TOML, with a table for each stream:
   # sha256 = \"…\"
   # only = { codecs = [\"h264\", \"aac\"], bitrate = 6000000, until = \"2026-12-01T20:00:00Z\", hours = [\"mon-fri 08:00-18:30\"] }
   # backup = \"another key, for a second sender\"         # takes over when the first fails; or backup_sha256
-  # push = [\"rtmp://elsewhere/app/their-key\"]                # pass it on whenever it is sent
-  # pull = \"https://elsewhere/live.m3u8\"                         # or fetch it while nobody sends it";
+  # push = [\"rtmp://elsewhere/app/their-key\", \"srt://elsewhere:9000?streamid=their-key\"]   # pass it on whenever it is sent
+  # pull = \"https://elsewhere/live.m3u8\"                         # fetch it while nobody sends it, in place of a key; or srt://HOST:PORT?streamid=…
+  # udp = \"239.1.1.1:5000\"                                    # take it from datagrams there, in place of a key
+  # passphrase = \"what both sides of SRT know\"               # in place of that of --srt-passphrase-file";
 
 #[derive(ClapArgs)]
 pub(crate) struct Cut {

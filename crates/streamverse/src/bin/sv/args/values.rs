@@ -26,6 +26,17 @@ pub(super) fn within(text: &str, seconds: u32) -> Result<Duration, String> {
     }
 }
 
+/// `120ms`, `1s`: a latency of SRT.
+pub(super) fn latency(text: &str) -> Result<Duration, String> {
+    let most = |at: &Duration| (20..=30_000).contains(&at.as_millis());
+    let number = text.strip_suffix("ms").map(str::parse::<u64>);
+    let read = match number {
+        Some(millis) => millis.ok().map(Duration::from_millis),
+        None => text.strip_suffix('s').unwrap_or(text).parse::<u64>().ok().map(Duration::from_secs),
+    };
+    read.filter(most).ok_or_else(|| "a latency between 20ms and 30s is wanted, such as 120ms".into())
+}
+
 /// `500ms`, or `0`.
 pub(super) fn part(text: &str) -> Result<Duration, String> {
     if text.trim_start_matches('0').trim_matches(['m', 's']).is_empty() {
