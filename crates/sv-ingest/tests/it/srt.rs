@@ -350,8 +350,13 @@ fn what_others_offer_is_fetched_where_both_meet() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let received = fetched(&format!("srt://127.0.0.2:{port}?mode=rendezvous&adapter=127.0.0.1{secret}"));
-        let _ = (source.kill(), source.wait(), sender.kill(), sender.wait());
+        // It doesn't end by itself when there is no more to read.
+        let end = std::thread::spawn(move || {
+            let _ = (source.wait(), sender.kill(), sender.wait());
+        });
+        let url = format!("srt://127.0.0.2:{port}?mode=rendezvous&adapter=127.0.0.1{secret}");
+        let received = fetched(&url);
+        end.join().unwrap();
         let video = received.tracks.iter().find(|t| t.codec == Codec::H264).unwrap().id.0;
         // What went before both had met is lost.
         assert!(received.of(video).len() > 60, "{}", received.of(video).len());
