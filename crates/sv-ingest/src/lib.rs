@@ -1,6 +1,6 @@
 //! Live in: the protocols by which streams come.
 //!
-//! [`rtmp`] is a protocol engine without a socket, clock or thread: bytes go in, events and bytes come out. [`gateway`] has
+//! [`rtmp`] and `whip` are protocol engines without a socket, clock or thread: bytes go in, events and bytes come out. [`gateway`] has
 //! the sockets and threads: who is let in sends a stream to a [`Hub`], and who subscribes to it there has a [`Feed`] of
 //! its tracks and packets, whichever protocol brought them. [`push`] passes streams on, and [`health`] says how
 //! well they come.
@@ -31,9 +31,15 @@ mod feed;
 pub mod gateway;
 pub mod health;
 mod hub;
+#[cfg(feature = "whip")]
+mod lane;
 pub mod push;
 pub mod rtmp;
 mod steady;
+#[cfg(feature = "whip")]
+mod timeline;
+#[cfg(feature = "whip")]
+pub mod whip;
 
 pub use error::{Error, Result};
 pub use feed::{Feed, Next};
