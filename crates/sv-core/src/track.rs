@@ -93,6 +93,32 @@ impl Codec {
             Self::Other(name) => name,
         }
     }
+
+    /// The codec of that short name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        const ALL: [Codec; 18] = [
+            Codec::H264,
+            Codec::Hevc,
+            Codec::Av1,
+            Codec::Vp8,
+            Codec::Vp9,
+            Codec::Aac,
+            Codec::Opus,
+            Codec::Ac3,
+            Codec::Eac3,
+            Codec::Ac4,
+            Codec::DtsX,
+            Codec::Flac,
+            Codec::Alac,
+            Codec::Vorbis,
+            Codec::Iamf,
+            Codec::Mp3,
+            Codec::WebVtt,
+            Codec::Ttml,
+        ];
+        ALL.into_iter().find(|codec| codec.name() == name)
+    }
 }
 
 impl std::fmt::Display for Codec {

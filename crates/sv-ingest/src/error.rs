@@ -38,6 +38,12 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// Who sends may not, or no longer.
+    #[error("{reason}")]
+    Denied {
+        /// Why, as a sentence.
+        reason: String,
+    },
     /// An argument can't be right.
     #[error("{what}: {problem}")]
     InvalidInput {
@@ -65,7 +71,7 @@ impl Error {
             Self::Media(error) => error.kind(),
             Self::Syntax(error) => error.kind(),
             Self::LimitExceeded { .. } => ErrorKind::LimitExceeded,
-            Self::Refused { .. } => ErrorKind::PermissionDenied,
+            Self::Refused { .. } | Self::Denied { .. } => ErrorKind::PermissionDenied,
             Self::InvalidInput { .. } => ErrorKind::InvalidInput,
             Self::Io { source, .. } => ErrorKind::of_io(source),
         }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use super::Rules;
 use crate::rtmp::Name;
 
 /// What somebody wants.
@@ -23,6 +24,20 @@ pub struct Ask {
     pub name: Name,
     /// Where it comes from.
     pub peer: SocketAddr,
+}
+
+impl Ask {
+    /// What somebody at `peer` wants; `name` with what stands behind its question mark.
+    #[must_use]
+    pub fn new(
+        publish: bool,
+        protocol: &'static str,
+        app: impl Into<String>,
+        name: impl Into<String>,
+        peer: SocketAddr,
+    ) -> Self {
+        Self { publish, protocol, app: app.into(), name: Name::new(name), peer }
+    }
 }
 
 /// What it hears.
@@ -46,13 +61,15 @@ pub struct Grant {
     pub stream: String,
     /// Of several who send it at once, the one with the lowest number is taken: 0 for a primary, 1 for its backup.
     pub rank: u8,
+    /// What who sends it is bound to.
+    pub rules: Rules,
 }
 
 impl Grant {
     /// To send or get the stream of that name.
     #[must_use]
     pub fn new(stream: impl Into<String>) -> Self {
-        Self { stream: stream.into(), rank: 0 }
+        Self { stream: stream.into(), rank: 0, rules: Rules::default() }
     }
 }
 
@@ -74,7 +91,9 @@ impl Verdict {
 pub struct Answer(Option<Box<dyn FnOnce(Verdict) + Send>>);
 
 impl Answer {
-    pub(crate) fn new(say: impl FnOnce(Verdict) + Send + 'static) -> Self {
+    /// What is said goes to `say`.
+    #[must_use]
+    pub fn new(say: impl FnOnce(Verdict) + Send + 'static) -> Self {
         Self(Some(Box::new(say)))
     }
 
@@ -122,7 +141,7 @@ impl Admission for Open {
 /// Keys are kept as their SHA-256 alone. They are compared in a time that says nothing about them.
 #[derive(Clone, Default)]
 pub struct Keys {
-    streams: HashMap<[u8; 32], String>,
+    grants: HashMap<[u8; 32], Grant>,
 }
 
 impl Keys {
@@ -140,18 +159,24 @@ impl Keys {
 
     /// As [`key`](Self::key), where only the key's SHA-256 is known.
     #[must_use]
-    pub fn hashed(mut self, key: [u8; 32], stream: impl Into<String>) -> Self {
-        self.streams.insert(key, stream.into());
+    pub fn hashed(self, key: [u8; 32], stream: impl Into<String>) -> Self {
+        self.grant(key, Grant::new(stream))
+    }
+
+    /// Who knows the key of that SHA-256 may do what is granted.
+    #[must_use]
+    pub fn grant(mut self, key: [u8; 32], grant: Grant) -> Self {
+        self.grants.insert(key, grant);
         self
     }
 
-    fn find(&self, key: &str) -> Option<&String> {
+    fn find(&self, key: &str) -> Option<&Grant> {
         let hash: [u8; 32] = Sha256::digest(key).into();
         // All are looked at, each for as long.
-        self.streams.iter().fold(
+        self.grants.iter().fold(
             None,
-            |found, (known, stream)| {
-                if bool::from(known.ct_eq(&hash)) { Some(stream) } else { found }
+            |found, (known, grant)| {
+                if bool::from(known.ct_eq(&hash)) { Some(grant) } else { found }
             },
         )
     }
@@ -161,7 +186,7 @@ impl Admission for Keys {
     fn decide(&self, ask: Ask, answer: Answer) {
         let name = ask.name.expose();
         answer.say(match (ask.publish, self.find(name)) {
-            (true, Some(stream)) => Verdict::allow(stream),
+            (true, Some(grant)) => Verdict::Allow(grant.clone()),
             (true, None) => Verdict::refuse("this stream key is not known"),
             (false, _) => Verdict::allow(name),
         });
@@ -170,7 +195,7 @@ impl Admission for Keys {
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut streams: Vec<_> = self.streams.values().collect();
+        let mut streams: Vec<_> = self.grants.values().map(|grant| &grant.stream).collect();
         streams.sort();
         f.debug_struct("Keys").field("streams", &streams).finish_non_exhaustive()
     }

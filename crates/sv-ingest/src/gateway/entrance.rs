@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use sv_core::Item;
 
+use super::rules::Watch;
 use super::{Answer, Ask, Grant, Notice, Settings, Verdict};
 use crate::hub::{Hub, Publisher, Stream, is_name};
 use crate::{Error, Result};
@@ -24,6 +26,7 @@ pub struct Publication {
     to: Arc<Stream>,
     number: Publisher,
     settings: Arc<Settings>,
+    watch: Watch,
     over: bool,
 }
 
@@ -45,14 +48,18 @@ impl Entrance {
     }
 
     /// Asks whether somebody may have what it wants; `then` hears the answer, at once or from another thread. A
-    /// name that no stream can have is refused.
+    /// name that no stream can have is refused, and who comes at the wrong time.
     pub fn ask(&self, ask: Ask, then: impl FnOnce(Verdict) + Send + 'static) {
-        let (notice, peer) = (Arc::clone(&self.settings.notice), ask.peer);
+        let (notice, peer, publish) = (Arc::clone(&self.settings.notice), ask.peer, ask.publish);
         let answer = Answer::new(move |verdict| {
             let verdict = match verdict {
                 Verdict::Allow(grant) if !is_name(&grant.stream) => {
                     Verdict::refuse("a stream's name is made of letters, digits, hyphens and underscores")
                 }
+                Verdict::Allow(grant) if publish => match grant.rules.allowed(SystemTime::now()) {
+                    Ok(_) => Verdict::Allow(grant),
+                    Err(reason) => Verdict::Refuse { reason },
+                },
                 other => other,
             };
             if let Verdict::Refuse { reason } = &verdict {
@@ -77,7 +84,8 @@ impl Entrance {
         let number = to.begin(Box::new(replaced));
         let notice = Notice::Started { stream: grant.stream.clone(), from: from.to_string(), protocol };
         (self.settings.notice)(notice);
-        Publication { to, number, settings: Arc::clone(&self.settings), over: false }
+        let watch = Watch::new(&grant.rules, SystemTime::now(), Instant::now());
+        Publication { to, number, settings: Arc::clone(&self.settings), watch, over: false }
     }
 }
 
@@ -91,8 +99,9 @@ impl Publication {
     /// Sends a track, before its packets and when it changes, or a packet.
     ///
     /// # Errors
-    /// When another publisher has taken its place.
+    /// When another publisher has taken its place, or what was granted doesn't allow it.
     pub fn give(&mut self, item: &Item) -> Result<()> {
+        self.watch.see(Instant::now(), item)?;
         if let Item::Track(track) = item {
             let (stream, track) = (self.to.name().to_owned(), Arc::clone(track));
             (self.settings.notice)(Notice::Track { stream, track });
@@ -101,7 +110,7 @@ impl Publication {
             return Ok(());
         }
         self.over = true;
-        Err(Error::Refused { what: "the stream", reason: "another publisher has taken its place".into() })
+        Err(Error::Denied { reason: "another publisher has taken its place".into() })
     }
 
     /// Ends it, for a reason that is a sentence.

@@ -17,12 +17,18 @@ mod admission;
 mod connection;
 mod door;
 mod entrance;
+mod rules;
 mod shard;
 mod tls;
+#[cfg(feature = "jwt")]
+mod tokens;
 
 pub use admission::{Admission, Answer, Ask, Grant, Keys, Open, Verdict};
 pub use entrance::{Entrance, Publication};
+pub use rules::{Hours, Rules};
 pub use tls::Certificate;
+#[cfg(feature = "jwt")]
+pub use tokens::Tokens;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
 //! The crate from outside, judged by programs that are not ours. One binary: it links once, and its tests run in parallel.
 
+mod admission;
 mod engine;
 mod kit;
 mod oracle;
