@@ -20,6 +20,8 @@
 mod http;
 mod room;
 mod source;
+#[cfg(feature = "whip")]
+mod whip;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -121,6 +123,8 @@ pub struct Gateway {
     rooms: Arc<Rooms>,
     pushes: Mutex<Vec<Push>>,
     told: Arc<dyn Fn(&Happening) + Send + Sync>,
+    #[cfg(feature = "whip")]
+    whip: whip::Door,
 }
 
 impl Gateway {
@@ -142,7 +146,15 @@ impl Gateway {
         });
         let hub = ingest.hub.clone();
         let ingest = Some(ingest::Gateway::start(ingest)?);
-        Ok(Self { ingest, hub, rooms, pushes: Mutex::default(), told })
+        Ok(Self {
+            ingest,
+            hub,
+            rooms,
+            pushes: Mutex::default(),
+            told,
+            #[cfg(feature = "whip")]
+            whip: whip::Door::default(),
+        })
     }
 
     /// Takes connections of RTMP there, and says where: port 0 is any that is free.
@@ -161,6 +173,26 @@ impl Gateway {
     pub fn rtmps(&self, address: SocketAddr, certificate: Certificate) -> Result<SocketAddr> {
         let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
         Ok(self.ingest.as_ref().ok_or_else(over)?.rtmps(address, certificate)?)
+    }
+
+    /// Takes offers by WHIP, which the [`router`](Self::router) brings, and media of those who made them. Gives where these
+    /// come in. `ice_servers` are told to senders, each as [`Link` has it](https://www.rfc-editor.org/rfc/rfc9725#section-4.6):
+    /// `<stun:stun.example.net>; rel="ice-server"`.
+    ///
+    /// # Errors
+    /// When an address can't be listened to, WHIP is taken already, or a server is no such text.
+    #[cfg(feature = "whip")]
+    pub fn whip(&self, settings: ingest::WhipSettings, ice_servers: &[String]) -> Result<Vec<sv_ingest::whip::Address>> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        let ingest = self.ingest.as_ref().ok_or_else(over)?;
+        let wrong = |_| Error::new(ErrorKind::InvalidInput, "an ICE server is told in letters of ASCII");
+        let links = ice_servers.iter().map(|text| text.parse().map_err(wrong)).collect::<Result<Vec<_>>>()?;
+        let whip = ingest.whip(settings)?;
+        let (addresses, entrance) = (whip.addresses().to_vec(), ingest.entrance().clone());
+        if self.whip.open(whip::Ready { whip, entrance, links }) {
+            return Ok(addresses);
+        }
+        Err(Error::new(ErrorKind::AlreadyExists, "WHIP is taken already"))
     }
 
     /// Passes a stream on whenever somebody sends it.

@@ -22,6 +22,8 @@ mod shard;
 mod tls;
 #[cfg(feature = "jwt")]
 mod tokens;
+#[cfg(feature = "whip")]
+mod whip;
 
 pub use admission::{Admission, Answer, Ask, Grant, Keys, Open, Verdict};
 pub use entrance::{Entrance, Publication};
@@ -29,6 +31,8 @@ pub use rules::{Hours, Rules};
 pub use tls::Certificate;
 #[cfg(feature = "jwt")]
 pub use tokens::Tokens;
+#[cfg(feature = "whip")]
+pub use whip::{Opened, Patched, Trouble, Whip, WhipSettings};
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -153,6 +157,8 @@ pub struct Gateway {
     inboxes: Vec<Arc<Inbox>>,
     threads: Vec<JoinHandle<()>>,
     doors: Mutex<Vec<Door>>,
+    #[cfg(feature = "whip")]
+    whips: Mutex<Vec<whip::Door>>,
 }
 
 impl Gateway {
@@ -168,6 +174,8 @@ impl Gateway {
             inboxes: Vec::new(),
             threads: Vec::new(),
             doors: Mutex::default(),
+            #[cfg(feature = "whip")]
+            whips: Mutex::default(),
         };
         for number in 0..shards {
             let shard = Shard::new(entrance.clone())?;
@@ -218,6 +226,8 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        #[cfg(feature = "whip")]
+        self.whips.lock().unwrap_or_else(PoisonError::into_inner).clear();
         for inbox in &self.inboxes {
             inbox.put(Letter::Stop);
         }

@@ -1,5 +1,6 @@
 //! One sender: what it offered, and what comes of it.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,7 +93,7 @@ pub struct Session {
     timeline: Timeline,
     media: Vec<MediaLine>,
     round: Instant,
-    out: std::collections::VecDeque<Output>,
+    out: VecDeque<Output>,
     connected: bool,
     ended: bool,
 }
@@ -120,7 +121,11 @@ struct Layer {
 }
 
 fn refused(error: impl fmt::Display) -> Error {
-    Error::Refused { what: "the offer", reason: error.to_string() }
+    Error::Denied { reason: format!("the offer can't be taken: {error}") }
+}
+
+fn failed(error: str0m::RtcError) -> Error {
+    Error::Denied { reason: format!("the connection has failed: {error}") }
 }
 
 const fn wrong(problem: &'static str) -> Error {
@@ -205,15 +210,12 @@ impl Session {
         }
         let parsed = SdpOffer::from_sdp_string(offer).map_err(|_| wrong("it is no session description"))?;
         let mut rtc = config().build(now);
-        for (n, address) in ours.iter().enumerate() {
-            // All ways are as good, and the first is tried first.
+        for address in ours {
             let kind = Candidate::builder();
-            let preference = u32::try_from(ours.len().saturating_sub(n)).unwrap_or(1);
             let candidate = match address.way {
                 Way::Udp => kind.udp().host(address.at).build(),
                 Way::Tcp => kind.tcp().host(address.at).tcptype(TcpType::Passive).build(),
             };
-            let _ = preference;
             rtc.add_local_candidate(candidate.map_err(refused)?);
         }
         let answer = rtc.sdp_api().accept_offer(parsed).map_err(refused)?.to_sdp_string();
@@ -228,7 +230,7 @@ impl Session {
             timeline: Timeline::default(),
             media: Vec::new(),
             round: now,
-            out: std::collections::VecDeque::new(),
+            out: VecDeque::new(),
             connected: false,
             ended: false,
         };
@@ -244,11 +246,7 @@ impl Session {
         self.rtc.handle_input(Input::Timeout(now)).map_err(refused)?;
         loop {
             match self.rtc.poll_output().map_err(refused)? {
-                RtcOutput::Timeout(at) => {
-                    self.out.push_back(Output::Wait(at));
-                    self.out.clear();
-                    return Ok(());
-                }
+                RtcOutput::Timeout(_) => return Ok(()),
                 other => self.hear(other, now),
             }
         }
@@ -259,15 +257,20 @@ impl Session {
         self.rtc.direct_api().local_ice_credentials().ufrag
     }
 
+    /// Whether a fragment has another name and password of ICE than this session: it begins ICE anew.
+    #[must_use]
+    pub fn is_new(&self, fragment: &Fragment) -> bool {
+        let known = |name: &str| self.offer.lines().any(|line| line.strip_prefix("a=ice-ufrag:") == Some(name));
+        fragment.credentials.as_ref().is_some_and(|(name, _)| !known(name))
+    }
+
     /// Takes what came later: more candidates, or ICE's new name and password, for which ours are given in exchange.
     ///
     /// # Errors
     /// When there are too many candidates, or the new name can't be taken.
     pub fn patch(&mut self, fragment: &Fragment) -> Result<Option<Fragment>> {
         let mut restarted = None;
-        if let Some((name, password)) = &fragment.credentials
-            && !self.offer.lines().any(|line| line.strip_prefix("a=ice-ufrag:") == Some(name))
-        {
+        if let Some((name, password)) = fragment.credentials.as_ref().filter(|_| self.is_new(fragment)) {
             let mut offer = String::with_capacity(self.offer.len());
             for line in self.offer.lines() {
                 match line.split_once(':') {
@@ -314,7 +317,7 @@ impl Session {
         if !self.rtc.accepts(&input) {
             return Ok(false);
         }
-        self.rtc.handle_input(input).map_err(|e| Error::Refused { what: "a datagram", reason: e.to_string() })?;
+        self.rtc.handle_input(input).map_err(failed)?;
         Ok(true)
     }
 
@@ -323,7 +326,6 @@ impl Session {
     /// # Errors
     /// When the session can't go on.
     pub fn tick(&mut self, now: Instant) -> Result<()> {
-        let failed = |e: str0m::RtcError| Error::Refused { what: "going on", reason: e.to_string() };
         self.rtc.handle_input(Input::Timeout(now)).map_err(failed)?;
         if now >= self.round {
             self.round = now.checked_add(ROUND).unwrap_or(now);
@@ -343,8 +345,7 @@ impl Session {
             if let Some(output) = self.out.pop_front() {
                 return Ok(output);
             }
-            let failed = |e: str0m::RtcError| Error::Refused { what: "going on", reason: e.to_string() };
-            match self.rtc.poll_output().map_err(failed)? {
+                match self.rtc.poll_output().map_err(failed)? {
                 RtcOutput::Timeout(at) => return Ok(Output::Wait(at.min(self.round))),
                 other => self.hear(other, now),
             }

@@ -1,5 +1,6 @@
 //! `sv gateway`.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,15 @@ use serde_json::json;
 use streamverse::Error;
 use streamverse::core::ErrorKind;
 use streamverse::gateway::{Gateway, Happening, Settings};
-use streamverse::ingest::gateway::{Certificate, Keys, Notice, Open};
+use streamverse::ingest::gateway::{Certificate, Keys, Notice, Open, WhipSettings};
 use streamverse::ingest::push::{Progress, Target};
+use streamverse::ingest::whip::Way;
 
 use crate::live::{self, PLAYER};
 use crate::{At, Failure, args};
 
 const LIST: &str = include_str!("streams.html");
+const SEND: &str = include_str!("send.html");
 
 pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     let streams = streams(args.stream_keys.as_deref()).map_err(Failure::at(At::Keys))?;
@@ -24,11 +27,11 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     let targets = targets(streams.as_deref().unwrap_or_default()).map_err(Failure::at(At::Keys))?;
     let mut settings = match keys {
         Some(keys) => Settings::new(keys, &args.out),
-        None if args.open || args.rtmp.ip().is_loopback() => Settings::new(Open, &args.out),
+        None if args.open || open_to(args).is_none() => Settings::new(Open, &args.out),
         None => {
             let message = format!(
                 "everybody who reaches {} could send anything: say who may by --stream-keys FILE, or --open if that is wanted",
-                args.rtmp
+                open_to(args).unwrap_or(args.rtmp)
             );
             return Err(Failure::at(At::Keys)(Error::new(ErrorKind::InvalidInput, message)));
         }
@@ -49,24 +52,46 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
         let certificate = Certificate::open(cert, key).map_err(Error::from).map_err(Failure::at(At::Keys))?;
         gateway.rtmps(address, certificate).map_err(Failure::at(At::Output))?;
     }
+    let media = whip(args, &gateway)?;
     for (stream, target) in targets {
         gateway.push(&stream, target)?;
     }
     if json {
-        println!("{}", json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "http": at.to_string() }));
+        let ready = json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "http": at.to_string(), "whip": media });
+        println!("{ready}");
     } else {
         println!("send to rtmp://{rtmp}/live/KEY, watch at http://{at}/");
     }
     let router = gateway
         .router()
         .route("/", get(|| async { Html(LIST) }))
-        .route("/{name}/", get(|| async { Html(PLAYER) }));
+        .route("/send", get(|| async { Html(SEND) }))
+        .route("/{name}/", get(|| async { Html(PLAYER) }))
+        .into_make_service_with_connect_info::<SocketAddr>();
     let server = runtime.spawn(axum::serve(listener, router).into_future());
     let _ = runtime.block_on(tokio::signal::ctrl_c());
     drop(gateway);
     server.abort();
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(())
+}
+
+/// An address at which others than this machine could send.
+fn open_to(args: &args::Gateway) -> Option<SocketAddr> {
+    let offers = (!args.whip.is_empty()).then_some(args.listen);
+    [Some(args.rtmp), args.rtmps, offers].into_iter().flatten().find(|address| !address.ip().is_loopback())
+}
+
+/// Takes WHIP, if it is asked for, and says where media come in.
+fn whip(args: &args::Gateway, gateway: &Gateway) -> Result<Vec<String>, Failure> {
+    let Some(udp) = args.whip.first() else { return Ok(Vec::new()) };
+    let mut settings = WhipSettings::new(*udp);
+    settings.tcp = args.whip.get(1).copied();
+    settings.public.clone_from(&args.public_ip);
+    let servers: Vec<String> = args.ice_server.iter().map(|url| format!("<{url}>; rel=\"ice-server\"")).collect();
+    let addresses = gateway.whip(settings, &servers).map_err(Failure::at(At::Output))?;
+    let way = |way| if way == Way::Udp { "udp" } else { "tcp" };
+    Ok(addresses.iter().map(|address| format!("{}:{}", way(address.way), address.at)).collect())
 }
 
 fn tell(happening: &Happening, as_json: bool) {

@@ -1,6 +1,6 @@
 //! What goes on while somebody asks: live presentations, and the origin.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -103,6 +103,15 @@ pub(crate) struct Gateway {
     /// The certificate's key, in PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) cert_key: Option<PathBuf>,
+    /// Where to take media by WebRTC, whose senders post to http://LISTEN/whip/NAME: a port of UDP, and one of TCP behind a comma
+    #[arg(long, value_name = "UDP[,TCP]", value_delimiter = ',')]
+    pub(crate) whip: Vec<SocketAddr>,
+    /// An address by which senders by WebRTC reach this machine, if it has another itself; may be said several times
+    #[arg(long, value_name = "ADDRESS", requires = "whip")]
+    pub(crate) public_ip: Vec<IpAddr>,
+    /// A server that tells senders by WebRTC how they look from outside, such as stun:stun.example.net
+    #[arg(long, value_name = "URL", requires = "whip")]
+    pub(crate) ice_server: Vec<String>,
     /// Where to serve what is presented
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub(crate) listen: SocketAddr,
@@ -124,6 +133,7 @@ pub(crate) struct Gateway {
 
 const GATEWAY: &str = "\
 Send to rtmp://HOST/live/KEY, play from rtmp://HOST/live/NAME, watch at http://HOST:8090/NAME/.
+With --whip, send to http://HOST:8090/whip/NAME with the key as a bearer token, or from a browser's camera at http://HOST:8090/send.
 
 A key file is TOML, with a table for each stream:
   [[stream]]
