@@ -128,10 +128,6 @@ fn failed(error: str0m::RtcError) -> Error {
     Error::Denied { reason: format!("the connection has failed: {error}") }
 }
 
-const fn wrong(problem: &'static str) -> Error {
-    Error::Malformed { what: "the offer", problem }
-}
-
 fn codec_of(format: Format) -> Option<Codec> {
     Some(match format {
         Format::H264 => Codec::H264,
@@ -208,7 +204,7 @@ impl Session {
         if lines().any(|line| line.starts_with("m=application")) {
             return Err(refused("it has a data channel, and nobody would read it"));
         }
-        let parsed = SdpOffer::from_sdp_string(offer).map_err(|_| wrong("it is no session description"))?;
+        let parsed = SdpOffer::from_sdp_string(offer).map_err(refused)?;
         let mut rtc = config().build(now);
         for address in ours {
             let kind = Candidate::builder();
@@ -234,22 +230,13 @@ impl Session {
             connected: false,
             ended: false,
         };
-        session.settle(now)?;
+        for mid in offer.lines().filter_map(|line| line.strip_prefix("a=mid:")) {
+            session.add(Mid::from(mid.trim_end()), now);
+        }
         if session.media.is_empty() {
             return Err(refused("it has neither pictures nor sound in a coding that is known here"));
         }
         Ok((session, answer))
-    }
-
-    /// Hears what has been negotiated, before anything else can happen.
-    fn settle(&mut self, now: Instant) -> Result<()> {
-        self.rtc.handle_input(Input::Timeout(now)).map_err(refused)?;
-        loop {
-            match self.rtc.poll_output().map_err(refused)? {
-                RtcOutput::Timeout(_) => return Ok(()),
-                other => self.hear(other, now),
-            }
-        }
     }
 
     /// The name by which the other side says whom it means, in the first part of a STUN user name.
@@ -280,7 +267,7 @@ impl Session {
                     _ => offer.extend([line, "\r\n"]),
                 }
             }
-            let parsed = SdpOffer::from_sdp_string(&offer).map_err(|_| wrong("it is no session description"))?;
+            let parsed = SdpOffer::from_sdp_string(&offer).map_err(refused)?;
             let answer = self.rtc.sdp_api().accept_offer(parsed).map_err(refused)?.to_sdp_string();
             self.offer = offer;
             let of = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
@@ -375,7 +362,6 @@ impl Session {
                         self.out.push_back(Output::Connected);
                     }
                 }
-                RtcEvent::MediaAdded(added) => self.add(added.mid, now),
                 RtcEvent::MediaData(data) => self.media(&data, now),
                 RtcEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                     tracing::debug!("a sender by WHIP is silent");
@@ -501,5 +487,59 @@ impl MediaLine {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("connected", &self.connected).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What FFmpeg 9.0.2 offers.
+    const FFMPEG: &str = include_str!("../../tests/it/whip_offer.sdp");
+
+    fn ours() -> [Address; 2] {
+        let at = "192.0.2.1:7000".parse().unwrap();
+        [Address { way: Way::Udp, at }, Address { way: Way::Tcp, at }]
+    }
+
+    fn accept(offer: &str) -> Result<(Session, String)> {
+        Session::accept(offer, &ours(), Duration::from_secs(2), Limits::default(), Instant::now())
+    }
+
+    #[test]
+    fn an_offer_is_answered_and_ice_begins_anew() {
+        let offer = FFMPEG.replace('\n', "\r\n");
+        let (mut session, answer) = accept(&offer).unwrap();
+        for line in ["a=ice-lite", "a=recvonly", "a=setup:active", "a=group:BUNDLE 0 1"] {
+            assert!(answer.contains(line), "{line}: {answer}");
+        }
+        assert_eq!(answer.matches("192.0.2.1 7000 typ host").count(), 2, "{answer}");
+        assert_eq!(answer.matches("tcptype passive").count(), 1, "{answer}");
+        let name = session.name();
+        assert!(answer.contains(&format!("a=ice-ufrag:{name}\r\n")));
+        let same = Fragment { credentials: Some(("335d45ea".into(), "7afdbf127c10f3840a1d81f7da57b39e".into())), ..Fragment::default() };
+        assert!(!session.is_new(&same));
+        assert_eq!(session.patch(&same).unwrap(), None);
+        let new = Fragment { credentials: Some(("another".into(), "a".repeat(24))), ..Fragment::default() };
+        assert!(session.is_new(&new));
+        let ours = session.patch(&new).unwrap().unwrap();
+        assert_eq!(ours.credentials.unwrap().0, session.name());
+        assert_ne!(session.name(), name);
+        assert_eq!(ours.candidates.len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_offer_is_refused() {
+        let (_, _) = accept(&FFMPEG.replace('\n', "\r\n")).unwrap();
+        let all = [
+            String::new(),
+            "v=0\r\n".into(),
+            FFMPEG.replace("opus", "speex").replace("H264", "H261").replace('\n', "\r\n"),
+            format!("{FFMPEG}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\n").replace('\n', "\r\n"),
+            "x".repeat(MOST_OFFER + 1),
+        ];
+        for offer in all {
+            assert!(accept(&offer).is_err(), "{offer}");
+        }
     }
 }

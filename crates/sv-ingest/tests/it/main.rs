@@ -5,3 +5,5 @@ mod engine;
 mod kit;
 mod oracle;
 mod rtmp;
+#[cfg(feature = "whip")]
+mod whip;
