@@ -8,11 +8,11 @@ use crate::kit;
 
 const PICTURES: &str = "360p-h264";
 
-struct Gateway {
+pub(crate) struct Gateway {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     rtmp: String,
-    http: String,
+    pub(crate) http: String,
 }
 
 impl Drop for Gateway {
@@ -23,7 +23,7 @@ impl Drop for Gateway {
 }
 
 impl Gateway {
-    fn start(out: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(out: &Path, more: &[&str]) -> Self {
         let mut child = kit::sv()
             .args(["gateway", "--json", "--event", "--out"])
             .arg(out)
@@ -41,7 +41,7 @@ impl Gateway {
     }
 
     /// The next event of that name.
-    fn until(&mut self, event: &str) -> serde_json::Value {
+    pub(crate) fn until(&mut self, event: &str) -> serde_json::Value {
         for line in &mut self.lines {
             let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
             if line["event"] == event {
@@ -67,14 +67,14 @@ impl Gateway {
             .unwrap()
     }
 
-    fn text(&self, path: &str) -> String {
+    pub(crate) fn text(&self, path: &str) -> String {
         let url = format!("http://{}/{path}", self.http);
         ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap()
     }
 }
 
 /// The only folder in one.
-fn only(folder: &Path) -> PathBuf {
+pub(crate) fn only(folder: &Path) -> PathBuf {
     let all: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(all.len(), 1, "{all:?}");
     all[0].clone()

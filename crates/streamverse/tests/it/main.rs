@@ -72,3 +72,5 @@ mod transport;
 mod vod;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod webm;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod whip;

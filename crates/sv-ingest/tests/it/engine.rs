@@ -272,5 +272,7 @@ proptest! {
     fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..4000)) {
         crate::oracle::rtmp(&bytes);
         crate::oracle::flv(&bytes);
+        #[cfg(feature = "whip")]
+        crate::oracle::whip(&bytes);
     }
 }

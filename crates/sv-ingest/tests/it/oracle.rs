@@ -113,3 +113,27 @@ pub(crate) fn rtmp(data: &[u8]) {
         }
     }
 }
+
+/// Takes the bytes for a fragment of a session description, and for a stream of datagrams, cut as their first byte says.
+#[cfg(feature = "whip")]
+pub(crate) fn whip(data: &[u8]) {
+    use sv_ingest::whip::{Fragment, Framing, MOST_BYTES, frame};
+
+    if let Ok(fragment) = Fragment::parse(&String::from_utf8_lossy(data)) {
+        let built = fragment.build();
+        // What we write, with lines of our own, may be longer than what was read.
+        if built.len() <= MOST_BYTES {
+            assert_eq!(Fragment::parse(&built).expect("what is written is read"), fragment);
+        }
+    }
+    let Some((cut, data)) = data.split_first() else { return };
+    let (mut framing, mut got) = (Framing::new(), Vec::new());
+    for piece in data.chunks(usize::from(*cut) + 1) {
+        framing.push(piece, |datagram| got.push(datagram));
+    }
+    let again: Vec<u8> = got.iter().flat_map(|datagram| frame(datagram).expect("it came behind its length")).collect();
+    assert!(again.len() <= data.len());
+    let (mut framing, mut whole) = (Framing::new(), Vec::new());
+    framing.push(&again, |datagram| whole.push(datagram));
+    assert_eq!(whole, got);
+}
