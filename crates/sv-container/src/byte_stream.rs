@@ -116,7 +116,9 @@ impl ParameterSets {
         true
     }
 
-    fn config(&self, codec: Codec) -> Option<Bytes> {
+    /// The body of `avcC` or `hvcC` that the sets make, once there are enough of them.
+    #[must_use]
+    pub fn config(&self, codec: Codec) -> Option<Bytes> {
         let of = |kind: u8| self.sets.iter().filter(move |(k, _)| k.0 == kind).map(|(_, set)| set.clone());
         if codec == Codec::H264 {
             let config =

@@ -48,6 +48,20 @@ impl Lane {
         Self { id, codec, limits, sets, config, track: None, waits: true, order: Order::default() }
     }
 
+    /// Parameter sets that were said before any packet: what changes them counts, what says them again doesn't.
+    #[cfg(feature = "rtsp")]
+    pub(crate) fn learn(&mut self, sets: &[Bytes]) {
+        // Sets alone are no picture.
+        let _ = self.sets.convert(self.codec, sets.iter().map(|set| &**set), false);
+        self.config = self.sets.config(self.codec).unwrap_or_default();
+    }
+
+    /// What was said of the configuration before any packet.
+    #[cfg(feature = "rtsp")]
+    pub(crate) fn configured(&mut self, config: Bytes) {
+        self.config = config;
+    }
+
     pub(crate) const fn codec(&self) -> Codec {
         self.codec
     }
@@ -85,7 +99,10 @@ impl Lane {
         match self.codec {
             Codec::H264 | Codec::Hevc => {
                 let units = sv_codec::nal::annex_b(&data).map(|unit| unit.data);
-                let unit = self.sets.convert(self.codec, units, false)?;
+                let mut unit = self.sets.convert(self.codec, units, false)?;
+                if unit.config.is_none() && self.track.is_none() && !self.config.is_empty() {
+                    unit.config = Some(self.config.clone());
+                }
                 if let Some(depth) = unit.config.as_deref().and_then(reorder) {
                     self.order.depth = depth;
                 }

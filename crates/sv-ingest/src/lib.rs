@@ -1,6 +1,6 @@
 //! Live in: the protocols by which streams come.
 //!
-//! [`rtmp`] and `whip` are protocol engines without a socket, clock or thread: bytes go in, events and bytes come out. [`gateway`] has
+//! [`rtmp`], `rtsp` and `whip` are protocol engines without a socket, clock or thread: bytes go in, events and bytes come out. [`gateway`] has
 //! the sockets and threads: who is let in sends a stream to a [`Hub`], and who subscribes to it there has a [`Feed`] of
 //! its tracks and packets, whichever protocol brought them. [`push`] passes streams on, and [`health`] says how
 //! well they come.
@@ -31,12 +31,14 @@ mod feed;
 pub mod gateway;
 pub mod health;
 mod hub;
-#[cfg(feature = "whip")]
+#[cfg(any(feature = "whip", feature = "rtsp"))]
 mod lane;
 pub mod push;
 pub mod rtmp;
+#[cfg(feature = "rtsp")]
+pub mod rtsp;
 mod steady;
-#[cfg(feature = "whip")]
+#[cfg(any(feature = "whip", feature = "rtsp"))]
 mod timeline;
 #[cfg(feature = "whip")]
 pub mod whip;

@@ -25,8 +25,8 @@ struct Stream {
     ahead: Option<i64>,
     /// Whether it has been brought in line once.
     settled: bool,
-    /// Reports that found it early, one after the other.
-    early: u32,
+    /// How many reports found it early, one after the other, and of which stream they were.
+    early: (u32, usize),
 }
 
 /// A stream of a timeline.
@@ -47,7 +47,7 @@ impl Stream {
 impl Timeline {
     /// Adds a stream whose clock runs at `rate` Hz.
     pub(crate) fn add(&mut self, rate: u32) -> StreamId {
-        self.streams.push(Stream { rate: rate.max(1), offset: None, ahead: None, settled: false, early: 0 });
+        self.streams.push(Stream { rate: rate.max(1), offset: None, ahead: None, settled: false, early: (0, 0) });
         StreamId(self.streams.len().saturating_sub(1))
     }
 
@@ -64,16 +64,21 @@ impl Timeline {
         let Some(offset) = stream.offset else { return };
         let ahead = ticks(wall).saturating_sub(stream.ticks(clock).saturating_add(offset));
         stream.ahead = Some(ahead);
-        let others = self.streams.iter().enumerate().filter(|(n, _)| *n != id.0);
-        let Some(least) = others.filter_map(|(_, other)| other.ahead).min() else { return };
+        let known = || self.streams.iter().filter_map(|stream| stream.ahead);
+        let Some(least) = known().min().filter(|_| known().count() > 1) else { return };
         for stream in &mut self.streams {
             let Some(ahead) = &mut stream.ahead else { continue };
             // The wall clock is further ahead of what stands too early on the timeline.
             let behind = ahead.saturating_sub(least);
             let (limit, times) = if stream.settled { (LATER, 2) } else { (FIRST, 1) };
-            stream.early = if behind > limit { stream.early.saturating_add(1) } else { 0 };
-            if stream.early >= times {
-                (*ahead, stream.early) = (least, 0);
+            stream.early = match stream.early {
+                _ if behind <= limit => (0, id.0),
+                // What another stream said counts once.
+                (count, by) if count == 0 || by == id.0 => (count.saturating_add(1), id.0),
+                same => same,
+            };
+            if stream.early.0 >= times {
+                (*ahead, stream.early) = (least, (0, id.0));
                 stream.offset = stream.offset.map(|offset| offset.saturating_add(behind));
             }
             stream.settled = true;

@@ -46,13 +46,13 @@ describe('whip', { skip, timeout: 600_000 }, () => {
   const told = (event, stream) => events.find((e) => e.event === event && e.stream === stream);
 
   /** A page that sends to a stream: `stop` ends its pictures and gives how many were sent; false where it can't encode so. */
-  async function camera(name, codec, { way = 'udp', layers } = {}) {
+  async function camera(name, codec, { way = 'udp', layers, width = 640, height = 480 } = {}) {
     const page = await browser.newPage();
     await page.goto(`${url}send`);
-    const can = await page.evaluate(async ({ name, codec, way, layers }) => {
+    const can = await page.evaluate(async ({ name, codec, way, layers, width, height }) => {
       const all = RTCRtpSender.getCapabilities('video').codecs;
       if (!all.some((c) => c.mimeType === `video/${codec}`)) return false;
-      const media = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, frameRate: 20 }, audio: true });
+      const media = await navigator.mediaDevices.getUserMedia({ video: { width, height, frameRate: 20 }, audio: true });
       const connection = new RTCPeerConnection();
       window.camera = { connection, media };
       for (const track of media.getTracks()) {
@@ -70,7 +70,7 @@ describe('whip', { skip, timeout: 600_000 }, () => {
       const sdp = lines.filter((line) => !line.startsWith('a=candidate') || line.includes(` ${way} `)).join('\r\n');
       await connection.setRemoteDescription({ type: 'answer', sdp });
       return true;
-    }, { name, codec, way, layers });
+    }, { name, codec, way, layers, width, height });
     const sent = () =>
       page.evaluate(async () => {
         const stats = [...(await camera.connection.getStats()).values()];
@@ -144,13 +144,11 @@ describe('whip', { skip, timeout: 600_000 }, () => {
       { rid: 'b', scaleResolutionDownBy: 2 },
       { rid: 'c' },
     ];
-    const sender = await camera('layers', 'VP8', { layers });
-    if (!sender) return t.skip("this browser can't encode VP8");
-    const width = async () => {
-      const probe = await fetch(`${url}streams`).then((r) => r.json());
-      return probe.find((s) => s.name === 'layers')?.health?.tracks.find((track) => track.codec === 'vp8')?.bitrate > 300_000;
-    };
-    await until(width, 'the largest pictures', 60_000);
+    const sender = await camera('layers', 'H264', { layers, width: 1280, height: 720 });
+    if (!sender) return t.skip("this browser can't encode H.264");
+    await until(async () => told('live.presentation.started', 'layers'), 'the presentation', 60_000);
+    const largest = async () => (await (await fetch(`${url}layers/master.m3u8`)).text()).includes('RESOLUTION=1280x720');
+    await until(largest, 'the largest pictures', 60_000);
     assert.ok((await sender.stop()) > 0);
     await sender.page.close();
   });

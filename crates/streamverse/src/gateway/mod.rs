@@ -175,6 +175,26 @@ impl Gateway {
         Ok(self.ingest.as_ref().ok_or_else(over)?.rtmps(address, certificate)?)
     }
 
+    /// Takes streams that others record by RTSP there, and says where: port 0 is any that is free.
+    ///
+    /// # Errors
+    /// As [`rtmp`](Self::rtmp).
+    #[cfg(feature = "rtsp")]
+    pub fn rtsp(&self, address: SocketAddr) -> Result<SocketAddr> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.rtsp(address)?)
+    }
+
+    /// The same of RTSP inside of TLS.
+    ///
+    /// # Errors
+    /// As [`rtmp`](Self::rtmp).
+    #[cfg(feature = "rtsp")]
+    pub fn rtsps(&self, address: SocketAddr, certificate: Certificate) -> Result<SocketAddr> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.rtsps(address, certificate)?)
+    }
+
     /// Takes offers by WHIP, which the [`router`](Self::router) brings, and media of those who made them. Gives where these
     /// come in. `ice_servers` are told to senders, each as [`Link` has it](https://www.rfc-editor.org/rfc/rfc9725#section-4.6):
     /// `<stun:stun.example.net>; rel="ice-server"`.
@@ -182,7 +202,11 @@ impl Gateway {
     /// # Errors
     /// When an address can't be listened to, WHIP is taken already, or a server is no such text.
     #[cfg(feature = "whip")]
-    pub fn whip(&self, settings: ingest::WhipSettings, ice_servers: &[String]) -> Result<Vec<sv_ingest::whip::Address>> {
+    pub fn whip(
+        &self,
+        settings: ingest::WhipSettings,
+        ice_servers: &[String],
+    ) -> Result<Vec<sv_ingest::whip::Address>> {
         let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
         let ingest = self.ingest.as_ref().ok_or_else(over)?;
         let wrong = |_| Error::new(ErrorKind::InvalidInput, "an ICE server is told in letters of ASCII");

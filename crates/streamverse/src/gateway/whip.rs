@@ -111,7 +111,8 @@ async fn open_to_pages(request: Request, next: Next) -> Response {
 async fn options(State(door): State<Door>) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
-    let mut say = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    let mut say =
+        |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
     say(header::ACCESS_CONTROL_ALLOW_METHODS, "POST, PATCH, DELETE, OPTIONS");
     say(header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, If-Match");
     say(header::ACCESS_CONTROL_MAX_AGE, "86400");
@@ -172,9 +173,7 @@ async fn granted(
 ) -> Result<Grant, Problem> {
     let forbidden = |reason: String| Problem(StatusCode::FORBIDDEN, reason);
     match (key, name) {
-        (None, None) => {
-            Err(Problem(StatusCode::UNAUTHORIZED, "say a key: Authorization: Bearer KEY".into()))
-        }
+        (None, None) => Err(Problem(StatusCode::UNAUTHORIZED, "say a key: Authorization: Bearer KEY".into())),
         (None, Some(name)) => {
             let asked = ask(entrance, name, "whip", peer).await;
             asked.map_err(|reason| Problem(StatusCode::UNAUTHORIZED, reason))
@@ -275,5 +274,9 @@ async fn end(State(door): State<Door>, Path(id): Path<String>) -> Response {
     ready.whip.close(&id, move |was| {
         let _ = say.send(was);
     });
-    if hear.await == Ok(true) { StatusCode::OK.into_response() } else { Problem::from(Trouble::Missing).into() }
+    if hear.await == Ok(true) {
+        StatusCode::OK.into_response()
+    } else {
+        Problem::from(Trouble::Missing).into()
+    }
 }

@@ -23,12 +23,14 @@ fn offer() -> String {
 }
 
 fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Response<Body> {
-    let request = headers.iter().fold(agent().post(url), |request, (name, value)| request.header(*name, *value));
+    let request =
+        headers.iter().fold(agent().post(url), |request, (name, value)| request.header(*name, *value));
     request.send(body).unwrap()
 }
 
 fn patch(url: &str, headers: &[(&str, &str)], body: &str) -> Response<Body> {
-    let request = headers.iter().fold(agent().patch(url), |request, (name, value)| request.header(*name, *value));
+    let request =
+        headers.iter().fold(agent().patch(url), |request, (name, value)| request.header(*name, *value));
     request.send(body).unwrap()
 }
 
@@ -39,7 +41,9 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 fn keys(dir: &Path) -> PathBuf {
     let path = dir.join("keys.toml");
     let other = "another-secret-that-nobody-guesses";
-    let text = format!("[[stream]]\nname = \"studio\"\nkey = \"{SECRET}\"\n[[stream]]\nname = \"other\"\nkey = \"{other}\"\n");
+    let text = format!(
+        "[[stream]]\nname = \"studio\"\nkey = \"{SECRET}\"\n[[stream]]\nname = \"other\"\nkey = \"{other}\"\n"
+    );
     std::fs::write(&path, text).unwrap();
     path
 }
@@ -49,7 +53,10 @@ fn sessions_begin_change_and_end_as_the_specification_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let keys = keys(dir.path());
     let more = ["--stream-keys", keys.to_str().unwrap(), "--whip", "127.0.0.1:0,127.0.0.1:0"];
-    let gateway = Gateway::start(&dir.path().join("out"), &[&more[..], &["--ice-server", "stun:stun.example.net"]].concat());
+    let gateway = Gateway::start(
+        &dir.path().join("out"),
+        &[&more[..], &["--ice-server", "stun:stun.example.net"]].concat(),
+    );
     let url = format!("http://{}/whip/studio", gateway.http);
     let bearer = format!("Bearer {SECRET}");
     let key = ("authorization", bearer.as_str());
@@ -65,7 +72,10 @@ fn sessions_begin_change_and_end_as_the_specification_has_it() {
     assert!(problem.contains("another stream") && !problem.contains(SECRET), "{problem}");
     assert_eq!(agent().get(&url).call().unwrap().status(), 405);
     let options = agent().options(&url).call().unwrap();
-    assert_eq!((options.status().as_u16(), header(options.headers(), "accept-post")), (204, "application/sdp"));
+    assert_eq!(
+        (options.status().as_u16(), header(options.headers(), "accept-post")),
+        (204, "application/sdp")
+    );
     assert_eq!(header(options.headers(), "access-control-allow-origin"), "*");
 
     let mut opened = post(&url, &[SDP, key], &offer());
@@ -105,10 +115,32 @@ fn sessions_begin_change_and_end_as_the_specification_has_it() {
 fn what_ffmpeg_sends_by_whip_is_watched_and_kept_to_the_picture() {
     let dir = tempfile::tempdir().unwrap();
     let Some(ffmpeg) = sv_testkit::ffmpeg9() else { return };
-    let inputs = ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30:duration=6", "-f", "lavfi", "-i", "sine=duration=6"];
-    let coding = ["-c:v", "libx264", "-profile:v", "baseline", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "30"];
+    let inputs = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=640x360:rate=30:duration=6",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=duration=6",
+    ];
+    let coding = [
+        "-c:v",
+        "libx264",
+        "-profile:v",
+        "baseline",
+        "-preset",
+        "veryfast",
+        "-pix_fmt",
+        "yuv420p",
+        "-g",
+        "30",
+    ];
     let sound = ["-ar", "48000", "-c:a", "libopus", "-ac", "2"];
-    let Some(film) = kit::make(dir.path(), "film.mkv", &[&inputs[..], &coding, &sound].concat()) else { return };
+    let Some(film) = kit::make(dir.path(), "film.mkv", &[&inputs[..], &coding, &sound].concat()) else {
+        return;
+    };
     let (out, keys) = (dir.path().join("out"), keys(dir.path()));
     let more = ["--linger", "2s", "--whip", "127.0.0.1:0", "--stream-keys", keys.to_str().unwrap()];
     let mut gateway = Gateway::start(&out, &more);

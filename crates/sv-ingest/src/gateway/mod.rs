@@ -17,6 +17,8 @@ mod admission;
 mod connection;
 mod door;
 mod entrance;
+#[cfg(feature = "rtsp")]
+mod rtsp;
 mod rules;
 mod shard;
 mod tls;
@@ -159,6 +161,8 @@ pub struct Gateway {
     doors: Mutex<Vec<Door>>,
     #[cfg(feature = "whip")]
     whips: Mutex<Vec<whip::Door>>,
+    #[cfg(feature = "rtsp")]
+    rtsps: Mutex<Vec<rtsp::Door>>,
 }
 
 impl Gateway {
@@ -176,6 +180,8 @@ impl Gateway {
             doors: Mutex::default(),
             #[cfg(feature = "whip")]
             whips: Mutex::default(),
+            #[cfg(feature = "rtsp")]
+            rtsps: Mutex::default(),
         };
         for number in 0..shards {
             let shard = Shard::new(entrance.clone())?;
@@ -228,6 +234,8 @@ impl Drop for Gateway {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner).clear();
         #[cfg(feature = "whip")]
         self.whips.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        #[cfg(feature = "rtsp")]
+        self.rtsps.lock().unwrap_or_else(PoisonError::into_inner).clear();
         for inbox in &self.inboxes {
             inbox.put(Letter::Stop);
         }

@@ -1,5 +1,7 @@
 //! What a session description says of media ([RFC 8866](https://www.rfc-editor.org/rfc/rfc8866)).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use sv_core::Codec;
 
@@ -45,8 +47,6 @@ pub enum Coding {
     },
     /// Opus ([RFC 7587](https://www.rfc-editor.org/rfc/rfc7587)).
     Opus,
-    /// A transport stream ([RFC 2250](https://www.rfc-editor.org/rfc/rfc2250)).
-    Transport,
     /// Something else, by its name.
     Other(String),
 }
@@ -68,10 +68,8 @@ pub fn parse(body: &[u8]) -> Result<Vec<Media>> {
             }
             session = false;
             let kind = rest.split(' ').nth(3).and_then(|kind| kind.parse().ok()).unwrap_or(0);
-            // A transport stream has a number of its own.
-            let (coding, rate) =
-                if kind == 33 { (Coding::Transport, 90_000) } else { (Coding::Other(kind.to_string()), 90_000) };
-            media.push(Media { control: String::new(), kind, coding, rate });
+            // What has a number of its own and no name is nothing that is taken here.
+            media.push(Media { control: String::new(), kind, coding: Coding::Other(kind.to_string()), rate: 90_000 });
             continue;
         }
         let Some(last) = media.last_mut().filter(|_| !session) else { continue };
@@ -100,7 +98,6 @@ fn coding(name: &str) -> Coding {
         "H265" => units(Codec::Hevc),
         "MPEG4-GENERIC" => Coding::Aac { config: Bytes::new(), bits: [0; 3] },
         "OPUS" => Coding::Opus,
-        "MP2T" => Coding::Transport,
         _ => Coding::Other(name.to_owned()),
     }
 }
@@ -137,25 +134,9 @@ fn hex(text: &str) -> Option<Bytes> {
     pairs.map(byte).collect::<Option<Vec<u8>>>().map(Bytes::from)
 }
 
-/// Base64 with or without its padding. Parameter sets are short, so this needs no crate.
+/// Base64, with its padding or without.
 fn base64(text: &str) -> Option<Bytes> {
-    let (mut out, mut bits, mut count) = (Vec::new(), 0u32, 0u32);
-    for letter in text.trim().trim_end_matches('=').bytes() {
-        let value = match letter {
-            b'A'..=b'Z' => letter.wrapping_sub(b'A'),
-            b'a'..=b'z' => letter.wrapping_sub(b'a').wrapping_add(26),
-            b'0'..=b'9' => letter.wrapping_sub(b'0').wrapping_add(52),
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        (bits, count) = ((bits << 6 | u32::from(value)) & 0xFF_FFFF, count.wrapping_add(6));
-        if count >= 8 {
-            count = count.wrapping_sub(8);
-            out.push(u8::try_from((bits >> count) & 0xFF).ok()?);
-        }
-    }
-    Some(out.into())
+    STANDARD_NO_PAD.decode(text.trim().trim_end_matches('=')).ok().map(Bytes::from)
 }
 
 #[cfg(test)]
@@ -177,7 +158,6 @@ mod tests {
         let config = Bytes::from_static(&[0x12, 0x10]);
         assert_eq!(media[1].coding, Coding::Aac { config, bits: [13, 3, 3] });
         assert_eq!(media[1].rate, 44_100);
-        assert_eq!(parse(b"m=video 0 RTP/AVP 33\r\n").unwrap()[0].coding, Coding::Transport);
         assert!(parse(&b"m=audio 0 RTP/AVP 0\r\n".repeat(17)).is_err());
     }
 }

@@ -131,7 +131,9 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused() {
-        for text in ["x", "a=ice-ufrag:abcd\r\n", "a=ice-ufrag:a b c\r\na=ice-pwd:short\r\n", "candidate=1\r\n"] {
+        for text in
+            ["x", "a=ice-ufrag:abcd\r\n", "a=ice-ufrag:a b c\r\na=ice-pwd:short\r\n", "candidate=1\r\n"]
+        {
             assert!(Fragment::parse(text).is_err(), "{text:?}");
         }
         let many = "a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n".repeat(MOST_CANDIDATES + 1);

@@ -13,7 +13,7 @@ use str0m::media::{KeyframeRequestKind, MediaData, MediaKind, Mid, Rid, Rids};
 use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{Extension, ExtensionMap};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output as RtcOutput, Rtc, RtcConfig};
-use sv_core::{Codec, Item, Limits, Track, TrackId};
+use sv_core::{Codec, Item, Limits, Timestamp, Track, TrackId};
 
 use super::Fragment;
 use crate::lane::{Lane, Seen};
@@ -104,6 +104,8 @@ struct MediaLine {
     layers: Vec<Layer>,
     /// The layer that is taken.
     taken: Option<usize>,
+    /// When the last packet is decoded: layers have clocks of their own, and time doesn't go back between them.
+    last: Option<Timestamp>,
 }
 
 struct Layer {
@@ -247,7 +249,8 @@ impl Session {
     /// Whether a fragment has another name and password of ICE than this session: it begins ICE anew.
     #[must_use]
     pub fn is_new(&self, fragment: &Fragment) -> bool {
-        let known = |name: &str| self.offer.lines().any(|line| line.strip_prefix("a=ice-ufrag:") == Some(name));
+        let known =
+            |name: &str| self.offer.lines().any(|line| line.strip_prefix("a=ice-ufrag:") == Some(name));
         fragment.credentials.as_ref().is_some_and(|(name, _)| !known(name))
     }
 
@@ -332,7 +335,7 @@ impl Session {
             if let Some(output) = self.out.pop_front() {
                 return Ok(output);
             }
-                match self.rtc.poll_output().map_err(failed)? {
+            match self.rtc.poll_output().map_err(failed)? {
                 RtcOutput::Timeout(at) => return Ok(Output::Wait(at.min(self.round))),
                 other => self.hear(other, now),
             }
@@ -357,10 +360,8 @@ impl Session {
                 self.out.push_back(Output::Send { way, to: transmit.destination, data });
             }
             RtcOutput::Event(event) => match event {
-                RtcEvent::Connected => {
-                    if !std::mem::replace(&mut self.connected, true) {
-                        self.out.push_back(Output::Connected);
-                    }
+                RtcEvent::Connected if !std::mem::replace(&mut self.connected, true) => {
+                    self.out.push_back(Output::Connected);
                 }
                 RtcEvent::MediaData(data) => self.media(&data, now),
                 RtcEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
@@ -375,13 +376,17 @@ impl Session {
     }
 
     fn add(&mut self, mid: Mid, now: Instant) {
-        let Some(media) = self.rtc.media(mid).filter(|media| media.direction().is_receiving()) else { return };
+        let Some(media) = self.rtc.media(mid).filter(|media| media.direction().is_receiving()) else {
+            return;
+        };
         if self.media.iter().any(|line| line.mid == mid) || media.remote_pts().is_empty() {
             return;
         }
         let video = media.kind() == MediaKind::Video;
         let rids: Vec<Option<Rid>> = match media.rids_rx() {
-            Rids::Specific(rids) if !rids.is_empty() => rids.iter().take(MOST_LAYERS).copied().map(Some).collect(),
+            Rids::Specific(rids) if !rids.is_empty() => {
+                rids.iter().take(MOST_LAYERS).copied().map(Some).collect()
+            }
             _ => vec![None],
         };
         let same = |line: &&MediaLine| (line.id.0 % 2 == 1) == video;
@@ -400,7 +405,7 @@ impl Session {
             wants: video,
         });
         let layers = layers.collect();
-        self.media.push(MediaLine { mid, id, layers, taken: None });
+        self.media.push(MediaLine { mid, id, layers, taken: None, last: None });
     }
 
     fn media(&mut self, data: &MediaData, now: Instant) {
@@ -441,6 +446,14 @@ impl Session {
             items.retain(|item| !matches!(item, Item::Track(_)));
             items.splice(0..0, track.map(Item::Track));
         }
+        for item in &mut items {
+            if let Item::Packet(packet) = item {
+                let after = line.last.map_or(packet.dts, |last| last.offset(1));
+                packet.dts = packet.dts.max(after);
+                packet.pts = packet.pts.max(packet.dts);
+                line.last = Some(packet.dts);
+            }
+        }
         self.out.extend(items.into_iter().map(Output::Item));
     }
 
@@ -448,9 +461,10 @@ impl Session {
     fn look(&mut self, now: Instant) {
         let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
         for line in &mut self.media {
-            let quiet = line.taken.and_then(|n| line.layers.get(n)).is_none_or(|layer| {
-                now.saturating_duration_since(layer.heard) > SILENT
-            });
+            let quiet = line
+                .taken
+                .and_then(|n| line.layers.get(n))
+                .is_none_or(|layer| now.saturating_duration_since(layer.heard) > SILENT);
             let several = line.layers.len() > 1;
             for (n, layer) in line.layers.iter_mut().enumerate() {
                 let none_for_long = since(layer.key).is_none_or(|passed| passed >= self.interval);
@@ -458,7 +472,9 @@ impl Session {
                 let taken = line.taken == Some(n) || line.taken.is_none();
                 let needed = layer.wants || (several && !taken && quiet);
                 let patience = if needed { AGAIN } else { self.interval };
-                if (needed || none_for_long) && line.id.0 % 2 == 1 && since(layer.asked).is_none_or(|passed| passed >= patience)
+                if (needed || none_for_long)
+                    && line.id.0 % 2 == 1
+                    && since(layer.asked).is_none_or(|passed| passed >= patience)
                 {
                     layer.asked = Some(now);
                     if let Some(mut writer) = self.rtc.writer(line.mid) {
@@ -517,7 +533,10 @@ mod tests {
         assert_eq!(answer.matches("tcptype passive").count(), 1, "{answer}");
         let name = session.name();
         assert!(answer.contains(&format!("a=ice-ufrag:{name}\r\n")));
-        let same = Fragment { credentials: Some(("335d45ea".into(), "7afdbf127c10f3840a1d81f7da57b39e".into())), ..Fragment::default() };
+        let same = Fragment {
+            credentials: Some(("335d45ea".into(), "7afdbf127c10f3840a1d81f7da57b39e".into())),
+            ..Fragment::default()
+        };
         assert!(!session.is_new(&same));
         assert_eq!(session.patch(&same).unwrap(), None);
         let new = Fragment { credentials: Some(("another".into(), "a".repeat(24))), ..Fragment::default() };

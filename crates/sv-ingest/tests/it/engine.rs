@@ -274,5 +274,10 @@ proptest! {
         crate::oracle::flv(&bytes);
         #[cfg(feature = "whip")]
         crate::oracle::whip(&bytes);
+        #[cfg(feature = "rtsp")]
+        {
+            crate::oracle::rtsp(&bytes);
+            crate::oracle::rtp(&bytes);
+        }
     }
 }

@@ -5,5 +5,7 @@ mod engine;
 mod kit;
 mod oracle;
 mod rtmp;
+#[cfg(feature = "rtsp")]
+mod rtsp;
 #[cfg(feature = "whip")]
 mod whip;

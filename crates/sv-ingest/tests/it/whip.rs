@@ -87,13 +87,19 @@ fn is_whole(listening: &Listening, feed: &mut sv_ingest::Feed, film: &Path) {
     assert_eq!(hashes(&ours), hashes(&pictures));
     let heard = received.of(2);
     let theirs = hashes(&sound);
-    assert!(theirs.ends_with(&hashes(&heard)) && heard.len() + 3 >= theirs.len(), "{} of {}", heard.len(), theirs.len());
+    assert!(
+        theirs.ends_with(&hashes(&heard)) && heard.len() + 3 >= theirs.len(),
+        "{} of {}",
+        heard.len(),
+        theirs.len()
+    );
     // Every picture is as far from the first as it was: RTP's clock is exact.
     for (a, b) in ours.iter().zip(&pictures).skip(1) {
         let (near, far) = (a.pts - ours[0].pts, b.pts - pictures[0].pts);
         assert!((near - far).abs() <= 100, "{near} {far}");
     }
-    let late = (heard.last().unwrap().pts - ours.last().unwrap().pts) - (sound.last().unwrap().pts - pictures.last().unwrap().pts);
+    let late = (heard.last().unwrap().pts - ours.last().unwrap().pts)
+        - (sound.last().unwrap().pts - pictures.last().unwrap().pts);
     assert!(late.abs() <= 60, "sound is off by {late} ms");
 }
 
@@ -117,11 +123,13 @@ fn what_ffmpeg_sends_arrives_to_the_byte() {
 
 /// Passes datagrams on in both directions, but for every `n`th of those that carry media.
 fn lossy(to: SocketAddr, n: usize) -> SocketAddr {
-    let (outside, inside) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let (outside, inside) =
+        (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
     let address = outside.local_addr().unwrap();
     inside.connect(to).unwrap();
     let sender: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
-    let (back_in, back_out, known) = (inside.try_clone().unwrap(), outside.try_clone().unwrap(), Arc::clone(&sender));
+    let (back_in, back_out, known) =
+        (inside.try_clone().unwrap(), outside.try_clone().unwrap(), Arc::clone(&sender));
     std::thread::spawn(move || {
         let mut buffer = vec![0; 2048];
         while let Ok(count) = back_in.recv(&mut buffer) {
@@ -156,19 +164,26 @@ fn what_is_lost_on_the_way_is_sent_again() {
     let whip = whip(&listening);
     let near = whip.addresses()[0].at;
     let far = lossy(near, 20);
-    let (near, far) = (format!("{} {} typ", near.ip(), near.port()), format!("{} {} typ", far.ip(), far.port()));
+    let (near, far) =
+        (format!("{} {} typ", near.ip(), near.port()), format!("{} {} typ", far.ip(), far.port()));
     let address = serve(whip, move |answer| answer.replacen(&near, &far, 1));
     send(&ffmpeg, &film, address);
     let received = listening.collect(&mut feed);
     let hashes = |told: Vec<crate::kit::Told>| told.into_iter().map(|t| t.hash).collect::<Vec<_>>();
     let (ours, theirs) = (hashes(received.of(1)), hashes(probe(film.to_str().unwrap(), "v:0")));
     // The last packet may be lost, and nobody knows of it.
-    assert!(ours.len() + 1 >= theirs.len() && theirs.starts_with(&ours), "{} of {}", ours.len(), theirs.len());
+    assert!(
+        ours.len() + 1 >= theirs.len() && theirs.starts_with(&ours),
+        "{} of {}",
+        ours.len(),
+        theirs.len()
+    );
 }
 
 #[test]
 fn aiortc_sends_vp8_and_every_picture_arrives() {
-    let python = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/streamverse/peers/bin/python"));
+    let python =
+        std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/streamverse/peers/bin/python"));
     let knows = |python: &Path| Command::new(python).args(["-c", "import aiortc, aiohttp"]).output();
     let Some(python) = python.filter(|p| knows(p).is_ok_and(|out| out.status.success())) else {
         println!("skipped: there is no Python with aiortc and aiohttp among the peers");

@@ -52,12 +52,18 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
         let certificate = Certificate::open(cert, key).map_err(Error::from).map_err(Failure::at(At::Keys))?;
         gateway.rtmps(address, certificate).map_err(Failure::at(At::Output))?;
     }
+    let rtsp = args.rtsp.map(|address| gateway.rtsp(address)).transpose().map_err(Failure::at(At::Output))?;
+    if let (Some(address), Some(cert), Some(key)) = (args.rtsps, &args.cert, &args.cert_key) {
+        let certificate = Certificate::open(cert, key).map_err(Error::from).map_err(Failure::at(At::Keys))?;
+        gateway.rtsps(address, certificate).map_err(Failure::at(At::Output))?;
+    }
     let media = whip(args, &gateway)?;
     for (stream, target) in targets {
         gateway.push(&stream, target)?;
     }
     if json {
-        let ready = json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "http": at.to_string(), "whip": media });
+        let ready =
+            json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "http": at.to_string(), "whip": media });
         println!("{ready}");
     } else {
         println!("send to rtmp://{rtmp}/live/KEY, watch at http://{at}/");
@@ -79,7 +85,7 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
 /// An address at which others than this machine could send.
 fn open_to(args: &args::Gateway) -> Option<SocketAddr> {
     let offers = (!args.whip.is_empty()).then_some(args.listen);
-    [Some(args.rtmp), args.rtmps, offers].into_iter().flatten().find(|address| !address.ip().is_loopback())
+    [Some(args.rtmp), args.rtmps, args.rtsp, args.rtsps, offers].into_iter().flatten().find(|address| !address.ip().is_loopback())
 }
 
 /// Takes WHIP, if it is asked for, and says where media come in.
@@ -88,7 +94,8 @@ fn whip(args: &args::Gateway, gateway: &Gateway) -> Result<Vec<String>, Failure>
     let mut settings = WhipSettings::new(*udp);
     settings.tcp = args.whip.get(1).copied();
     settings.public.clone_from(&args.public_ip);
-    let servers: Vec<String> = args.ice_server.iter().map(|url| format!("<{url}>; rel=\"ice-server\"")).collect();
+    let servers: Vec<String> =
+        args.ice_server.iter().map(|url| format!("<{url}>; rel=\"ice-server\"")).collect();
     let addresses = gateway.whip(settings, &servers).map_err(Failure::at(At::Output))?;
     let way = |way| if way == Way::Udp { "udp" } else { "tcp" };
     Ok(addresses.iter().map(|address| format!("{}:{}", way(address.way), address.at)).collect())

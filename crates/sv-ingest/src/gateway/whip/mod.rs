@@ -125,19 +125,19 @@ pub(super) struct Inbox {
 
 impl Inbox {
     /// Puts a letter in, or gives it back where nobody will read it.
-    fn put(&self, letter: Letter) -> Result<(), Letter> {
+    fn put(&self, letter: Letter) -> Option<Letter> {
         let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *letters {
             Some(waiting) if waiting.len() < MOST_LETTERS || !matches!(letter, Letter::Open { .. }) => {
                 waiting.push(letter);
             }
-            _ => return Err(letter),
+            _ => return Some(letter),
         }
         drop(letters);
         if let Err(error) = self.waker.wake() {
             tracing::error!(%error, "the thread of WHIP can't be woken");
         }
-        Ok(())
+        None
     }
 
     fn take(&self) -> Vec<Letter> {
@@ -200,7 +200,7 @@ impl Whip {
     }
 
     fn send(&self, letter: Letter) {
-        if let Err(letter) = self.inbox.put(letter) {
+        if let Some(letter) = self.inbox.put(letter) {
             let full = self.inbox.letters.lock().unwrap_or_else(PoisonError::into_inner).is_some();
             letter.refuse(if full { Trouble::Full } else { Trouble::Over });
         }
@@ -221,7 +221,7 @@ pub(super) struct Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
-        let told = self.inbox.put(Letter::Stop).is_ok();
+        let told = self.inbox.put(Letter::Stop).is_none();
         if let Some(thread) = self.thread.take().filter(|_| told) {
             // A thread that panicked has nothing left to end.
             let _ = thread.join();

@@ -146,7 +146,9 @@ impl Thread {
                     UDP if self.datagrams(&mut buffer) => more.push(UDP),
                     UDP => {}
                     LISTENER => self.admit(),
-                    Token(token) if self.read(token.saturating_sub(CLIENTS), &mut buffer) => more.push(Token(token)),
+                    Token(token) if self.read(token.saturating_sub(CLIENTS), &mut buffer) => {
+                        more.push(Token(token))
+                    }
                     Token(_) => {}
                 }
             }
@@ -196,7 +198,8 @@ impl Thread {
     fn datagram(&mut self, way: Way, from: SocketAddr, data: &[u8]) -> Option<u64> {
         let now = Instant::now();
         // Who says the name and knows the password sends from wherever it is: its session says whether that is so.
-        let named = (data.first().is_some_and(|first| *first < 2)).then(|| StunMessage::parse(data).ok()).flatten();
+        let named =
+            (data.first().is_some_and(|first| *first < 2)).then(|| StunMessage::parse(data).ok()).flatten();
         let named = named.as_ref().and_then(|message| message.split_username());
         let number = match named {
             Some((name, _)) => self.by_name.get(name),
@@ -230,7 +233,8 @@ impl Thread {
         while let Some(Ok((mut stream, peer))) = self.listener.as_ref().map(TcpListener::accept) {
             let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
             let settings = self.entrance.settings();
-            let strangers = self.clients.iter().filter(|(_, c)| c.session.is_none() && c.peer.ip() == peer.ip());
+            let strangers =
+                self.clients.iter().filter(|(_, c)| c.session.is_none() && c.peer.ip() == peer.ip());
             if self.clients.len() >= settings.connections || strangers.count() >= settings.strangers {
                 tracing::debug!(%peer, "there are too many connections");
                 continue;
@@ -276,7 +280,9 @@ impl Thread {
     fn letter(&mut self, letter: Letter, ours: &[Address]) {
         match letter {
             Letter::Open { offer, grant, from, then } => then(self.open(&offer, grant, from, ours)),
-            Letter::Patch { session, tag, fragment, then } => then(self.patch(&session, tag.as_deref(), &fragment)),
+            Letter::Patch { session, tag, fragment, then } => {
+                then(self.patch(&session, tag.as_deref(), &fragment))
+            }
             Letter::Close { session, then } => {
                 let number = self.by_id.get(&session).copied();
                 if let Some(number) = number {
@@ -289,9 +295,16 @@ impl Thread {
         }
     }
 
-    fn open(&mut self, offer: &str, grant: Grant, from: SocketAddr, ours: &[Address]) -> Result<Opened, Trouble> {
+    fn open(
+        &mut self,
+        offer: &str,
+        grant: Grant,
+        from: SocketAddr,
+        ours: &[Address],
+    ) -> Result<Opened, Trouble> {
         let settings = self.entrance.settings();
-        let strangers = self.sessions.values().filter(|p| p.publication.is_none() && p.from.ip() == from.ip());
+        let strangers =
+            self.sessions.values().filter(|p| p.publication.is_none() && p.from.ip() == from.ip());
         if self.sessions.len() >= settings.connections || strangers.count() >= settings.strangers {
             return Err(Trouble::Full);
         }
@@ -304,8 +317,19 @@ impl Thread {
         self.by_name.insert(name.clone(), number);
         let opened = Opened { session: id.clone(), tag: tag.clone(), answer };
         let (peers, publication) = (Vec::new(), None);
-        let place =
-            Place { session, id, tag, name, grant, from, publication, peers, born: now, heard: now, wake: None };
+        let place = Place {
+            session,
+            id,
+            tag,
+            name,
+            grant,
+            from,
+            publication,
+            peers,
+            born: now,
+            heard: now,
+            wake: None,
+        };
         self.sessions.insert(number, place);
         self.with(number, |_| Ok(()));
         Ok(opened)
@@ -408,11 +432,13 @@ impl Thread {
         }
         place.session.close();
         let now = Instant::now();
-        while let Ok(Output::Send { .. } | Output::Item(_) | Output::Connected | Output::Ended(_)) = place.session.poll(now).inspect(|output| {
-            if let Output::Send { way: Way::Udp, to, data } = output {
-                let _ = self.udp.send_to(data, outward(*to, self.mapped));
-            }
-        }) {}
+        while let Ok(Output::Send { .. } | Output::Item(_) | Output::Connected | Output::Ended(_)) =
+            place.session.poll(now).inspect(|output| {
+                if let Output::Send { way: Way::Udp, to, data } = output {
+                    let _ = self.udp.send_to(data, outward(*to, self.mapped));
+                }
+            })
+        {}
         let clients = self.clients.iter().filter(|(_, client)| client.session == Some(number));
         let clients: Vec<usize> = clients.map(|(key, _)| key).collect();
         clients.into_iter().for_each(|key| self.hang_up(key));
@@ -431,7 +457,8 @@ impl Thread {
         for (number, reason) in gone.collect::<Vec<_>>() {
             self.end(number, reason);
         }
-        let strangers = self.clients.iter().filter(|(_, c)| c.over || (c.session.is_none() && late(c.born, patience)));
+        let strangers =
+            self.clients.iter().filter(|(_, c)| c.over || (c.session.is_none() && late(c.born, patience)));
         let strangers: Vec<usize> = strangers.map(|(key, _)| key).collect();
         strangers.into_iter().for_each(|key| self.hang_up(key));
         self.entrance.hub().tidy();

@@ -97,12 +97,18 @@ pub(crate) struct Gateway {
     /// Where to take RTMPS
     #[arg(long, requires = "cert", requires = "cert_key")]
     pub(crate) rtmps: Option<SocketAddr>,
-    /// The certificate for RTMPS with those that vouch for it, in PEM; it is read again when it is renewed
+    /// The certificate for RTMPS and RTSPS with those that vouch for it, in PEM; it is read again when it is renewed
     #[arg(long, value_name = "FILE")]
     pub(crate) cert: Option<PathBuf>,
     /// The certificate's key, in PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) cert_key: Option<PathBuf>,
+    /// Where to take what others record by RTSP
+    #[arg(long)]
+    pub(crate) rtsp: Option<SocketAddr>,
+    /// Where to take RTSP inside of TLS
+    #[arg(long, requires = "cert", requires = "cert_key")]
+    pub(crate) rtsps: Option<SocketAddr>,
     /// Where to take media by WebRTC, whose senders post to http://LISTEN/whip/NAME: a port of UDP, and one of TCP behind a comma
     #[arg(long, value_name = "UDP[,TCP]", value_delimiter = ',')]
     pub(crate) whip: Vec<SocketAddr>,
@@ -133,6 +139,7 @@ pub(crate) struct Gateway {
 
 const GATEWAY: &str = "\
 Send to rtmp://HOST/live/KEY, play from rtmp://HOST/live/NAME, watch at http://HOST:8090/NAME/.
+With --rtsp, record to rtsp://HOST/live/KEY, or to rtsp://ANYBODY:KEY@HOST/live/NAME.
 With --whip, send to http://HOST:8090/whip/NAME with the key as a bearer token, or from a browser's camera at http://HOST:8090/send.
 
 A key file is TOML, with a table for each stream:
