@@ -47,7 +47,13 @@ impl Stream {
 impl Timeline {
     /// Adds a stream whose clock runs at `rate` Hz.
     pub(crate) fn add(&mut self, rate: u32) -> StreamId {
-        self.streams.push(Stream { rate: rate.max(1), offset: None, ahead: None, settled: false, early: (0, 0) });
+        self.streams.push(Stream {
+            rate: rate.max(1),
+            offset: None,
+            ahead: None,
+            settled: false,
+            early: (0, 0),
+        });
         StreamId(self.streams.len().saturating_sub(1))
     }
 

@@ -105,6 +105,15 @@ pub enum Happening {
         /// How it goes.
         progress: Progress,
     },
+    /// A stream that is fetched.
+    Pulled {
+        /// The stream's name.
+        stream: String,
+        /// Where from, without what is secret.
+        from: String,
+        /// How it goes.
+        progress: Progress,
+    },
     /// A presentation is over: a recording, if there is no error.
     Closed {
         /// The stream's name.
@@ -125,6 +134,8 @@ pub struct Gateway {
     told: Arc<dyn Fn(&Happening) + Send + Sync>,
     #[cfg(feature = "whip")]
     whip: whip::Door,
+    #[cfg(feature = "rtsp")]
+    pulls: Mutex<Vec<ingest::Pull>>,
 }
 
 impl Gateway {
@@ -154,6 +165,8 @@ impl Gateway {
             told,
             #[cfg(feature = "whip")]
             whip: whip::Door::default(),
+            #[cfg(feature = "rtsp")]
+            pulls: Mutex::default(),
         })
     }
 
@@ -193,6 +206,21 @@ impl Gateway {
     pub fn rtsps(&self, address: SocketAddr, certificate: Certificate) -> Result<SocketAddr> {
         let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
         Ok(self.ingest.as_ref().ok_or_else(over)?.rtsps(address, certificate)?)
+    }
+
+    /// Fetches a stream from another server by RTSP, such as a camera, and begins again when that breaks.
+    ///
+    /// # Errors
+    /// When no stream can have that name, or the system gives no thread.
+    #[cfg(feature = "rtsp")]
+    pub fn pull(&self, stream: &str, from: sv_ingest::rtsp::Address) -> Result<()> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        let (told, name, place) = (Arc::clone(&self.told), stream.to_owned(), from.to_string());
+        let pull = self.ingest.as_ref().ok_or_else(over)?.pull(stream, from, move |progress| {
+            told(&Happening::Pulled { stream: name.clone(), from: place.clone(), progress });
+        })?;
+        self.pulls.lock().unwrap_or_else(PoisonError::into_inner).push(pull);
+        Ok(())
     }
 
     /// Takes offers by WHIP, which the [`router`](Self::router) brings, and media of those who made them. Gives where these
@@ -242,6 +270,8 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         // Nothing may come in while rooms are closed.
+        #[cfg(feature = "rtsp")]
+        self.pulls.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.ingest = None;
         self.pushes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.rooms.close();

@@ -13,6 +13,8 @@ pub(crate) struct Gateway {
     lines: Lines<BufReader<ChildStdout>>,
     rtmp: String,
     pub(crate) http: String,
+    /// Empty where it isn't taken.
+    pub(crate) rtsp: String,
 }
 
 impl Drop for Gateway {
@@ -33,10 +35,12 @@ impl Gateway {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut gateway = Self { child, lines, rtmp: String::new(), http: String::new() };
+        let mut gateway =
+            Self { child, lines, rtmp: String::new(), http: String::new(), rtsp: String::new() };
         let ready = gateway.until("live.ready");
         let address = |name: &str| ready[name].as_str().unwrap().to_owned();
         (gateway.rtmp, gateway.http) = (address("rtmp"), address("http"));
+        gateway.rtsp = ready["rtsp"].as_str().unwrap_or_default().to_owned();
         gateway
     }
 

@@ -54,6 +54,8 @@ mod protected_ts;
 mod pure;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod resume;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod rtsp;
 #[cfg(feature = "cli")]
 mod serve;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]

@@ -18,6 +18,8 @@ mod connection;
 mod door;
 mod entrance;
 #[cfg(feature = "rtsp")]
+mod pull;
+#[cfg(feature = "rtsp")]
 mod rtsp;
 mod rules;
 mod shard;
@@ -29,6 +31,8 @@ mod whip;
 
 pub use admission::{Admission, Answer, Ask, Grant, Keys, Open, Verdict};
 pub use entrance::{Entrance, Publication};
+#[cfg(feature = "rtsp")]
+pub use pull::Pull;
 pub use rules::{Hours, Rules};
 pub use tls::Certificate;
 #[cfg(feature = "jwt")]

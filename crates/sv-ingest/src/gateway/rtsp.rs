@@ -110,7 +110,11 @@ struct Port {
     control: bool,
 }
 
-fn open(address: SocketAddr, certificate: Option<Arc<Certificate>>, entrance: Entrance) -> Result<(Door, SocketAddr)> {
+fn open(
+    address: SocketAddr,
+    certificate: Option<Arc<Certificate>>,
+    entrance: Entrance,
+) -> Result<(Door, SocketAddr)> {
     let listening = || format!("listening at {address}");
     let mut listener = TcpListener::bind(address).map_err(Error::io(listening()))?;
     let address = listener.local_addr().map_err(Error::io(listening()))?;
@@ -120,7 +124,8 @@ fn open(address: SocketAddr, certificate: Option<Arc<Certificate>>, entrance: En
     let inbox = Arc::new(Inbox { letters: Mutex::default(), waker });
     let (connections, datagrams) = (Slab::new(), Slab::new());
     let to = Arc::clone(&inbox);
-    let thread = Thread { poll, inbox: to, listener, certificate, entrance, connections, datagrams, serial: 0 };
+    let thread =
+        Thread { poll, inbox: to, listener, certificate, entrance, connections, datagrams, serial: 0 };
     let work = std::thread::Builder::new().name("ingest rtsp".into()).spawn(move || thread.run());
     let thread = Some(work.map_err(Error::io("starting a thread"))?);
     Ok((Door { inbox, thread }, address))
@@ -162,14 +167,17 @@ impl Thread {
                         self.admit();
                         false
                     }
-                    Token(token) if token >= DATAGRAMS => self.datagram(token.saturating_sub(DATAGRAMS), &mut buffer),
+                    Token(token) if token >= DATAGRAMS => {
+                        self.datagram(token.saturating_sub(DATAGRAMS), &mut buffer)
+                    }
                     Token(token) => self.read(token.saturating_sub(CONNECTIONS), &mut buffer),
                 };
                 if again {
                     more.push(token);
                 }
             }
-            let letters = std::mem::take(&mut *self.inbox.letters.lock().unwrap_or_else(PoisonError::into_inner));
+            let letters =
+                std::mem::take(&mut *self.inbox.letters.lock().unwrap_or_else(PoisonError::into_inner));
             for letter in letters {
                 match letter {
                     Letter::Stop => {
@@ -244,7 +252,9 @@ impl Thread {
                 }
                 Ok(count) => {
                     connection.heard = Instant::now();
-                    connection.engine.receive(buffer.get(..count).unwrap_or_default(), connection.born.elapsed())
+                    connection
+                        .engine
+                        .receive(buffer.get(..count).unwrap_or_default(), connection.born.elapsed())
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     more = false;
@@ -315,7 +325,8 @@ impl Thread {
                     let Some(grant) = connection.grant.take() else { continue };
                     let inbox = Arc::clone(&self.inbox);
                     let replaced = move || inbox.put(Letter::Replaced(whom));
-                    connection.publication = Some(self.entrance.publish(&grant, "rtsp", connection.peer, replaced));
+                    connection.publication =
+                        Some(self.entrance.publish(&grant, "rtsp", connection.peer, replaced));
                 }
                 Some(Event::Item(item)) => {
                     if let Some(publication) = &mut connection.publication {
@@ -339,7 +350,8 @@ impl Thread {
         let pair = (0..64).find_map(|_| {
             let first = UdpSocket::bind((here, 0).into()).ok()?;
             let port = first.local_addr().ok()?.port();
-            let second = UdpSocket::bind((here, port.checked_add(1).filter(|_| port % 2 == 0)?).into()).ok()?;
+            let second =
+                UdpSocket::bind((here, port.checked_add(1).filter(|_| port % 2 == 0)?).into()).ok()?;
             Some((port, first, second))
         });
         let ours = pair.and_then(|(port, first, second)| {

@@ -56,7 +56,8 @@ impl Depacketizer {
                 }
             }
             Coding::Aac { config, bits } => {
-                let samples = aac::Config::parse(config).map_or(1024, |config| i64::from(config.frame_samples));
+                let samples =
+                    aac::Config::parse(config).map_or(1024, |config| i64::from(config.frame_samples));
                 let bits = *bits;
                 if self.access_units(bits, packet, time, samples, give).is_none() {
                     self.whole = false;
@@ -149,7 +150,8 @@ impl Depacketizer {
             _ => {
                 payload.advance(0);
                 if skip > 0 {
-                    let unit = [payload.get(..2).unwrap_or_default(), payload.get(4..).unwrap_or_default()].concat();
+                    let unit =
+                        [payload.get(..2).unwrap_or_default(), payload.get(4..).unwrap_or_default()].concat();
                     self.unit(&unit);
                 } else {
                     self.unit(&payload);
@@ -193,7 +195,8 @@ impl Depacketizer {
                     return Some(());
                 }
                 let unit = self.frame.split().freeze();
-                return (unit.len() == len).then(|| give((unit, at, std::mem::replace(&mut self.whole, true))));
+                return (unit.len() == len)
+                    .then(|| give((unit, at, std::mem::replace(&mut self.whole, true))));
             }
             self.frame.clear();
             give((payload.split_to(len), at, std::mem::replace(&mut self.whole, true)));
@@ -229,7 +232,8 @@ mod tests {
         push(&[0x7C, 0x81, 1], false, 6000, true);
         push(&[0x7C, 0x41, 2], true, 6000, false);
         push(&[0x41, 7], true, 9000, true);
-        let first = [&[0, 0, 0, 1, 0x67, 1][..], &[0, 0, 0, 1, 0x68, 2], &[0, 0, 0, 1, 0x65, 3, 4, 5]].concat();
+        let first =
+            [&[0, 0, 0, 1, 0x67, 1][..], &[0, 0, 0, 1, 0x68, 2], &[0, 0, 0, 1, 0x65, 3, 4, 5]].concat();
         let frames: Vec<(&[u8], i64, bool)> = got.iter().map(|(f, t, w)| (&f[..], *t, *w)).collect();
         assert_eq!(frames[0], (&first[..], 0, true));
         assert_eq!(frames[1], (&[0, 0, 0, 1, 0x41, 9, 9][..], 3000, true));

@@ -177,7 +177,7 @@ impl Parser {
     ///
     /// # Errors
     /// When what came is no message, or too long for one. Nothing can be read behind it.
-    pub fn next(&mut self) -> Result<Option<Message>> {
+    pub fn message(&mut self) -> Result<Option<Message>> {
         // Empty lines between messages are somebody's way to say that they are there.
         while self.seen == 0 && matches!(self.rest.first(), Some(b'\r' | b'\n')) {
             self.rest.advance(1);
@@ -243,7 +243,9 @@ fn head(text: &str) -> Result<(First, Headers)> {
             First::Response(status.parse().map_err(|_| wrong("its status is no number"))?)
         }
         (Some(method), Some(url), Some(version))
-            if version.starts_with("RTSP/") && !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') =>
+            if version.starts_with("RTSP/")
+                && !method.is_empty()
+                && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') =>
         {
             First::Request(method.to_owned(), url.to_owned())
         }
@@ -270,7 +272,7 @@ mod tests {
         let (mut parser, mut got) = (Parser::new(), Vec::new());
         for piece in stream.chunks(cut.max(1)) {
             parser.push(piece);
-            while let Some(message) = parser.next()? {
+            while let Some(message) = parser.message()? {
                 got.push(message);
             }
         }
@@ -308,7 +310,7 @@ mod tests {
     fn a_head_has_an_end() {
         let mut parser = Parser::new();
         parser.push(&[b'A'; MOST_HEAD + 2]);
-        assert!(parser.next().is_err());
+        assert!(parser.message().is_err());
         assert!(all(b"SETUP rtsp://a RTSP/1.0\r\nContent-Length: 9999999\r\n\r\n", 9).is_err());
         assert!(all(b"GET / HTTP/1.1\r\n\r\n", 100).is_err());
     }

@@ -99,7 +99,14 @@ impl Receiver {
 
 type Parts<'a> = (&'a mut Unwrap, &'a mut Depacketizer, &'a mut Lane, StreamId);
 
-fn frame(packet: &Packet, whole: bool, now: Duration, parts: Parts<'_>, timeline: &mut Timeline, give: &mut dyn FnMut(Item)) {
+fn frame(
+    packet: &Packet,
+    whole: bool,
+    now: Duration,
+    parts: Parts<'_>,
+    timeline: &mut Timeline,
+    give: &mut dyn FnMut(Item),
+) {
     let (time, depacketizer, lane, stream) = parts;
     let time = time.next(packet.time, 32);
     depacketizer.push(packet, time, whole, &mut |(data, time, whole)| {

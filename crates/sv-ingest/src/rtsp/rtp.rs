@@ -52,7 +52,10 @@ pub(super) fn report(mut data: &[u8]) -> Option<(Duration, u32)> {
             let word = |at: usize| Some(u32::from_be_bytes(*one.get(at..)?.first_chunk::<4>()?));
             let (seconds, fraction, time) = (word(8)?, word(12)?, word(16)?);
             let nanos = u64::from(fraction).checked_mul(1_000_000_000)? >> 32;
-            return Some((Duration::from_secs(seconds.into()).checked_add(Duration::from_nanos(nanos))?, time));
+            return Some((
+                Duration::from_secs(seconds.into()).checked_add(Duration::from_nanos(nanos))?,
+                time,
+            ));
         }
         data = rest;
     }

@@ -69,23 +69,36 @@ pub fn parse(body: &[u8]) -> Result<Vec<Media>> {
             session = false;
             let kind = rest.split(' ').nth(3).and_then(|kind| kind.parse().ok()).unwrap_or(0);
             // What has a number of its own and no name is nothing that is taken here.
-            media.push(Media { control: String::new(), kind, coding: Coding::Other(kind.to_string()), rate: 90_000 });
+            media.push(Media {
+                control: String::new(),
+                kind,
+                coding: Coding::Other(kind.to_string()),
+                rate: 90_000,
+            });
             continue;
         }
         let Some(last) = media.last_mut().filter(|_| !session) else { continue };
         if let Some(control) = line.strip_prefix("a=control:") {
             control.clone_into(&mut last.control);
-        } else if let Some((kind, rest)) = line.strip_prefix("a=rtpmap:").and_then(|rest| rest.split_once(' ')) {
+        } else if let Some((kind, rest)) =
+            line.strip_prefix("a=rtpmap:").and_then(|rest| rest.split_once(' '))
+        {
             if kind.parse() == Ok(last.kind) {
                 let mut parts = rest.trim().split('/');
                 let name = parts.next().unwrap_or_default();
-                last.rate = parts.next().and_then(|rate| rate.parse().ok()).filter(|rate| *rate > 0).unwrap_or(90_000);
+                last.rate = parts
+                    .next()
+                    .and_then(|rate| rate.parse().ok())
+                    .filter(|rate| *rate > 0)
+                    .unwrap_or(90_000);
                 last.coding = coding(name);
             }
         } else if let Some((kind, rest)) = line.strip_prefix("a=fmtp:").and_then(|rest| rest.split_once(' '))
             && kind.parse() == Ok(last.kind)
         {
-            rest.split(';').filter_map(|pair| pair.trim().split_once('=')).for_each(|(name, value)| last.coding.say(name, value));
+            rest.split(';')
+                .filter_map(|pair| pair.trim().split_once('='))
+                .for_each(|(name, value)| last.coding.say(name, value));
         }
     }
     Ok(media)

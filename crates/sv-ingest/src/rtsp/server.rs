@@ -102,7 +102,7 @@ impl Server {
     /// When they are none of RTSP: the connection is of no more use.
     pub fn receive(&mut self, bytes: &[u8], now: Duration) -> Result<()> {
         self.parser.push(bytes);
-        while let Some(message) = self.parser.next()? {
+        while let Some(message) = self.parser.message()? {
             match message {
                 Message::Request(request) => self.request(&request),
                 Message::Interleaved { channel, data } => self.interleaved(channel, data, now),
@@ -153,7 +153,10 @@ impl Server {
             self.state = State::New;
             // Who has shown nothing may have something to show.
             let response = if self.shown { Response::new(403) } else { unauthorized() };
-            self.answer(Response { body: Bytes::from(format!("{reason}\r\n")), ..response.with("Content-Type", "text/plain") });
+            self.answer(Response {
+                body: Bytes::from(format!("{reason}\r\n")),
+                ..response.with("Content-Type", "text/plain")
+            });
         }
     }
 
@@ -163,8 +166,10 @@ impl Server {
             self.ways.retain(|way| way.medium != medium);
             return self.answer(Response::new(461));
         };
-        let transport =
-            format!("RTP/AVP/UDP;unicast;client_port={}-{};server_port={rtp}-{rtcp};mode=record", from.0, from.1);
+        let transport = format!(
+            "RTP/AVP/UDP;unicast;client_port={}-{};server_port={rtp}-{rtcp};mode=record",
+            from.0, from.1
+        );
         self.answer(Response::new(200).with("Transport", transport).with("Session", self.session.clone()));
     }
 
@@ -235,7 +240,10 @@ impl Server {
             Ok(_) => return self.answer(Response::new(415)),
             Err(_) => return self.answer(Response::new(400)),
         };
-        let path = request.url.split_once("://").map_or("", |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+        let path = request
+            .url
+            .split_once("://")
+            .map_or("", |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
         let path = path.trim_end_matches('/');
         let (app, name) = path.split_once('/').unwrap_or(("", path));
         let password = request.headers.get("authorization").and_then(basic);
@@ -246,7 +254,9 @@ impl Server {
     }
 
     fn setup(&mut self, request: &Request) {
-        let ends = |media: &Media| !media.control.is_empty() && request.url.trim_end_matches('/').ends_with(&media.control);
+        let ends = |media: &Media| {
+            !media.control.is_empty() && request.url.trim_end_matches('/').ends_with(&media.control)
+        };
         let only = (self.media.len() == 1).then_some(0);
         let Some(medium) = self.media.iter().position(ends).or(only) else {
             return self.answer(Response::new(404));
@@ -259,7 +269,12 @@ impl Server {
         for transport in all {
             let mut parts = transport.split(';').map(str::trim);
             let profile = parts.next().unwrap_or_default().to_ascii_uppercase();
-            let value = |name: &str| transport.split(';').map(str::trim).find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+            let value = |name: &str| {
+                transport
+                    .split(';')
+                    .map(str::trim)
+                    .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+            };
             let pair = |name: &str| {
                 let (a, b) = value(name)?.split_once('-')?;
                 Some((a.parse::<u16>().ok()?, b.parse::<u16>().ok()?))
@@ -268,13 +283,16 @@ impl Server {
                 let next = u16::try_from(self.ways.len().saturating_mul(2)).unwrap_or(0);
                 let (rtp, rtcp) = pair("interleaved").unwrap_or((next, next.saturating_add(1)));
                 let (Ok(a), Ok(b)) = (u8::try_from(rtp), u8::try_from(rtcp)) else { continue };
-                let taken = |way: &Way| way.channels.is_some_and(|(c, d)| [a, b].contains(&c) || [a, b].contains(&d));
+                let taken =
+                    |way: &Way| way.channels.is_some_and(|(c, d)| [a, b].contains(&c) || [a, b].contains(&d));
                 if a == b || self.ways.iter().any(taken) {
                     continue;
                 }
                 self.add(medium, Some((a, b)));
                 let transport = format!("RTP/AVP/TCP;unicast;interleaved={a}-{b};mode=record");
-                return self.answer(Response::new(200).with("Transport", transport).with("Session", self.session.clone()));
+                return self.answer(
+                    Response::new(200).with("Transport", transport).with("Session", self.session.clone()),
+                );
             }
             if matches!(profile.as_str(), "RTP/AVP" | "RTP/AVP/UDP")
                 && let Some(from) = pair("client_port")
@@ -311,7 +329,10 @@ fn basic(value: &str) -> Option<String> {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("state", &self.state).field("media", &self.media).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("state", &self.state)
+            .field("media", &self.media)
+            .finish_non_exhaustive()
     }
 }
 
@@ -327,7 +348,10 @@ mod tests {
     }
 
     fn announce(server: &mut Server, more: &str) -> String {
-        let head = format!("ANNOUNCE rtsp://host/live/key RTSP/1.0\nCSeq: 2\n{more}Content-Length: {}\n\n", SDP.len());
+        let head = format!(
+            "ANNOUNCE rtsp://host/live/key RTSP/1.0\nCSeq: 2\n{more}Content-Length: {}\n\n",
+            SDP.len()
+        );
         server.receive(head.replace('\n', "\r\n").as_bytes(), Duration::ZERO).unwrap();
         server.receive(SDP.as_bytes(), Duration::ZERO).unwrap();
         server.outgoing().iter().map(|piece| String::from_utf8_lossy(piece).into_owned()).collect()
@@ -337,7 +361,9 @@ mod tests {
     fn a_stream_is_announced_and_recorded() {
         let mut server = Server::new(Limits::default(), "abc");
         assert!(ask(&mut server, "OPTIONS * RTSP/1.0\nCSeq: 1\n\n").contains("RECORD"));
-        assert!(ask(&mut server, "RECORD rtsp://host/live/key RTSP/1.0\nCSeq: 1\n\n").starts_with("RTSP/1.0 455"));
+        assert!(
+            ask(&mut server, "RECORD rtsp://host/live/key RTSP/1.0\nCSeq: 1\n\n").starts_with("RTSP/1.0 455")
+        );
         assert_eq!(announce(&mut server, ""), "");
         let Some(Event::Publish { app, name }) = server.event() else { panic!() };
         assert_eq!((app.as_str(), name.expose()), ("live", "key"));
@@ -345,13 +371,18 @@ mod tests {
         assert!(server.outgoing()[0].starts_with(b"RTSP/1.0 200 OK\r\nCSeq: 2\r\n"));
         let setup = "SETUP rtsp://host/live/key/streamid=0 RTSP/1.0\nCSeq: 3\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1;mode=record\n\n";
         assert!(ask(&mut server, setup).contains("interleaved=0-1;mode=record"));
-        assert!(ask(&mut server, "RECORD rtsp://host/live/key RTSP/1.0\nCSeq: 4\n\n").contains("Session: abc"));
+        assert!(
+            ask(&mut server, "RECORD rtsp://host/live/key RTSP/1.0\nCSeq: 4\n\n").contains("Session: abc")
+        );
         assert!(matches!(server.event(), Some(Event::Record)));
         let packet = [&[0x80, 97, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1][..], &[0xFC, 1, 2]].concat();
         server.receive(&super::super::message::interleaved(0, &packet), Duration::ZERO).unwrap();
         assert!(matches!(server.event(), Some(Event::Item(Item::Track(_)))));
         assert!(matches!(server.event(), Some(Event::Item(Item::Packet(_)))));
-        assert!(ask(&mut server, "TEARDOWN rtsp://host/live/key RTSP/1.0\nCSeq: 5\n\n").starts_with("RTSP/1.0 200"));
+        assert!(
+            ask(&mut server, "TEARDOWN rtsp://host/live/key RTSP/1.0\nCSeq: 5\n\n")
+                .starts_with("RTSP/1.0 200")
+        );
         assert!(matches!(server.event(), Some(Event::Ended)));
     }
 

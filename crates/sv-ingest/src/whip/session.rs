@@ -307,7 +307,13 @@ impl Session {
         if !self.rtc.accepts(&input) {
             return Ok(false);
         }
-        self.rtc.handle_input(input).map_err(failed)?;
+        if let Err(error) = self.rtc.handle_input(input) {
+            // Who only pretends to send from that address ends nothing.
+            if !self.rtc.is_alive() {
+                return Err(failed(error));
+            }
+            tracing::debug!(%error, "a datagram is left out");
+        }
         Ok(true)
     }
 
@@ -336,6 +342,11 @@ impl Session {
                 return Ok(output);
             }
             match self.rtc.poll_output().map_err(failed)? {
+                RtcOutput::Timeout(_)
+                    if !self.rtc.is_alive() && !std::mem::replace(&mut self.ended, true) =>
+                {
+                    return Ok(Output::Ended("the connection has ended"));
+                }
                 RtcOutput::Timeout(at) => return Ok(Output::Wait(at.min(self.round))),
                 other => self.hear(other, now),
             }

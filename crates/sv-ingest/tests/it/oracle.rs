@@ -149,12 +149,15 @@ fn recorder() -> sv_ingest::rtsp::Server {
         m=audio 0 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=control:3\r\n";
     let mut server = sv_ingest::rtsp::Server::new(limits(), "session");
     let now = std::time::Duration::ZERO;
-    let text = format!("ANNOUNCE rtsp://a/b/c RTSP/1.0\r\nCSeq: 1\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
+    let text =
+        format!("ANNOUNCE rtsp://a/b/c RTSP/1.0\r\nCSeq: 1\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
     server.receive(text.as_bytes(), now).expect("it is a message");
     server.accept();
     for n in 0..4 {
         let channels = format!("{}-{}", 2 * n, 2 * n + 1);
-        let text = format!("SETUP rtsp://a/b/c/{n} RTSP/1.0\r\nCSeq: 2\r\nTransport: RTP/AVP/TCP;interleaved={channels}\r\n\r\n");
+        let text = format!(
+            "SETUP rtsp://a/b/c/{n} RTSP/1.0\r\nCSeq: 2\r\nTransport: RTP/AVP/TCP;interleaved={channels}\r\n\r\n"
+        );
         server.receive(text.as_bytes(), now).expect("it is a message");
     }
     server.receive(b"RECORD rtsp://a/b/c RTSP/1.0\r\nCSeq: 3\r\n\r\n", now).expect("it is a message");
@@ -185,7 +188,7 @@ pub(crate) fn rtsp(data: &[u8]) {
     }
     let mut parser = Parser::new();
     parser.push(data);
-    while let Ok(Some(message)) = parser.next() {
+    while let Ok(Some(message)) = parser.message() {
         let built = match &message {
             Message::Request(request) => request.build(),
             Message::Response(response) => response.build(),
@@ -194,7 +197,7 @@ pub(crate) fn rtsp(data: &[u8]) {
         // A body has its length twice then, which is the same twice.
         let mut again = Parser::new();
         again.push(&built);
-        let _ = again.next();
+        let _ = again.message();
     }
     let _ = sv_ingest::rtsp::describe(data);
 }

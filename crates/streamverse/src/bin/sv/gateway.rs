@@ -13,6 +13,7 @@ use streamverse::core::ErrorKind;
 use streamverse::gateway::{Gateway, Happening, Settings};
 use streamverse::ingest::gateway::{Certificate, Keys, Notice, Open, WhipSettings};
 use streamverse::ingest::push::{Progress, Target};
+use streamverse::ingest::rtsp::Address;
 use streamverse::ingest::whip::Way;
 
 use crate::live::{self, PLAYER};
@@ -25,6 +26,7 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     let streams = streams(args.stream_keys.as_deref()).map_err(Failure::at(At::Keys))?;
     let keys = streams.as_deref().map(keys).transpose().map_err(Failure::at(At::Keys))?;
     let targets = targets(streams.as_deref().unwrap_or_default()).map_err(Failure::at(At::Keys))?;
+    let sources = sources(streams.as_deref().unwrap_or_default()).map_err(Failure::at(At::Keys))?;
     let mut settings = match keys {
         Some(keys) => Settings::new(keys, &args.out),
         None if args.open || open_to(args).is_none() => Settings::new(Open, &args.out),
@@ -58,12 +60,16 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
         gateway.rtsps(address, certificate).map_err(Failure::at(At::Output))?;
     }
     let media = whip(args, &gateway)?;
+    for (stream, source) in sources {
+        gateway.pull(&stream, source)?;
+    }
     for (stream, target) in targets {
         gateway.push(&stream, target)?;
     }
     if json {
-        let ready =
-            json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "http": at.to_string(), "whip": media });
+        let (rtmp, http) = (rtmp.to_string(), at.to_string());
+        let rtsp = rtsp.map(|address| address.to_string());
+        let ready = json!({ "event": "live.ready", "rtmp": rtmp, "rtsp": rtsp, "http": http, "whip": media });
         println!("{ready}");
     } else {
         println!("send to rtmp://{rtmp}/live/KEY, watch at http://{at}/");
@@ -85,7 +91,10 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
 /// An address at which others than this machine could send.
 fn open_to(args: &args::Gateway) -> Option<SocketAddr> {
     let offers = (!args.whip.is_empty()).then_some(args.listen);
-    [Some(args.rtmp), args.rtmps, args.rtsp, args.rtsps, offers].into_iter().flatten().find(|address| !address.ip().is_loopback())
+    [Some(args.rtmp), args.rtmps, args.rtsp, args.rtsps, offers]
+        .into_iter()
+        .flatten()
+        .find(|address| !address.ip().is_loopback())
 }
 
 /// Takes WHIP, if it is asked for, and says where media come in.
@@ -124,6 +133,12 @@ fn tell(happening: &Happening, as_json: bool) {
         Happening::Pushed { stream, to, progress: Progress::Waiting { reason, next } } => {
             ("live.push.failed", stream.as_str(), format!("{to}: {reason}; again in {} s", next.as_secs()))
         }
+        Happening::Pulled { stream, from, progress: Progress::Sending } => {
+            ("live.pull.started", stream.as_str(), from.clone())
+        }
+        Happening::Pulled { stream, from, progress: Progress::Waiting { reason, next } } => {
+            ("live.pull.failed", stream.as_str(), format!("{from}: {reason}; again in {} s", next.as_secs()))
+        }
         Happening::Closed { stream, error } => {
             ("live.presentation.ended", stream.as_str(), error.clone().unwrap_or_default())
         }
@@ -151,6 +166,7 @@ struct Entry {
     sha256: Option<String>,
     #[serde(default)]
     push: Vec<String>,
+    pull: Option<String>,
 }
 
 /// What a file, or the environment, says of streams. Errors say where, and never what stands there.
@@ -179,7 +195,10 @@ fn wrong(message: String) -> Error {
 
 fn keys(streams: &[Entry]) -> Result<Keys, Error> {
     let mut keys = Keys::new();
-    for Entry { name, key, sha256, .. } in streams {
+    for Entry { name, key, sha256, pull, .. } in streams {
+        if pull.is_some() && key.is_none() && sha256.is_none() {
+            continue;
+        }
         keys = match (key, sha256) {
             (Some(key), None) if key.len() >= 16 => keys.key(key, name),
             (Some(_), None) => return Err(wrong(format!("the key of {name} has fewer than 16 letters"))),
@@ -204,6 +223,16 @@ fn targets(streams: &[Entry]) -> Result<Vec<(String, Target)>, Error> {
     all.map(|(Entry { name, .. }, url)| {
         let target = Target::parse(url).map_err(|e| Error::from(e).context(format!("push of {name}")))?;
         Ok((name.clone(), target))
+    })
+    .collect()
+}
+
+/// Where streams are fetched from.
+fn sources(streams: &[Entry]) -> Result<Vec<(String, Address)>, Error> {
+    let all = streams.iter().filter_map(|entry| Some((&entry.name, entry.pull.as_ref()?)));
+    all.map(|(name, url)| {
+        let source = Address::parse(url).map_err(|e| Error::from(e).context(format!("pull of {name}")))?;
+        Ok((name.clone(), source))
     })
     .collect()
 }

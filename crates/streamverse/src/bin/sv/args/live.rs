@@ -147,7 +147,8 @@ A key file is TOML, with a table for each stream:
   name = \"studio\"
   key = \"at least 16 letters that nobody guesses\"   # or its SHA-256 in hexadecimal:
   # sha256 = \"…\"
-  # push = [\"rtmp://elsewhere/app/their-key\"]                # pass it on whenever it is sent";
+  # push = [\"rtmp://elsewhere/app/their-key\"]                # pass it on whenever it is sent
+  # pull = \"rtsp://user:password@camera/stream\"            # fetch it; it needs no key then";
 
 #[derive(ClapArgs)]
 pub(crate) struct Harvest {
