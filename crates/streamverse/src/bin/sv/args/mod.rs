@@ -47,7 +47,7 @@ pub(crate) enum Command {
     /// Stream live: files as if they happened, or what comes on standard input, as HLS and DASH over HTTP
     Live(Box<Live>),
     /// Take streams that others send (RTMP), as many as come, and present each as HLS and DASH over HTTP
-    Gateway(Gateway),
+    Gateway(Box<Gateway>),
     /// Make a recording of a stretch of a live presentation, while it goes on or later
     Harvest(Harvest),
     /// Serve a packaged folder, with a test player
