@@ -334,8 +334,11 @@ impl Thread {
                     }
                 }
                 Some(Event::Ended) => {
-                    self.flush(key);
-                    return Err(Error::Denied { reason: "the sender has ended it".into() });
+                    // The connection is left to the other side, which may still be saying something: who is cut short complains.
+                    if let Some(publication) = connection.publication.take() {
+                        publication.end("the sender has ended it");
+                    }
+                    connection.born = Instant::now();
                 }
             }
         }
