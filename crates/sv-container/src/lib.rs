@@ -1,7 +1,7 @@
 //! Containers: what packets travel in.
 //!
 //! [`mp4`] reads ordinary and fragmented files and writes both; [`ts`] reads and writes transport streams; [`webm`]
-//! writes WebM; [`flv`] is both for the tags of Flash video, which RTMP's messages are; [`scte35`] reads and writes splice information; [`webvtt`] and [`ttml`] read and write subtitles;
+//! writes WebM; [`byte_stream`] is what H.264 and HEVC have in common there; [`flv`] is both for the tags of Flash video, which RTMP's messages are; [`scte35`] reads and writes splice information; [`webvtt`] and [`ttml`] read and write subtitles;
 //! [`detect()`] says what a file is. Readers take bytes through
 //! [`ReadAt`](sv_core::ReadAt) or as they come and are [`Source`](sv_core::Source)s of items;
 //! writers give bytes. None of them opens a file, knows a clock or starts a thread.
@@ -30,6 +30,7 @@
 )]
 
 pub mod amf0;
+pub mod byte_stream;
 pub mod cea608;
 pub mod cea708;
 mod detect;

@@ -104,7 +104,7 @@ impl fmt::Debug for Target {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Progress {
-    /// The other server takes the stream.
+    /// The other server takes the stream, or gives it.
     Sending,
     /// It doesn't, or not any more; the next attempt is that far away.
     Waiting {

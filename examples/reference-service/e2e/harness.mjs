@@ -152,8 +152,8 @@ export async function each(players, seconds, run) {
   for (const player of players) await run(player);
 }
 
-/** A browser that lets videos play without a click and keeps to itself. */
-export function launch() {
+/** A browser that lets videos play without a click and keeps to itself; `more` are arguments beyond that. */
+export function launch(more = []) {
   return chromium.launch({
     executablePath: browserProgram,
     args: [
@@ -165,6 +165,7 @@ export function launch() {
       '--disable-component-update',
       '--disable-sync',
       '--autoplay-policy=no-user-gesture-required',
+      ...more,
     ],
   });
 }

@@ -1,7 +1,6 @@
 //! What happens in a gateway, for programs and as events for everybody else.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use sv_core::{Media, Track};
@@ -38,16 +37,14 @@ pub enum Happening {
         /// How.
         progress: record::Progress,
     },
-    /// A stream could not be fetched, or no longer.
+    /// A stream that is fetched.
     Pulled {
         /// The stream's name.
         stream: String,
         /// From where, without what is secret.
         from: String,
-        /// Why, as a sentence.
-        reason: String,
-        /// When it is tried again.
-        next: Duration,
+        /// How it goes.
+        progress: Progress,
     },
     /// How well a stream comes has changed.
     Health {
@@ -87,7 +84,8 @@ impl Happening {
                 record::Progress::Failed { .. } => "live.recording.failed",
                 _ => "live.other",
             },
-            Self::Pulled { .. } => "live.pull.failed",
+            Self::Pulled { progress: Progress::Waiting { .. }, .. } => "live.pull.failed",
+            Self::Pulled { .. } => "live.pull.started",
             Self::Health { .. } => "live.health.changed",
             Self::Closed { .. } => "live.presentation.ended",
         }
@@ -126,9 +124,10 @@ impl Happening {
                 record::Progress::Failed { reason } => json!({ "stream": stream, "reason": reason }),
                 _ => json!({ "stream": stream }),
             },
-            Self::Pulled { stream, from, reason, next } => {
+            Self::Pulled { stream, from, progress: Progress::Waiting { reason, next } } => {
                 json!({ "stream": stream, "from": from, "reason": reason, "next_s": next.as_secs() })
             }
+            Self::Pulled { stream, from, .. } => json!({ "stream": stream, "from": from }),
             Self::Health { stream, wrong } => {
                 json!({ "stream": stream, "good": wrong.is_empty(), "wrong": wrong })
             }

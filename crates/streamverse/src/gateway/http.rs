@@ -18,14 +18,19 @@ use super::room::Rooms;
 
 impl Gateway {
     /// Answers `/NAME/master.m3u8`, `/NAME/manifest.mpd` and what they name, as
-    /// [`Origin::router`](crate::live::Origin::router) does; `/NAME/now.jpg`, what the stream shows at the moment; `/streams`, a list in JSON of what there is, whether somebody
-    /// sends it, and how well it comes; and `/metrics`, the same numbers for Prometheus.
+    /// [`Origin::router`](crate::live::Origin::router) does; `/NAME/now.jpg`, what the stream shows at the moment; `/streams`, a
+    /// list in JSON of what there is, whether somebody sends it, and how well it comes; and `/metrics`, the same numbers for Prometheus.
+    /// With the feature `whip`, `/whip/NAME` takes offers of [WHIP](Self::whip); addresses of who makes them are known where the
+    /// server tells them (`into_make_service_with_connect_info`).
     pub fn router(&self) -> Router {
-        Router::new()
+        let router = Router::new()
             .route("/streams", get(streams))
             .route("/metrics", get(metrics))
             .fallback(serve)
-            .with_state(Arc::clone(&self.rooms))
+            .with_state(Arc::clone(&self.rooms));
+        #[cfg(feature = "whip")]
+        let router = router.merge(super::whip::router(&self.whip));
+        router
     }
 }
 

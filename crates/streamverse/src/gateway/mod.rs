@@ -31,6 +31,8 @@ mod pull;
 mod room;
 mod source;
 mod terms;
+#[cfg(feature = "whip")]
+mod whip;
 
 pub use asking::Asking;
 pub use happening::Happening;
@@ -136,6 +138,10 @@ pub struct Gateway {
     watch: Option<(Sender<()>, JoinHandle<()>)>,
     /// Given back when all else has ended.
     _lease: Lease,
+    #[cfg(feature = "whip")]
+    whip: whip::Door,
+    #[cfg(feature = "rtsp")]
+    cameras: Mutex<Vec<ingest::Pull>>,
 }
 
 impl Gateway {
@@ -167,7 +173,21 @@ impl Gateway {
             watch = Some((stop, std::thread::Builder::new().name("content".into()).spawn(look)?));
         }
         let (pushes, pulls) = (Mutex::default(), Mutex::default());
-        Ok(Self { ingest, hub, rooms, pushes, pulls, told, doctor, watch, _lease: lease })
+        Ok(Self {
+            ingest,
+            hub,
+            rooms,
+            pushes,
+            pulls,
+            told,
+            doctor,
+            watch,
+            _lease: lease,
+            #[cfg(feature = "whip")]
+            whip: whip::Door::default(),
+            #[cfg(feature = "rtsp")]
+            cameras: Mutex::default(),
+        })
     }
 
     /// Takes connections of RTMP there, and says where: port 0 is any that is free.
@@ -216,6 +236,65 @@ impl Gateway {
         Ok(self.ingest.as_ref().ok_or_else(over)?.udp_ts(stream, address)?)
     }
 
+    /// Takes streams that others record by RTSP there, and says where: port 0 is any that is free.
+    ///
+    /// # Errors
+    /// As [`rtmp`](Self::rtmp).
+    #[cfg(feature = "rtsp")]
+    pub fn rtsp(&self, address: SocketAddr) -> Result<SocketAddr> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.rtsp(address)?)
+    }
+
+    /// The same of RTSP inside of TLS.
+    ///
+    /// # Errors
+    /// As [`rtmp`](Self::rtmp).
+    #[cfg(feature = "rtsp")]
+    pub fn rtsps(&self, address: SocketAddr, certificate: Certificate) -> Result<SocketAddr> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        Ok(self.ingest.as_ref().ok_or_else(over)?.rtsps(address, certificate)?)
+    }
+
+    /// Fetches a stream from another server by RTSP, such as a camera, and begins again when that breaks.
+    ///
+    /// # Errors
+    /// When no stream can have that name, or the system gives no thread.
+    #[cfg(feature = "rtsp")]
+    fn rtsp_pull(&self, stream: &str, from: sv_ingest::rtsp::Address) -> Result<()> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        let (told, name, place) = (Arc::clone(&self.told), stream.to_owned(), from.to_string());
+        let pull = self.ingest.as_ref().ok_or_else(over)?.pull(stream, from, move |progress| {
+            told(&Happening::Pulled { stream: name.clone(), from: place.clone(), progress });
+        })?;
+        self.cameras.lock().unwrap_or_else(PoisonError::into_inner).push(pull);
+        Ok(())
+    }
+
+    /// Takes offers by WHIP, which the [`router`](Self::router) brings, and media of those who made them. Gives where these
+    /// come in. `ice_servers` are told to senders, each as [`Link` has it](https://www.rfc-editor.org/rfc/rfc9725#section-4.6):
+    /// `<stun:stun.example.net>; rel="ice-server"`.
+    ///
+    /// # Errors
+    /// When an address can't be listened to, WHIP is taken already, or a server is no such text.
+    #[cfg(feature = "whip")]
+    pub fn whip(
+        &self,
+        settings: ingest::WhipSettings,
+        ice_servers: &[String],
+    ) -> Result<Vec<sv_ingest::whip::Address>> {
+        let over = || Error::new(ErrorKind::Closed, "the gateway has ended");
+        let ingest = self.ingest.as_ref().ok_or_else(over)?;
+        let wrong = |_| Error::new(ErrorKind::InvalidInput, "an ICE server is told in letters of ASCII");
+        let links = ice_servers.iter().map(|text| text.parse().map_err(wrong)).collect::<Result<Vec<_>>>()?;
+        let whip = ingest.whip(settings)?;
+        let (addresses, entrance) = (whip.addresses().to_vec(), ingest.entrance().clone());
+        if self.whip.open(whip::Ready { whip, entrance, links }) {
+            return Ok(addresses);
+        }
+        Err(Error::new(ErrorKind::AlreadyExists, "WHIP is taken already"))
+    }
+
     /// Passes a stream on whenever somebody sends it.
     ///
     /// # Errors
@@ -243,6 +322,10 @@ impl Gateway {
         if let Some(target) = upstream.srt() {
             return self.srt_pull(&grant.stream, target);
         }
+        #[cfg(feature = "rtsp")]
+        if let Some(camera) = upstream.rtsp() {
+            return self.rtsp_pull(&grant.stream, camera);
+        }
         let entrance = self.ingest.as_ref().ok_or_else(over)?.entrance().clone();
         let pull = Pull::start(entrance, grant, upstream, Arc::clone(&self.told))?;
         self.pulls.lock().unwrap_or_else(PoisonError::into_inner).push(pull);
@@ -266,6 +349,8 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         // Nothing may come in while rooms are closed.
         self.pulls.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        #[cfg(feature = "rtsp")]
+        self.cameras.lock().unwrap_or_else(PoisonError::into_inner).clear();
         (self.ingest, self.doctor) = (None, None);
         self.pushes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.rooms.close();

@@ -13,7 +13,9 @@ pub(crate) struct Gateway {
     lines: Lines<BufReader<ChildStdout>>,
     rtmp: String,
     srt: String,
-    http: String,
+    pub(crate) http: String,
+    /// Empty where it isn't taken.
+    pub(crate) rtsp: String,
 }
 
 impl Drop for Gateway {
@@ -41,14 +43,15 @@ impl Gateway {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines, rtmp: String::new(), srt: String::new(), http: String::new() }
+        let (rtmp, srt, http, rtsp) = (String::new(), String::new(), String::new(), String::new());
+        Self { child, lines, rtmp, srt, http, rtsp }
     }
 
     fn ready(&mut self) {
         let ready = self.until("live.ready");
-        let address = |name: &str| ready[name].as_str().unwrap().to_owned();
+        let address = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
         (self.rtmp, self.http) = (address("rtmp"), address("http"));
-        self.srt = ready["srt"].as_str().unwrap_or_default().to_owned();
+        (self.srt, self.rtsp) = (address("srt"), address("rtsp"));
     }
 
     /// The next event of that name.

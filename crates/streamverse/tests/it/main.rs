@@ -56,6 +56,8 @@ mod pull;
 mod pure;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod resume;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod rtsp;
 #[cfg(feature = "cli")]
 mod serve;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
@@ -76,3 +78,5 @@ mod vod;
 mod webhooks;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod webm;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod whip;

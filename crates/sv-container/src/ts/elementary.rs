@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use sv_codec::sample_aes;
+use sv_codec::{nal, sample_aes};
 use sv_core::{
     Codec, Duration, Item, KeyId, Limits, Packet, Protection, SampleProtection, Scheme, TimeBase, Timestamp,
     Track, TrackId,
@@ -13,7 +13,7 @@ use sv_core::{
 use super::frames;
 use super::pes::Clock;
 use super::psi::Stream;
-use super::units::{self, ParameterSets};
+use crate::byte_stream::{self, ParameterSets};
 use crate::num::i64_of;
 
 /// One elementary stream.
@@ -163,8 +163,9 @@ impl Elementary {
         times: Option<(i64, i64)>,
         out: &mut VecDeque<Item>,
     ) {
-        for (index, picture) in units::pictures(self.codec, payload).into_iter().enumerate() {
-            let Some(unit) = self.sets.convert(self.codec, picture, self.secret) else {
+        for (index, picture) in byte_stream::pictures(self.codec, payload).into_iter().enumerate() {
+            let units = nal::annex_b(picture).map(|unit| unit.data);
+            let Some(unit) = self.sets.convert(self.codec, units, self.secret) else {
                 continue;
             };
             let (pts, dts) = match (times, &mut self.pending) {

@@ -10,7 +10,6 @@ mod packet;
 mod parser;
 mod pes;
 mod psi;
-mod units;
 
 pub use demux::Demuxer;
 pub use mux::{Muxer, ORIGIN};

@@ -17,6 +17,10 @@ mod admission;
 mod connection;
 mod door;
 mod entrance;
+#[cfg(feature = "rtsp")]
+mod pull;
+#[cfg(feature = "rtsp")]
+mod rtsp;
 mod rules;
 mod shard;
 mod source;
@@ -24,14 +28,20 @@ mod srt;
 mod tls;
 #[cfg(feature = "jwt")]
 mod tokens;
+#[cfg(feature = "whip")]
+mod whip;
 
 pub use admission::{Admission, Answer, Ask, Grant, Keys, Open, Verdict};
 pub use entrance::{Entrance, Publication};
+#[cfg(feature = "rtsp")]
+pub use pull::Pull;
 pub use rules::{Hours, Rules};
 pub use srt::{Passphrases, SrtSettings, Unlock};
 pub use tls::Certificate;
 #[cfg(feature = "jwt")]
 pub use tokens::Tokens;
+#[cfg(feature = "whip")]
+pub use whip::{Opened, Patched, Trouble, Whip, WhipSettings};
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -184,6 +194,10 @@ pub struct Gateway {
     doors: Mutex<Vec<Door>>,
     desks: Mutex<Vec<Desk>>,
     sources: Mutex<Vec<Source>>,
+    #[cfg(feature = "whip")]
+    whips: Mutex<Vec<whip::Door>>,
+    #[cfg(feature = "rtsp")]
+    rtsps: Mutex<Vec<rtsp::Door>>,
 }
 
 impl Gateway {
@@ -201,6 +215,10 @@ impl Gateway {
             doors: Mutex::default(),
             desks: Mutex::default(),
             sources: Mutex::default(),
+            #[cfg(feature = "whip")]
+            whips: Mutex::default(),
+            #[cfg(feature = "rtsp")]
+            rtsps: Mutex::default(),
         };
         for number in 0..shards {
             let shard = Shard::new(entrance.clone())?;
@@ -299,6 +317,10 @@ impl Drop for Gateway {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.desks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        #[cfg(feature = "whip")]
+        self.whips.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        #[cfg(feature = "rtsp")]
+        self.rtsps.lock().unwrap_or_else(PoisonError::into_inner).clear();
         for inbox in &self.inboxes {
             inbox.put(Letter::Stop);
         }

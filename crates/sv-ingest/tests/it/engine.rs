@@ -275,5 +275,12 @@ proptest! {
         crate::oracle::hls(&bytes);
         crate::oracle::srt_packet(&bytes);
         crate::oracle::srt_session(&bytes);
+        #[cfg(feature = "whip")]
+        crate::oracle::whip(&bytes);
+        #[cfg(feature = "rtsp")]
+        {
+            crate::oracle::rtsp(&bytes);
+            crate::oracle::rtp(&bytes);
+        }
     }
 }

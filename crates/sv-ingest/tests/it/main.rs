@@ -9,5 +9,9 @@ mod kit;
 mod oracle;
 mod record;
 mod rtmp;
+#[cfg(feature = "rtsp")]
+mod rtsp;
 mod srt;
 mod srt_net;
+#[cfg(feature = "whip")]
+mod whip;

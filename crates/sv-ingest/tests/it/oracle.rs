@@ -253,3 +253,113 @@ pub(crate) fn srt_session(data: &[u8]) {
         assert!(receiver.over().is_some() || receiver.deadline().is_some());
     }
 }
+
+/// Takes the bytes for a fragment of a session description, and for a stream of datagrams, cut as their first byte says.
+#[cfg(feature = "whip")]
+pub(crate) fn whip(data: &[u8]) {
+    use sv_ingest::whip::{Fragment, Framing, MOST_BYTES, frame};
+
+    if let Ok(fragment) = Fragment::parse(&String::from_utf8_lossy(data)) {
+        let built = fragment.build();
+        // What we write, with lines of our own, may be longer than what was read.
+        if built.len() <= MOST_BYTES {
+            assert_eq!(Fragment::parse(&built).expect("what is written is read"), fragment);
+        }
+    }
+    let Some((cut, data)) = data.split_first() else { return };
+    let (mut framing, mut got) = (Framing::new(), Vec::new());
+    for piece in data.chunks(usize::from(*cut) + 1) {
+        framing.push(piece, |datagram| got.push(datagram));
+    }
+    let again: Vec<u8> =
+        got.iter().flat_map(|datagram| frame(datagram).expect("it came behind its length")).collect();
+    assert!(again.len() <= data.len());
+    let (mut framing, mut whole) = (Framing::new(), Vec::new());
+    framing.push(&again, |datagram| whole.push(datagram));
+    assert_eq!(whole, got);
+}
+
+/// Who records four media, each of another coding, on channels 0, 2, 4 and 6.
+#[cfg(feature = "rtsp")]
+fn recorder() -> sv_ingest::rtsp::Server {
+    let sdp = "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:0\r\n\
+        m=video 0 RTP/AVP 96\r\na=rtpmap:96 H265/90000\r\na=fmtp:96 sprop-max-don-diff=1\r\na=control:1\r\n\
+        m=audio 0 RTP/AVP 96\r\na=rtpmap:96 MPEG4-GENERIC/48000/2\r\n\
+        a=fmtp:96 config=1190;sizelength=13;indexlength=3;indexdeltalength=3\r\na=control:2\r\n\
+        m=audio 0 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=control:3\r\n";
+    let mut server = sv_ingest::rtsp::Server::new(limits(), "session");
+    let now = Duration::ZERO;
+    let text =
+        format!("ANNOUNCE rtsp://a/b/c RTSP/1.0\r\nCSeq: 1\r\nContent-Length: {}\r\n\r\n{sdp}", sdp.len());
+    server.receive(text.as_bytes(), now).expect("it is a message");
+    server.accept();
+    for n in 0..4 {
+        let channels = format!("{}-{}", 2 * n, 2 * n + 1);
+        let text = format!(
+            "SETUP rtsp://a/b/c/{n} RTSP/1.0\r\nCSeq: 2\r\nTransport: RTP/AVP/TCP;interleaved={channels}\r\n\r\n"
+        );
+        server.receive(text.as_bytes(), now).expect("it is a message");
+    }
+    server.receive(b"RECORD rtsp://a/b/c RTSP/1.0\r\nCSeq: 3\r\n\r\n", now).expect("it is a message");
+    server
+}
+
+/// Takes the bytes for what comes on a connection of RTSP, cut as their first byte says, from its beginning and behind RECORD.
+#[cfg(feature = "rtsp")]
+pub(crate) fn rtsp(data: &[u8]) {
+    use sv_ingest::rtsp::{Event, Message, Parser, Server};
+
+    let Some((cut, data)) = data.split_first() else { return };
+    for mut server in [Server::new(limits(), "session"), recorder()] {
+        for (n, piece) in (0u64..).zip(data.chunks(usize::from(*cut) + 1)) {
+            let result = server.receive(piece, Duration::from_millis(n));
+            while let Some(event) = server.event() {
+                match event {
+                    Event::Publish { .. } => server.accept(),
+                    Event::Udp { medium, from } => server.ports(medium, from, Some((2, 3))),
+                    _ => {}
+                }
+            }
+            let _ = server.outgoing();
+            if result.is_err() {
+                break;
+            }
+        }
+    }
+    let mut parser = Parser::new();
+    parser.push(data);
+    while let Ok(Some(message)) = parser.message() {
+        let built = match &message {
+            Message::Request(request) => request.build(),
+            Message::Response(response) => response.build(),
+            Message::Interleaved { channel, data } => sv_ingest::rtsp::interleaved(*channel, data),
+        };
+        // A body has its length twice then, which is the same twice.
+        let mut again = Parser::new();
+        again.push(&built);
+        let _ = again.message();
+    }
+    let _ = sv_ingest::rtsp::describe(data);
+}
+
+/// Takes the bytes for packets of RTP and RTCP, each behind its channel and length.
+#[cfg(feature = "rtsp")]
+pub(crate) fn rtp(data: &[u8]) {
+    let (mut server, mut rest, mut now) = (recorder(), data, 0);
+    let mut times = std::collections::BTreeMap::new();
+    while let [channel, len, more @ ..] = rest {
+        let (packet, left) = more.split_at(usize::from(*len).min(more.len()));
+        rest = left;
+        now += u64::from(*channel >> 3);
+        let at = Duration::from_millis(now);
+        let _ = server.receive(&sv_ingest::rtsp::interleaved(*channel & 7, packet), at);
+        server.tick(at);
+        while let Some(event) = server.event() {
+            if let sv_ingest::rtsp::Event::Item(Item::Packet(packet)) = event {
+                assert!(packet.dts <= packet.pts && packet.data.len() <= limits().packet_bytes);
+                let last = times.insert(packet.track, packet.dts);
+                assert!(last.is_none_or(|last| last < packet.dts), "time goes back");
+            }
+        }
+    }
+}

@@ -13,17 +13,19 @@ use streamverse::Error;
 use streamverse::core::ErrorKind;
 use streamverse::gateway::{Asking, Gateway, Happening, Hook, Hooks, Settings, Terms, Upstream};
 use streamverse::ingest::gateway::{
-    Admission, Certificate, Grant, Keys, Open, Passphrases, SrtSettings, Tokens,
+    Admission, Certificate, Grant, Keys, Open, Passphrases, SrtSettings, Tokens, WhipSettings,
 };
 use streamverse::ingest::push::Target;
 use streamverse::ingest::record;
 use streamverse::ingest::srt::Passphrase;
+use streamverse::ingest::whip::Way;
 use streamverse::ingest::{Failover, Hub};
 
 use crate::live::{self, PLAYER};
 use crate::{At, Failure, args};
 
 const LIST: &str = include_str!("streams.html");
+const SEND: &str = include_str!("send.html");
 
 pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     let streams = streams(args.stream_keys.as_deref()).map_err(Failure::at(At::Keys))?.unwrap_or_default();
@@ -69,6 +71,12 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
         }
         None => None,
     };
+    let rtsp = args.rtsp.map(|address| gateway.rtsp(address)).transpose().map_err(Failure::at(At::Output))?;
+    if let (Some(address), Some(cert), Some(key)) = (args.rtsps, &args.cert, &args.cert_key) {
+        let certificate = Certificate::open(cert, key).map_err(Error::from).map_err(Failure::at(At::Keys))?;
+        gateway.rtsps(address, certificate).map_err(Failure::at(At::Output))?;
+    }
+    let media = whip(args, &gateway)?;
     for (stream, target) in targets {
         gateway.push(&stream, target)?;
     }
@@ -81,11 +89,10 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
         }
     }
     if json {
-        let srt = srt.map(|at| at.to_string());
-        println!(
-            "{}",
-            json!({ "event": "live.ready", "rtmp": rtmp.to_string(), "srt": srt, "http": at.to_string() })
-        );
+        let (rtmp, http) = (rtmp.to_string(), at.to_string());
+        let (srt, rtsp) = (srt.map(|at| at.to_string()), rtsp.map(|at| at.to_string()));
+        let ready = json!({ "event": "live.ready", "rtmp": rtmp, "srt": srt, "rtsp": rtsp, "http": http, "whip": media });
+        println!("{ready}");
     } else {
         let or = srt.map(|at| format!(" or srt://{at}?streamid=KEY")).unwrap_or_default();
         println!("send to rtmp://{rtmp}/live/KEY{or}, watch at http://{at}/");
@@ -93,7 +100,9 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     let router = gateway
         .router()
         .route("/", get(|| async { Html(LIST) }))
-        .route("/{name}/", get(|| async { Html(PLAYER) }));
+        .route("/send", get(|| async { Html(SEND) }))
+        .route("/{name}/", get(|| async { Html(PLAYER) }))
+        .into_make_service_with_connect_info::<SocketAddr>();
     let server = runtime.spawn(axum::serve(listener, router).into_future());
     let _ = runtime.block_on(tokio::signal::ctrl_c());
     drop(gateway);
@@ -102,9 +111,26 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     Ok(())
 }
 
-/// An address that others reach, if there is one.
+/// An address at which others than this machine could send.
 fn reached(args: &args::Gateway) -> Option<SocketAddr> {
-    [Some(args.rtmp), args.srt].into_iter().flatten().find(|address| !address.ip().is_loopback())
+    let offers = (!args.whip.is_empty()).then_some(args.listen);
+    [Some(args.rtmp), args.rtmps, args.srt, args.rtsp, args.rtsps, offers]
+        .into_iter()
+        .flatten()
+        .find(|address| !address.ip().is_loopback())
+}
+
+/// Takes WHIP, if it is asked for, and says where media come in.
+fn whip(args: &args::Gateway, gateway: &Gateway) -> Result<Vec<String>, Failure> {
+    let Some(udp) = args.whip.first() else { return Ok(Vec::new()) };
+    let mut settings = WhipSettings::new(*udp);
+    settings.tcp = args.whip.get(1).copied();
+    settings.public.clone_from(&args.public_ip);
+    let servers: Vec<String> =
+        args.ice_server.iter().map(|url| format!("<{url}>; rel=\"ice-server\"")).collect();
+    let addresses = gateway.whip(settings, &servers).map_err(Failure::at(At::Output))?;
+    let way = |way| if way == Way::Udp { "udp" } else { "tcp" };
+    Ok(addresses.iter().map(|address| format!("{}:{}", way(address.way), address.at)).collect())
 }
 
 /// How those who come by SRT are treated. Errors never say a passphrase.

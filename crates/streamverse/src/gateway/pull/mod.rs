@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sv_core::{ErrorKind, Item};
 use sv_ingest::gateway::{Entrance, Grant, Publication};
+use sv_ingest::push::Progress;
 use sv_ingest::srt;
 use sv_pipeline::Cancel;
 use url::Url;
@@ -31,11 +32,14 @@ pub struct Upstream(Kind);
 enum Kind {
     Hls(Url),
     Srt(srt::Target),
+    #[cfg(feature = "rtsp")]
+    Rtsp(sv_ingest::rtsp::Address),
     File(PathBuf),
 }
 
 impl Upstream {
-    /// A URL of a playlist of HLS (`https://` or `http://`) or of SRT (`srt://HOST:PORT?streamid=…`), or else the path of a file, which begins anew whenever it
+    /// A URL of a playlist of HLS (`https://` or `http://`) of SRT
+    /// (`srt://HOST:PORT?streamid=…`) or, with the feature `rtsp`, of a camera (`rtsp://USER:PASSWORD@HOST/PATH`), or else the path of a file, which begins anew whenever it
     /// ends.
     ///
     /// # Errors
@@ -48,8 +52,12 @@ impl Upstream {
         if text.starts_with("srt://") {
             return Ok(Self(Kind::Srt(srt::Target::parse(text)?)));
         }
+        #[cfg(feature = "rtsp")]
+        if text.starts_with("rtsp://") {
+            return Ok(Self(Kind::Rtsp(sv_ingest::rtsp::Address::parse(text)?)));
+        }
         if text.contains("://") {
-            let message = "only https://, http://, srt:// and files can be fetched";
+            let message = "only https://, http://, srt://, rtsp:// and files can be fetched";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Ok(Self(Kind::File(text.into())))
@@ -63,10 +71,21 @@ impl Upstream {
         }
     }
 
+    /// The camera, if it is one.
+    #[cfg(feature = "rtsp")]
+    pub(super) fn rtsp(&self) -> Option<sv_ingest::rtsp::Address> {
+        match &self.0 {
+            Kind::Rtsp(address) => Some(address.clone()),
+            _ => None,
+        }
+    }
+
     const fn protocol(&self) -> &'static str {
         match self.0 {
             Kind::Hls(_) => "hls",
             Kind::Srt(_) => "srt",
+            #[cfg(feature = "rtsp")]
+            Kind::Rtsp(_) => "rtsp",
             Kind::File(_) => "file",
         }
     }
@@ -82,6 +101,8 @@ impl fmt::Display for Upstream {
                 f.write_str(url.path())
             }
             Kind::Srt(target) => write!(f, "{target}"),
+            #[cfg(feature = "rtsp")]
+            Kind::Rtsp(address) => write!(f, "{address}"),
             Kind::File(path) => write!(f, "{}", path.file_name().unwrap_or_default().display()),
         }
     }
@@ -117,8 +138,10 @@ impl Pull {
                 let result = match &upstream.0 {
                     Kind::Hls(url) => hls::run(url, &outlet),
                     Kind::File(path) => file::run(path, &outlet),
-                    // The gateway's own thread for sockets calls for it.
+                    // The gateway's own threads for sockets call for these.
                     Kind::Srt(_) => return,
+                    #[cfg(feature = "rtsp")]
+                    Kind::Rtsp(_) => return,
                 };
                 if stop.is_cancelled() {
                     return;
@@ -128,7 +151,7 @@ impl Pull {
                     wait = FIRST_WAIT;
                 }
                 let (stream, from) = (grant.stream.clone(), upstream.to_string());
-                told(&Happening::Pulled { stream, from, reason, next: wait });
+                told(&Happening::Pulled { stream, from, progress: Progress::Waiting { reason, next: wait } });
                 let mut left = wait;
                 while !left.is_zero() && !stop.is_cancelled() {
                     std::thread::sleep(left.min(NAP));

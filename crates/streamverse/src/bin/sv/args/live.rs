@@ -1,6 +1,6 @@
 //! What goes on while somebody asks: live presentations, and the origin.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ pub(crate) struct Gateway {
     /// Where to take RTMPS
     #[arg(long, requires = "cert", requires = "cert_key")]
     pub(crate) rtmps: Option<SocketAddr>,
-    /// The certificate for RTMPS with those that vouch for it, in PEM; it is read again when it is renewed
+    /// The certificate for RTMPS and RTSPS with those that vouch for it, in PEM; it is read again when it is renewed
     #[arg(long, value_name = "FILE")]
     pub(crate) cert: Option<PathBuf>,
     /// The certificate's key, in PEM
@@ -112,6 +112,21 @@ pub(crate) struct Gateway {
     /// A file with the passphrase that everybody needs who comes by SRT; a stream's own stands in the key file
     #[arg(long, value_name = "FILE", requires = "srt")]
     pub(crate) srt_passphrase_file: Option<PathBuf>,
+    /// Where to take what others record by RTSP
+    #[arg(long)]
+    pub(crate) rtsp: Option<SocketAddr>,
+    /// Where to take RTSP inside of TLS
+    #[arg(long, requires = "cert", requires = "cert_key")]
+    pub(crate) rtsps: Option<SocketAddr>,
+    /// Where to take media by WebRTC, whose senders post to http://LISTEN/whip/NAME: a port of UDP, and one of TCP behind a comma
+    #[arg(long, value_name = "UDP[,TCP]", value_delimiter = ',')]
+    pub(crate) whip: Vec<SocketAddr>,
+    /// An address by which senders by WebRTC reach this machine, if it has another itself; may be said several times
+    #[arg(long, value_name = "ADDRESS", requires = "whip")]
+    pub(crate) public_ip: Vec<IpAddr>,
+    /// A server that tells senders by WebRTC how they look from outside, such as stun:stun.example.net
+    #[arg(long, value_name = "URL", requires = "whip")]
+    pub(crate) ice_server: Vec<String>,
     /// Where to serve what is presented
     #[arg(long, default_value = "127.0.0.1:8090")]
     pub(crate) listen: SocketAddr,
@@ -188,6 +203,8 @@ pub(crate) struct Gateway {
 const GATEWAY: &str = "\
 Send to rtmp://HOST/live/KEY, play from rtmp://HOST/live/NAME, watch at http://HOST:8090/NAME/.
 By SRT: send to srt://HOST:PORT?streamid=KEY, play from srt://HOST:PORT?streamid=read:NAME.
+With --rtsp, record to rtsp://HOST/live/KEY, or to rtsp://ANYBODY:KEY@HOST/live/NAME.
+With --whip, send to http://HOST:8090/whip/NAME with the key as a bearer token, or from a browser's camera at http://HOST:8090/send.
 
 A key file is TOML, with a table for each stream:
   [[stream]]
@@ -197,7 +214,7 @@ A key file is TOML, with a table for each stream:
   # only = { codecs = [\"h264\", \"aac\"], bitrate = 6000000, until = \"2026-12-01T20:00:00Z\", hours = [\"mon-fri 08:00-18:30\"] }
   # backup = \"another key, for a second sender\"         # takes over when the first fails; or backup_sha256
   # push = [\"rtmp://elsewhere/app/their-key\", \"srt://elsewhere:9000?streamid=their-key\"]   # pass it on whenever it is sent
-  # pull = \"https://elsewhere/live.m3u8\"                         # fetch it while nobody sends it, in place of a key; or srt://HOST:PORT?streamid=…
+  # pull = \"https://elsewhere/live.m3u8\"                         # fetch it while nobody sends it, in place of a key; or srt://HOST:PORT?streamid=…, rtsp://user:password@camera/stream
   # udp = \"239.1.1.1:5000\"                                    # take it from datagrams there, in place of a key
   # passphrase = \"what both sides of SRT know\"               # in place of that of --srt-passphrase-file";
 

@@ -1,5 +1,5 @@
-//! Elementary streams of NAL units: H.264 and HEVC, whose parameter sets go from the stream into
-//! the track's configuration.
+//! Streams of NAL units, as transport streams and RTP carry H.264 and HEVC: their parameter sets go from the stream
+//! into the track's configuration.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,22 +9,25 @@ use sv_codec::{h264, hevc, nal, sample_aes};
 use sv_core::Codec;
 
 /// Parameter sets by type and number, as last seen.
-#[derive(Debug, Default)]
-pub(super) struct ParameterSets {
+#[derive(Clone, Debug, Default)]
+pub struct ParameterSets {
     sets: BTreeMap<(u8, u8), Bytes>,
 }
 
-/// An access unit in the form of MP4.
-pub(super) struct AccessUnit {
-    pub(super) data: Bytes,
-    pub(super) key: bool,
-    /// The track's new configuration, if this unit changes it.
-    pub(super) config: Option<Bytes>,
+/// An access unit in the form of MP4: units behind their lengths of four bytes, without parameter sets, delimiters and filler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessUnit {
+    /// The units.
+    pub data: Bytes,
+    /// Whether decoding can start here.
+    pub key: bool,
+    /// The body of the track's new `avcC` or `hvcC`, if this unit changes it.
+    pub config: Option<Bytes>,
 }
 
 /// Splits the payload of a PES packet where access unit delimiters stand: it may hold several
 /// pictures. The first part is what comes before any delimiter but the first.
-pub(super) fn pictures(codec: Codec, payload: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn pictures(codec: Codec, payload: &[u8]) -> Vec<&[u8]> {
     let delimiter = |unit: &[u8]| match codec {
         Codec::H264 => h264::unit_type(unit) == h264::AUD,
         _ => hevc::unit_type(unit) == hevc::AUD,
@@ -40,13 +43,17 @@ pub(super) fn pictures(codec: Codec, payload: &[u8]) -> Vec<&[u8]> {
 }
 
 impl ParameterSets {
-    /// Turns a picture of a byte stream into an access unit; `None` when it holds no picture data. In a `secret` stream,
-    /// slices come without the emulation prevention that their encryption made necessary.
-    pub(super) fn convert(&mut self, codec: Codec, picture: &[u8], secret: bool) -> Option<AccessUnit> {
+    /// Makes an access unit of the units of a picture of H.264, or else HEVC; `None` when they hold no picture data. In a
+    /// `secret` stream, slices come without the emulation prevention that their encryption made necessary.
+    pub fn convert<'a>(
+        &mut self,
+        codec: Codec,
+        units: impl IntoIterator<Item = &'a [u8]>,
+        secret: bool,
+    ) -> Option<AccessUnit> {
         let mut kept = Vec::new();
         let (mut changed, mut key, mut coded) = (false, false, false);
-        for unit in nal::annex_b(picture) {
-            let unit = unit.data;
+        for unit in units {
             let drop = match codec {
                 Codec::H264 => {
                     key |= h264::unit_type(unit) == h264::IDR || h264::is_recovery_point(unit);
@@ -109,7 +116,9 @@ impl ParameterSets {
         true
     }
 
-    fn config(&self, codec: Codec) -> Option<Bytes> {
+    /// The body of `avcC` or `hvcC` that the sets make, once there are enough of them.
+    #[must_use]
+    pub fn config(&self, codec: Codec) -> Option<Bytes> {
         let of = |kind: u8| self.sets.iter().filter(move |(k, _)| k.0 == kind).map(|(_, set)| set.clone());
         if codec == Codec::H264 {
             let config =
