@@ -31,7 +31,8 @@ fn what_is_recorded_by_rtsp_is_watched_and_kept_to_the_picture() {
         .unwrap();
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
     let started = gateway.until("live.stream.started");
-    assert!(started["detail"].as_str().unwrap().starts_with("by rtsp from 127.0.0.1:"), "{started}");
+    assert_eq!(started["protocol"], "rtsp");
+    assert!(started["from"].as_str().unwrap().starts_with("127.0.0.1:"), "{started}");
     gateway.until("live.presentation.ended");
     let kept = only(&out.join("studio"));
     kit::same(
