@@ -109,7 +109,7 @@ fn pull(entrance: &Entrance, grant: &Grant, target: &Target, stop: &AtomicBool) 
         result = line.step(NAP);
         while let Some(payload) = line.delivered() {
             // What is damaged is passed over.
-            if let Err(error @ Error::Refused { .. }) = incoming.push(&payload, &mut publication) {
+            if let Err(error @ Error::Denied { .. }) = incoming.push(&payload, &mut publication) {
                 result = Err(error);
             }
         }
@@ -165,7 +165,7 @@ fn listen(entrance: &Entrance, grant: &Grant, socket: &UdpSocket, stop: &AtomicB
                     (publication, Incoming::new(entrance.settings().limits), replaced)
                 });
                 // What is damaged is passed over.
-                let refused = matches!(incoming.push(bytes, publication), Err(Error::Refused { .. }));
+                let refused = matches!(incoming.push(bytes, publication), Err(Error::Denied { .. }));
                 if refused || replaced.load(Ordering::Acquire) {
                     end(&mut live, "another publisher has taken its place");
                     // Who sends it now is left alone for a while.

@@ -17,6 +17,7 @@ use sv_core::Item;
 use super::door::{Hall, Place};
 use super::{Ask, Batch, Entrance, Grant, Publication, Verdict};
 use crate::feed::{Feed, Next};
+use crate::health::Link;
 use crate::line::random;
 use crate::rtmp::Name;
 use crate::srt::{self, Heard, Knock, Listener, Passphrase, Session, Stats, reject};
@@ -140,8 +141,35 @@ impl Inbox {
 }
 
 enum Role {
-    Publishing { publication: Publication, incoming: Box<Incoming>, broken: u32 },
+    Publishing { publication: Publication, incoming: Box<Incoming>, broken: u32, told: Told },
     Playing { feed: Feed, outgoing: Outgoing, ends: Option<Duration> },
+}
+
+/// What was last told of how well a line does.
+#[derive(Default)]
+struct Told {
+    at: Duration,
+    received: u64,
+    dropped: u64,
+}
+
+impl Told {
+    /// Tells it once a second: what was given up since is lost for good.
+    fn tell(&mut self, now: Duration, stats: &Stats, publication: &Publication) {
+        if now.saturating_sub(self.at) < Duration::from_secs(1) {
+            return;
+        }
+        let lost = stats.dropped.saturating_sub(self.dropped);
+        let all = stats.received.saturating_sub(self.received).saturating_add(lost);
+        *self = Self { at: now, received: stats.received, dropped: stats.dropped };
+        let share = |part: u64| u32::try_from(part).map_or(f64::MAX, f64::from);
+        let link = Link {
+            rtt: (!stats.rtt.is_zero()).then_some(stats.rtt),
+            loss: (all > 0).then(|| share(lost) / share(all)),
+            jitter: None,
+        };
+        publication.link(link);
+    }
 }
 
 struct Connection {
@@ -453,7 +481,7 @@ impl Work {
             let replaced = move || inbox.put(Letter::Replaced(id));
             let publication = self.entrance.publish(grant, "srt", who.0, replaced);
             let incoming = Box::new(Incoming::new(self.entrance.settings().limits));
-            Role::Publishing { publication, incoming, broken: 0 }
+            Role::Publishing { publication, incoming, broken: 0, told: Told::default() }
         } else {
             let ring = move || inbox.put(Letter::Ready(id));
             let feed = from.subscribe(FEED, Some(Box::new(ring)));
@@ -474,11 +502,12 @@ impl Work {
         let Connection { session, role, .. } = connection;
         let mut reason = None;
         match role {
-            Role::Publishing { publication, incoming, broken } => {
+            Role::Publishing { publication, incoming, broken, told } => {
+                told.tell(now, &session.stats(), publication);
                 while let Some(payload) = session.delivered() {
                     match incoming.push(&payload, publication) {
                         Ok(()) => *broken = 0,
-                        Err(error @ Error::Refused { .. }) => reason = Some(error.to_string()),
+                        Err(error @ Error::Denied { .. }) => reason = Some(error.to_string()),
                         Err(error) => {
                             *broken = broken.saturating_add(1);
                             if *broken >= PATIENCE {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sv_core::Codec;
-use sv_ingest::gateway::{Keys, Notice, Open, Passphrases, SrtSettings};
+use sv_ingest::gateway::{Grant, Keys, Notice, Open, Passphrases, SrtSettings};
 use sv_ingest::push::{Push, Target};
 use sv_ingest::srt::{Caller, Mode, Passphrase, Settings, StreamId, reject};
 
@@ -74,6 +74,48 @@ fn words(child: Child) -> (bool, String) {
 
 fn hashes(told: Vec<Told>) -> Vec<String> {
     told.into_iter().map(|t| t.hash).collect()
+}
+
+#[test]
+fn who_sends_by_srt_is_held_to_its_rules_and_its_line_is_told_of() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(&ffmpeg, folder.path(), "film.ts", H264);
+    let mut narrow = Grant::new("narrow");
+    narrow.rules.codecs = vec![Codec::Av1];
+    let keys = Keys::new().grant(Keys::hash("narrow"), narrow).key("wide", "wide");
+    let listening = Listening::new(keys);
+    let at = "127.0.0.1:0".parse().unwrap();
+    let port = listening.gateway.srt(at, settings(None)).unwrap().port();
+    let url = |key: &str| format!("srt://127.0.0.1:{port}?streamid=#!::r={key},m=publish");
+    let ended = || {
+        let reason = |notice| match notice {
+            Notice::Ended { reason, .. } => Some(reason),
+            _ => None,
+        };
+        listening.notices.iter().find_map(reason).unwrap()
+    };
+    let mut sender = send(&ffmpeg, &film, &url("narrow"));
+    let reason = ended();
+    assert!(reason.ends_with("may not be sent with this key: send av1"), "{reason}");
+    sender.wait().unwrap();
+
+    let mut sender = send(&ffmpeg, &film, &url("wide"));
+    let begun = Instant::now();
+    let link = loop {
+        let link = listening.gateway.hub().health("wide").and_then(|report| report.link);
+        if let Some(link) = link.filter(|link| link.rtt.is_some() && link.loss.is_some()) {
+            break link;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is told of the line");
+        std::thread::yield_now();
+    };
+    assert!(
+        link.rtt.unwrap() < Duration::from_secs(1) && (0.0..=1.0).contains(&link.loss.unwrap()),
+        "{link:?}"
+    );
+    sender.kill().unwrap();
+    sender.wait().unwrap();
 }
 
 /// A port that nobody has at the moment.
