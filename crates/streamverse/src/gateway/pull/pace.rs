@@ -37,8 +37,11 @@ impl Pace {
         let nanos = Timestamp::rescale(packet.dts, base, TimeBase::NANOS).ticks();
         let due = state.anchor.and_then(|(at, zero)| {
             let ahead = nanos.checked_sub(zero)?;
-            let passed = i64::try_from(now.saturating_duration_since(at).as_nanos()).ok()?;
-            let left = ahead.saturating_sub(passed);
+            let nanos = |length: Duration| i64::try_from(length.as_nanos()).ok();
+            // The moment may be to come.
+            let passed = nanos(now.saturating_duration_since(at))?;
+            let to_come = nanos(at.saturating_duration_since(now))?;
+            let left = ahead.saturating_sub(passed).saturating_add(to_come);
             // Late by less than what is held is made up for by what comes next.
             let late = i64::try_from(hold.as_nanos()).unwrap_or(JUMP).max(100_000_000);
             (left.saturating_abs() < JUMP && left > -late).then_some(left)
