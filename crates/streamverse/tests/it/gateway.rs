@@ -318,7 +318,9 @@ fn a_black_sender_is_left_for_its_backup() {
     let text = format!("[[stream]]\nname = \"studio\"\nkey = \"{first}\"\nbackup = \"{second}\"\n");
     std::fs::write(&keys, text).unwrap();
     let out = dir.path().join("out");
-    let mut gateway = Gateway::start(&out, &["--stream-keys", keys.to_str().unwrap()]);
+    // FFmpeg waits for its turn while other tests run: that is no loss.
+    let more = ["--stream-keys", keys.to_str().unwrap(), "--failover-after", "3s"];
+    let mut gateway = Gateway::start(&out, &more);
     let mut primary = gateway.send(&nothing, first, &["-re"]);
     gateway.until("live.stream.track");
     let mut backup = gateway.send(&film, second, &["-re"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sv_core::{Item, Packet, TrackId};
 use sv_ingest::gateway::{Keys, Notice};
-use sv_ingest::{Feed, Next, Reason};
+use sv_ingest::{Failover, Feed, Hub, Next, Reason};
 
 use crate::kit::{Listening, Told, make, probe, told};
 
@@ -60,7 +60,11 @@ fn until(feed: &mut Feed, millis: i64, got: &mut Vec<Packet>) {
 /// Both send their films, the first is killed in the midst of it, and what the subscriber gets is given, with why another
 /// took over.
 fn killed(ffmpeg: &Path, primary: &Path, backup: &Path) -> (Vec<Packet>, Vec<Reason>) {
-    let listening = Listening::new(Keys::new().key(KEYS[0], "studio").backup(KEYS[1], "studio"));
+    let mut failover = Failover::default();
+    // FFmpeg waits for its turn while other tests run: that is no loss.
+    failover.loss = Duration::from_secs(3);
+    let keys = Keys::new().key(KEYS[0], "studio").backup(KEYS[1], "studio");
+    let listening = Listening::with(keys, Hub::with_failover(failover));
     let mut feed = listening.gateway.hub().subscribe("studio", 1 << 30);
     let mut first = Sender::new(ffmpeg, primary, &listening.url(KEYS[0]));
     let mut got = Vec::new();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use sha2::{Digest as _, Sha256};
 use sv_core::{Item, Packet, Track, TrackId};
 use sv_ingest::gateway::{Admission, Gateway, Notice, Settings};
-use sv_ingest::{Feed, Next};
+use sv_ingest::{Feed, Hub, Next};
 
 /// Makes a file by an FFmpeg program.
 pub(crate) fn make(ffmpeg: impl AsRef<Path>, folder: &Path, name: &str, arguments: &[&str]) -> PathBuf {
@@ -78,10 +78,14 @@ pub(crate) struct Listening {
 
 impl Listening {
     pub(crate) fn new(admission: impl Admission + 'static) -> Self {
+        Self::with(admission, Hub::new())
+    }
+
+    pub(crate) fn with(admission: impl Admission + 'static, hub: Hub) -> Self {
         let (say, notices) = channel();
         let say = Mutex::new(say);
         let mut settings = Settings::new(admission);
-        settings.shards = 2;
+        (settings.shards, settings.hub) = (2, hub);
         settings.notice = Arc::new(move |notice| {
             let _ = say.lock().unwrap().send(notice);
         });
