@@ -260,10 +260,12 @@ describe('live', { skip, timeout: 600_000 }, () => {
     }
   });
 
-  test('encrypted', async () => {
+  test('encrypted', async (t) => {
     const [kid, key] = ['31323334353637383930313233343536', '32333435363738393021323334353637'];
     process.env.SV_KEYS = `${kid}:${key}`;
     const license = await licences({ [kid]: key });
+    // Also where this fails: a server that listens keeps the whole file from ending.
+    t.after(() => license.close());
     for (const scheme of ['cbcs', 'cenc']) {
       const live = await new Live('--encrypt', scheme).start();
       try {
@@ -279,7 +281,6 @@ describe('live', { skip, timeout: 600_000 }, () => {
         await live.stop();
       }
     }
-    license.close();
   });
 
   test('an origin that is killed and started again', async () => {
