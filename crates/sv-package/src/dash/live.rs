@@ -32,6 +32,7 @@ pub(crate) fn manifest(shown: &Shown<'_>) -> Result<Element, Error> {
     };
     let reached = epochs.values().flatten().map(Rendition::duration).max().ok_or(Error::Empty)?;
     let began = clock::date_time(settings.began);
+    let order: Vec<&str> = streams.iter().map(Stream::name).collect();
     let zero = settings.recorded_from.unwrap_or_default();
     let longest =
         Duration::from_secs(streams.iter().map(Stream::longest).max().unwrap_or(0)).max(settings.segment);
@@ -88,8 +89,13 @@ pub(crate) fn manifest(shown: &Shown<'_>) -> Result<Element, Error> {
     let begins: Vec<Duration> = epochs.iter().enumerate().map(begins).collect();
     for (i, ((epoch, renditions), start)) in epochs.iter().zip(begins.iter().copied()).enumerate() {
         let timing = Timing { start, ahead: ahead.filter(|_| !ended), began: began.clone() };
-        let scene =
-            Scene { options: &settings.dash, timing: Some(timing), offset: Duration::ZERO, behind: None };
+        let scene = Scene {
+            options: &settings.dash,
+            timing: Some(timing),
+            offset: Duration::ZERO,
+            behind: None,
+            order: &order,
+        };
         let all: Vec<&Rendition> = renditions.iter().collect();
         let at = iso_duration(start.saturating_sub(zero));
         let mut period = Element::new("Period").attr("id", epoch).attr("start", at);
@@ -134,7 +140,24 @@ fn epochs(
             }
         }
     }
+    if !ended
+        && out.len() > 1
+        && let Some(newest) = out.last_entry().filter(|newest| !is_complete(streams, newest.get()))
+    {
+        newest.remove();
+    }
     out
+}
+
+/// How many segments of an epoch its other streams are waited for.
+const PATIENCE: usize = 2;
+
+/// Whether a period has all that it will have. Players look once at what a period is made of: dash.js and Shaka Player
+/// stand still in one that had only sound when they first saw it.
+fn is_complete(streams: &[Stream], period: &[Rendition]) -> bool {
+    let mut awaited = streams.iter().filter(|s| s.may_have_parts() && !s.is_fast() && !s.is_ended());
+    awaited.all(|s| period.iter().any(|r| r.name == s.name()))
+        || period.iter().any(|r| r.segments.len() > PATIENCE)
 }
 
 /// When an epoch began, which stays the same when its first segments leave the window.

@@ -92,7 +92,7 @@ pub fn manifest(renditions: &[Rendition], options: &Options) -> Result<String, E
         }
         let parts: Vec<Rendition> = all.iter().map(|r| events::part(r, *start, until)).collect();
         let parts: Vec<&Rendition> = parts.iter().filter(|r| !r.segments.is_empty()).collect();
-        let scene = Scene { options, timing: None, offset: *start, behind: id.checked_sub(1) };
+        let scene = Scene { options, timing: None, offset: *start, behind: id.checked_sub(1), order: &[] };
         let mut period = adaptation_sets(&parts, &scene).into_iter().fold(period, Element::child);
         // Sheets go on from period to period; they are named where they begin with the only one.
         for tiles in options.tiles.iter().filter(|_| starts.len() == 1) {
@@ -154,6 +154,9 @@ struct Scene<'a> {
     offset: std::time::Duration,
     /// The period that it goes on with, without a break.
     behind: Option<usize>,
+    /// All streams of a presentation that goes on, by name: a set is called by the place of its first one, so that it
+    /// keeps its identifier when another one comes or goes.
+    order: &'a [&'a str],
 }
 
 impl Scene<'_> {
@@ -184,20 +187,26 @@ fn adaptation_sets(renditions: &[&Rendition], scene: &Scene<'_>) -> Vec<Element>
     for rendition in renditions {
         sets.entry(SetKey::of(rendition)).or_default().push(rendition);
     }
+    let id_of = |at: usize, set: &[&Rendition]| {
+        let places = set.iter().filter_map(|r| scene.order.iter().position(|name| *name == r.name));
+        places.min().unwrap_or(at)
+    };
     let ids: BTreeMap<&str, usize> = sets
         .values()
         .enumerate()
+        .map(|(at, set)| (id_of(at, set), set))
         .flat_map(|(id, set)| set.iter().map(move |r| (r.name.as_str(), id)))
         .collect();
     let telling = sets.keys().map(|key| key.kind).min().filter(|_| scene.options.inband);
     let mut out = Vec::new();
-    for (id, (key, set)) in sets.iter().enumerate() {
+    for (at, (key, set)) in sets.iter().enumerate() {
+        let id = id_of(at, set);
         let inband = telling == Some(key.kind);
         let others: Vec<String> = sets
-            .keys()
+            .iter()
             .enumerate()
-            .filter(|(_, other)| key.switches_to(other))
-            .map(|(other, _)| other.to_string())
+            .filter(|(_, (other, _))| key.switches_to(other))
+            .map(|(at, (_, set))| id_of(at, set).to_string())
             .collect();
         out.push(adaptation_set(id, key, set, &Kin { ids: &ids, others: &others, inband }, scene));
     }

@@ -42,9 +42,13 @@ impl Patches {
         self.kept.extend(trees.into_iter().take(KEPT));
     }
 
-    /// The patch from the manifest of that time to `to`.
+    /// The patch from the manifest of that time to `to`; none where it would change what a period is made of, which
+    /// players take from a whole manifest alone.
     pub(crate) fn since(&self, time: &str, to: &Element) -> Option<String> {
         let from = self.kept.iter().find(|tree| tree.value("publishTime") == Some(time))?;
+        if !alike(from, to) {
+            return None;
+        }
         let mut out = Element::new("Patch")
             .attr("xmlns", "urn:mpeg:dash:schema:mpd-patch:2020")
             .attr("mpdId", to.value("id").unwrap_or_default())
@@ -55,6 +59,24 @@ impl Patches {
         }
         Some(out.document())
     }
+}
+
+/// Whether each period that both have is made of the same sets of the same representations.
+fn alike(from: &Element, to: &Element) -> bool {
+    let period = |e: &&Element| e.name() == "Period";
+    from.children().iter().filter(period).all(|old| {
+        let new = to.children().iter().filter(period).find(|new| new.value("id") == old.value("id"));
+        new.is_none_or(|new| named(old) == named(new))
+    })
+}
+
+/// What can be played of an element, by its identifiers.
+fn named(one: &Element) -> Vec<String> {
+    let inside = one.children().iter().filter(|e| matches!(e.name(), "AdaptationSet" | "Representation"));
+    let names = inside.flat_map(|e| {
+        std::iter::once(format!("{} {}", e.name(), e.value("id").unwrap_or_default())).chain(named(e))
+    });
+    names.collect()
 }
 
 /// Operations, to be carried out in this order.

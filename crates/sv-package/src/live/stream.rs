@@ -361,9 +361,18 @@ impl Stream {
         let rendition = self.epochs.back()?;
         let open = self.parted.back().filter(|p| p.number == self.next)?;
         let base = rendition.info.time_base();
-        let end = grid.end_of(Timestamp::new(i64::try_from(open.start).ok()?), base);
-        let end = std::time::Duration::from_nanos(u64::try_from(end).ok()?);
-        let duration = Duration::from_std(end, base).ticks().saturating_sub(open.start);
+        let line = |start: u64| {
+            let end = grid.end_of(Timestamp::new(i64::try_from(start).ok()?), base);
+            let end = std::time::Duration::from_nanos(u64::try_from(end).ok()?);
+            Some(Duration::from_std(end, base).ticks())
+        };
+        let mut duration = line(open.start)?.saturating_sub(open.start);
+        // A source whose key frames lie beside the grid goes on so.
+        if let Some(last) = rendition.segments.last()
+            && line(last.start)? < last.start.saturating_add(last.duration)
+        {
+            duration = duration.max(last.duration);
+        }
         Some(SegmentRecord {
             number: open.number,
             start: open.start,

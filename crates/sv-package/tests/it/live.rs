@@ -304,6 +304,60 @@ fn a_break_is_a_discontinuity_and_a_period() {
     assert!(mpd.contains("presentationTimeOffset=\"480000\""));
 }
 
+/// Players look once at what a period is made of: dash.js and Shaka Player stood still in one that had only sound at first.
+#[test]
+fn a_period_is_told_of_when_all_its_streams_have_begun() {
+    let mut settings = Settings::new(Length::from_secs(1_795_930_782));
+    (settings.segment, settings.part) = (Length::from_secs(1), Some(Length::from_millis(300)));
+    settings.waits = true;
+    let streams = ["first", "second"].map(|name| Stream::new(name, Form::Cmaf));
+    let mut presentation = Presentation::new(settings, streams.into());
+    let mut segmenters =
+        [(); 2].map(|()| Segmenter::new(Length::from_secs(1)).parts(Length::from_millis(300)));
+    let mut now = 0;
+    let mut give = |presentation: &mut Presentation,
+                    place: usize,
+                    config: &'static [u8],
+                    blocks: std::ops::Range<i64>| {
+        let segmenter = &mut segmenters[place];
+        segmenter.push(Item::Track(sound(1, config))).unwrap();
+        for n in blocks {
+            segmenter.push(Item::Packet(block(1, n * BLOCK))).unwrap();
+            while let Some(item) = segmenter.pull().unwrap() {
+                now += 1;
+                presentation.push(place, item, false, Length::from_secs(1_795_930_782 + now)).unwrap();
+            }
+        }
+    };
+    let manifest = |presentation: &mut Presentation| presentation.text(Wanted::Manifest).unwrap().unwrap();
+    for place in [0, 1] {
+        give(&mut presentation, place, &[0x11, 0x90], 0..150);
+    }
+    // The second comes first.
+    give(&mut presentation, 1, &[0x11, 0x88], 480..530);
+    let alone = manifest(&mut presentation);
+    assert_eq!(alone.matches("<Period").count(), 1, "{alone}");
+    let published = presentation.published();
+    give(&mut presentation, 0, &[0x11, 0x88], 480..530);
+    let both = manifest(&mut presentation);
+    let (_, period) = both.split_once("<Period id=\"1\"").expect("the second period");
+    assert!(period.contains("<AdaptationSet id=\"0\"") && period.contains("\"first/init-1.mp4\""), "{both}");
+    assert!(presentation.patch(&published).unwrap().unwrap().contains("<Period id=\"1\""));
+    // One that doesn't come is not waited for, and keeps its place for when it does.
+    give(&mut presentation, 1, &[0x11, 0x90], 960..1200);
+    let late = manifest(&mut presentation);
+    let (_, period) = late.split_once("<Period id=\"2\"").expect("the third period");
+    assert!(
+        period.contains("<AdaptationSet id=\"1\"") && !period.contains("<AdaptationSet id=\"0\""),
+        "{late}"
+    );
+    let published = presentation.published();
+    give(&mut presentation, 0, &[0x11, 0x90], 960..1200);
+    assert_eq!(manifest(&mut presentation).matches("<AdaptationSet id=\"0\"").count(), 3);
+    // What a period is made of has changed: that is for a whole manifest.
+    assert_eq!(presentation.patch(&published).unwrap(), None);
+}
+
 #[test]
 fn a_playlist_of_hours_is_asked_for_in_a_kilobyte() {
     let mut settings = Settings::new(Length::from_secs(1_795_930_782));
