@@ -77,9 +77,9 @@ for (const fill of ['0s', '10s']) describe(`gateway --fill ${fill}`, { skip, tim
         assert.ok(now.frames > then.frames + (SECONDS - 3) * 25, `${player} showed ${now.frames - then.frames} pictures more`);
       }
       if (fill !== '0s') {
-        // A player that takes up other parameters may stop for a picture or two.
+        // A player that takes up other parameters may stop for a picture or two, and longer on a busy machine: what is missing is a second.
         for (const [n, [player]] of pages.entries()) {
-          const stalls = ends[n].waits.slice(settled[n].waits.length).filter(({ ms }) => !(ms < 100));
+          const stalls = ends[n].waits.slice(settled[n].waits.length).filter(({ ms }) => !(ms < 300));
           assert.deepEqual(stalls, [], `${player} waited`);
           assert.ok(ends[n].latency < settled[n].latency + 0.5, `${player} is later than before`);
         }
