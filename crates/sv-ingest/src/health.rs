@@ -83,7 +83,8 @@ pub struct Report {
 pub struct Link {
     /// How long there and back takes.
     pub rtt: Option<Duration>,
-    /// Which share of the packets was lost for good, 0 to 1.
+    /// Which share of the last second's packets, or of about as many, was lost for good, 0 to 1. (WHIP's are those that
+    /// had not come a second time when it was counted.)
     pub loss: Option<f64>,
     /// How unevenly datagrams arrive.
     pub jitter: Option<Duration>,

@@ -9,6 +9,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::Rules;
 use crate::rtmp::Name;
+#[cfg(feature = "rtsp")]
+use crate::rtsp::{Digests, Proof};
 
 /// What somebody wants.
 #[derive(Clone, Debug)]
@@ -22,6 +24,9 @@ pub struct Ask {
     pub app: String,
     /// The rest, which may be a secret.
     pub name: Name,
+    /// That a password is known, instead of the name; only where [`Admission::knows_digests`].
+    #[cfg(feature = "rtsp")]
+    pub proof: Option<Proof>,
     /// Where it comes from.
     pub peer: SocketAddr,
 }
@@ -36,7 +41,15 @@ impl Ask {
         name: impl Into<String>,
         peer: SocketAddr,
     ) -> Self {
-        Self { publish, protocol, app: app.into(), name: Name::new(name), peer }
+        Self {
+            publish,
+            protocol,
+            app: app.into(),
+            name: Name::new(name),
+            #[cfg(feature = "rtsp")]
+            proof: None,
+            peer,
+        }
     }
 }
 
@@ -124,11 +137,20 @@ pub trait Admission: Send + Sync {
     /// Somebody wants something. This is called where media go through: what takes time (a webhook, a database)
     /// belongs on another thread, with the answer.
     fn decide(&self, ask: Ask, answer: Answer);
+
+    /// Whether everybody may show by a digest that it knows its key ([`Ask::proof`]). Who is offered that shows nothing else.
+    fn knows_digests(&self) -> bool {
+        false
+    }
 }
 
 impl<A: Admission + ?Sized> Admission for std::sync::Arc<A> {
     fn decide(&self, ask: Ask, answer: Answer) {
         (**self).decide(ask, answer);
+    }
+
+    fn knows_digests(&self) -> bool {
+        (**self).knows_digests()
     }
 }
 
@@ -144,10 +166,13 @@ impl Admission for Open {
 
 /// Streams by their keys: who knows a key may send its stream, and everybody may get every stream by its name.
 ///
-/// Keys are kept as their SHA-256 alone. They are compared in a time that says nothing about them.
+/// Keys are kept as their SHA-256 alone, and as [`Digests`] where they are told. They are compared in a time that says nothing
+/// about them.
 #[derive(Clone, Default)]
 pub struct Keys {
     grants: HashMap<[u8; 32], Grant>,
+    #[cfg(feature = "rtsp")]
+    digests: HashMap<[u8; 32], Digests>,
 }
 
 impl Keys {
@@ -166,7 +191,8 @@ impl Keys {
     /// Who knows `key` may send the stream `stream`.
     #[must_use]
     pub fn key(self, key: &str, stream: impl Into<String>) -> Self {
-        self.hashed(Self::hash(key), stream)
+        let stream = stream.into();
+        self.digest(key, &stream).hashed(Self::hash(key), stream)
     }
 
     /// As [`key`](Self::key), where only the key's SHA-256 is known.
@@ -179,7 +205,8 @@ impl Keys {
     /// fails.
     #[must_use]
     pub fn backup(self, key: &str, stream: impl Into<String>) -> Self {
-        self.hashed_backup(Self::hash(key), stream)
+        let stream = stream.into();
+        self.digest(key, &stream).hashed_backup(Self::hash(key), stream)
     }
 
     /// As [`backup`](Self::backup), where only the key's SHA-256 is known.
@@ -193,6 +220,22 @@ impl Keys {
     pub fn grant(mut self, key: [u8; 32], grant: Grant) -> Self {
         self.grants.insert(key, grant);
         self
+    }
+
+    /// Who knows `key` may also show it by a digest (of RTSP), with the stream's name as its own.
+    #[must_use]
+    pub fn digest(mut self, key: &str, stream: &str) -> Self {
+        #[cfg(feature = "rtsp")]
+        self.digests.insert(Self::hash(key), Digests::new(stream, key));
+        #[cfg(not(feature = "rtsp"))]
+        let _ = (&mut self, key, stream);
+        self
+    }
+
+    #[cfg(feature = "rtsp")]
+    fn shown(&self, proof: &Proof) -> Option<&Grant> {
+        let shown = self.digests.iter().find(|(_, kept)| proof.is_of(kept));
+        self.grants.get(shown?.0)
     }
 
     fn find(&self, key: &str) -> Option<&Grant> {
@@ -210,11 +253,20 @@ impl Keys {
 impl Admission for Keys {
     fn decide(&self, ask: Ask, answer: Answer) {
         let name = ask.name.expose();
-        answer.say(match (ask.publish, self.find(name)) {
+        #[cfg(feature = "rtsp")]
+        let found = ask.proof.as_ref().map_or_else(|| self.find(name), |proof| self.shown(proof));
+        #[cfg(not(feature = "rtsp"))]
+        let found = self.find(name);
+        answer.say(match (ask.publish, found) {
             (true, Some(grant)) => Verdict::Allow(grant.clone()),
             (true, None) => Verdict::refuse("this stream key is not known"),
             (false, _) => Verdict::allow(name),
         });
+    }
+
+    #[cfg(feature = "rtsp")]
+    fn knows_digests(&self) -> bool {
+        !self.grants.is_empty() && self.grants.keys().all(|hash| self.digests.contains_key(hash))
     }
 }
 

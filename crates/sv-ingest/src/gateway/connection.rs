@@ -161,7 +161,7 @@ impl Connection {
     }
 
     fn ask(&mut self, publish: bool, stream: u32, name: crate::rtmp::Name, context: &Context<'_>) {
-        let ask = Ask { publish, protocol: "rtmp", app: self.app.clone(), name, peer: self.peer };
+        let ask = Ask::new(publish, "rtmp", self.app.clone(), name.expose(), self.peer);
         let (inbox, to) = (Arc::clone(context.inbox), context.whom);
         context.entrance.ask(ask, move |verdict| inbox.put(Letter::Verdict { to, stream, verdict }));
     }

@@ -24,6 +24,8 @@ const CONNECTIONS: usize = 2;
 const DATAGRAMS: usize = 1 << 24;
 /// How often deadlines and what waits are looked at.
 const ROUND: Duration = Duration::from_millis(100);
+/// How often what is known of a line is told.
+const TELL: Duration = Duration::from_secs(1);
 /// Reads of one socket in one go, so that nobody holds up the others.
 const READS: usize = 64;
 /// What waits to be sent at most: answers alone.
@@ -96,6 +98,8 @@ struct Connection {
     publication: Option<Publication>,
     born: Instant,
     heard: Instant,
+    /// When the line was told of last.
+    told: Instant,
     out: VecDeque<Bytes>,
     waiting: usize,
     over: bool,
@@ -222,16 +226,18 @@ impl Thread {
                 continue;
             }
             let now = Instant::now();
+            let engine = Server::new(settings.limits, session());
             entry.insert(Connection {
                 socket,
                 peer,
                 here: here.ip(),
-                engine: Server::new(settings.limits, session()),
+                engine: if settings.admission.knows_digests() { engine.digests() } else { engine },
                 serial: self.serial,
                 grant: None,
                 publication: None,
                 born: now,
                 heard: now,
+                told: now,
                 out: VecDeque::new(),
                 waiting: 0,
                 over: false,
@@ -315,9 +321,10 @@ impl Thread {
             let whom = Whom { key, serial: connection.serial };
             match connection.engine.event() {
                 None => break,
-                Some(Event::Publish { app, name }) => {
+                Some(Event::Publish { app, name, proof }) => {
                     let (inbox, peer) = (Arc::clone(&self.inbox), connection.peer);
-                    let ask = Ask::new(true, "rtsp", app, name.expose(), peer);
+                    let mut ask = Ask::new(true, "rtsp", app, name.expose(), peer);
+                    ask.proof = proof;
                     self.entrance.ask(ask, move |verdict| inbox.put(Letter::Verdict { to: whom, verdict }));
                 }
                 Some(Event::Udp { medium, from }) => self.listen(whom, medium, from),
@@ -447,6 +454,12 @@ impl Thread {
         for key in self.connections.iter().map(|(key, _)| key).collect::<Vec<_>>() {
             if let Some(connection) = self.connections.get_mut(key) {
                 connection.engine.tick(connection.born.elapsed());
+                if let Some(publication) = &connection.publication
+                    && now.saturating_duration_since(connection.told) >= TELL
+                {
+                    connection.told = now;
+                    publication.link(connection.engine.link());
+                }
             }
             self.after(key, false);
         }

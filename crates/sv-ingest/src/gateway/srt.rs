@@ -19,7 +19,6 @@ use super::{Ask, Batch, Entrance, Grant, Publication, Verdict};
 use crate::feed::{Feed, Next};
 use crate::health::Link;
 use crate::line::random;
-use crate::rtmp::Name;
 use crate::srt::{self, Heard, Knock, Listener, Passphrase, Session, Stats, reject};
 use crate::transport::{Incoming, Outgoing};
 use crate::{Error, Result};
@@ -412,7 +411,7 @@ impl Work {
         };
         let publish = wish.publish;
         self.waiting.insert(who, Waiting { knock, place, local, since: now });
-        let ask = Ask { publish, protocol: "srt", app: wish.host, name: Name::new(wish.name), peer: who.0 };
+        let ask = Ask::new(publish, "srt", wish.host, wish.name, who.0);
         let inbox = Arc::clone(&self.inbox);
         self.entrance.ask(ask, move |verdict| inbox.put(Letter::Verdict(who, publish, verdict)));
     }

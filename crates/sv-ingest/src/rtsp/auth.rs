@@ -7,6 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+/// What passwords for this server are for, in its challenges and in what is kept of them.
+pub(super) const REALM: &str = "streams";
 
 /// A name and a password, which nothing prints.
 #[derive(Clone)]
@@ -49,6 +53,11 @@ pub(super) enum Challenge {
 fn hash(sha256: bool, text: &str) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect();
     if sha256 { hex(&Sha256::digest(text)) } else { hex(&Md5::digest(text)) }
+}
+
+/// A word that nobody guesses, of another one, which it doesn't tell.
+pub(super) fn word(of: &str) -> String {
+    hash(true, &format!("nonce {of}"))
 }
 
 /// The parameters of a challenge: words, and text in quotes.
@@ -145,6 +154,86 @@ impl Challenge {
     }
 }
 
+/// What is kept of a password for those who show that they know it without saying it: its digests with the name of who does
+/// (RFC 7616, 3.4.2). Nothing prints them, since who has them can pass for who knows the password.
+#[derive(Clone)]
+pub struct Digests {
+    user: String,
+    md5: String,
+    sha256: String,
+}
+
+impl Digests {
+    /// Of this password, said by somebody of this name.
+    #[must_use]
+    pub fn new(user: &str, password: &str) -> Self {
+        let whole = format!("{user}:{REALM}:{password}");
+        Self { user: user.to_owned(), md5: hash(false, &whole), sha256: hash(true, &whole) }
+    }
+}
+
+impl fmt::Debug for Digests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digests").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// What somebody showed instead of a password: a digest over it and a word that the server chose.
+#[derive(Clone)]
+pub struct Proof {
+    sha256: bool,
+    user: String,
+    /// What the password's own digest stands before, and what behind.
+    nonce: String,
+    rest: String,
+    response: String,
+}
+
+impl Proof {
+    /// Whether it is made of that password.
+    #[must_use]
+    pub fn is_of(&self, kept: &Digests) -> bool {
+        let who = if self.sha256 { &kept.sha256 } else { &kept.md5 };
+        let wanted = hash(self.sha256, &format!("{who}:{}", self.rest));
+        self.user == kept.user && bool::from(wanted.as_bytes().ct_eq(self.response.as_bytes()))
+    }
+
+    /// The value of an `Authorization` of a request for `url`, if it is a digest.
+    pub(super) fn parse(value: &str, method: &str, url: &str) -> Option<Self> {
+        let (scheme, rest) = value.trim().split_once(' ')?;
+        let all = parameters(rest);
+        let of = |name: &str| all.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let sha256 = match of("algorithm").map(str::to_ascii_uppercase).as_deref() {
+            None | Some("MD5") => false,
+            Some("SHA-256") => true,
+            _ => return None,
+        };
+        if !scheme.eq_ignore_ascii_case("digest") || of("realm") != Some(REALM) || of("uri") != Some(url) {
+            return None;
+        }
+        let nonce = of("nonce")?.to_owned();
+        let what = hash(sha256, &format!("{method}:{url}"));
+        let rest = match of("qop") {
+            None => format!("{nonce}:{what}"),
+            Some("auth") => format!("{nonce}:{}:{}:auth:{what}", of("nc")?, of("cnonce")?),
+            Some(_) => return None,
+        };
+        let response = of("response")?.to_ascii_lowercase();
+        Some(Self { sha256, user: of("username")?.to_owned(), nonce, rest, response })
+    }
+
+    /// The word of the server's that it is made with.
+    pub(super) fn nonce(&self) -> &str {
+        &self.nonce
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proof").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +258,26 @@ mod tests {
         assert!(said.contains("8ca523f5e9506fed4657c9700eebdbec") && said.contains("nc=00000001"), "{said}");
         let mut basic = Challenge::best(["Basic realm=\"x\""].into_iter()).unwrap();
         assert_eq!(basic.answer(&Secret::new("a", "b"), "GET", "/", ""), "Basic YTpi");
+    }
+
+    #[test]
+    fn who_knows_the_password_alone_can_show_it() {
+        let kept = Digests::new("studio", "a long secret");
+        for algorithm in ["MD5", "SHA-256"] {
+            for qop in ["", "qop=\"auth\", "] {
+                let offer = format!("Digest realm=\"{REALM}\", {qop}nonce=\"abc\", algorithm={algorithm}");
+                for (user, password, url, right) in [
+                    ("studio", "a long secret", "rtsp://h/live/x", true),
+                    ("studio", "a long secre", "rtsp://h/live/x", false),
+                    ("other", "a long secret", "rtsp://h/live/x", false),
+                    ("studio", "a long secret", "rtsp://h/live/y", false),
+                ] {
+                    let mut challenge = Challenge::parse(&offer).unwrap();
+                    let said = challenge.answer(&Secret::new(user, password), "ANNOUNCE", url, "mine");
+                    let proof = Proof::parse(&said, "ANNOUNCE", "rtsp://h/live/x");
+                    assert_eq!(proof.is_some_and(|p| p.nonce() == "abc" && p.is_of(&kept)), right, "{said}");
+                }
+            }
+        }
     }
 }

@@ -13,6 +13,7 @@ mod rtp;
 mod sdp;
 mod server;
 
+pub use auth::{Digests, Proof};
 pub use client::{Address, Client, Heard};
 pub use message::{Headers, Message, Parser, Request, Response, interleaved};
 pub use sdp::{Coding, Media, parse as describe};

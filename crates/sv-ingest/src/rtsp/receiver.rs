@@ -6,8 +6,9 @@ use bytes::Bytes;
 use sv_core::{Codec, Item, Limits, TrackId};
 
 use super::depacket::Depacketizer;
-use super::rtp::{Order, Packet, Unwrap, report};
+use super::rtp::{Jitter, Order, Packet, Unwrap, report};
 use super::sdp::{Coding, Media};
+use crate::health::Link;
 use crate::lane::Lane;
 use crate::timeline::{StreamId, Timeline};
 
@@ -21,6 +22,8 @@ pub(super) struct Receiver {
 #[derive(Debug)]
 struct Medium {
     kind: u8,
+    rate: u32,
+    jitter: Jitter,
     order: Order,
     time: Unwrap,
     depacketizer: Depacketizer,
@@ -63,7 +66,8 @@ impl Receiver {
         let stream = self.timeline.add(media.rate);
         let depacketizer = Depacketizer::new(media.coding.clone(), limits.packet_bytes);
         let (order, time) = (Order::default(), Unwrap::default());
-        self.media.push(Medium { kind: media.kind, order, time, depacketizer, lane, stream });
+        let (kind, rate, jitter) = (media.kind, media.rate, Jitter::default());
+        self.media.push(Medium { kind, rate, jitter, order, time, depacketizer, lane, stream });
         Some(self.media.len().saturating_sub(1))
     }
 
@@ -71,6 +75,7 @@ impl Receiver {
     pub(super) fn packet(&mut self, number: usize, data: Bytes, now: Duration, give: &mut dyn FnMut(Item)) {
         let Some(medium) = self.media.get_mut(number) else { return };
         let Some(packet) = Packet::parse(data).filter(|packet| packet.kind == medium.kind) else { return };
+        medium.jitter.see(packet.time.into(), medium.rate, now);
         let timeline = &mut self.timeline;
         let Medium { order, time, depacketizer, lane, stream, .. } = medium;
         order.push(packet, now, &mut |packet, whole| {
@@ -83,6 +88,21 @@ impl Receiver {
         let (Some(medium), Some((wall, time))) = (self.media.get_mut(number), report(data)) else { return };
         let time = medium.time.next(time, 32);
         self.timeline.report(medium.stream, time, wall);
+    }
+
+    /// What is known of the line since this was asked last: of all media together, and of the one that comes most
+    /// unevenly.
+    pub(super) fn link(&mut self) -> Link {
+        let mut all = (0u64, 0u64);
+        let mut jitter = None;
+        for medium in &mut self.media {
+            let (came, lost) = medium.order.count();
+            all = (all.0.saturating_add(came), all.1.saturating_add(lost));
+            jitter = jitter.max(Some(medium.jitter.value(medium.rate)));
+        }
+        let share = |part: u64| u32::try_from(part).map_or(f64::MAX, f64::from);
+        let whole = all.0.saturating_add(all.1);
+        Link { rtt: None, loss: (whole > 0).then(|| share(all.1) / share(whole)), jitter }
     }
 
     /// So late it is: what is missing is no longer waited for.

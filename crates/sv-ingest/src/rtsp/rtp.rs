@@ -89,6 +89,9 @@ pub(super) struct Order {
     number: Unwrap,
     next: Option<i64>,
     waiting: BTreeMap<i64, (Duration, Packet)>,
+    /// Packets whose turn it was, and those that never came.
+    given: u64,
+    lost: u64,
 }
 
 impl Order {
@@ -101,6 +104,11 @@ impl Order {
         self.release(now, give);
     }
 
+    /// How many came and how many were lost since this was asked last.
+    pub(super) fn count(&mut self) -> (u64, u64) {
+        (std::mem::take(&mut self.given), std::mem::take(&mut self.lost))
+    }
+
     /// Gives what has waited for too long.
     pub(super) fn release(&mut self, now: Duration, give: &mut dyn FnMut(Packet, bool)) {
         while let Some(entry) = self.waiting.first_entry() {
@@ -110,9 +118,40 @@ impl Order {
                 return;
             }
             let Some((number, (_, packet))) = self.waiting.pop_first() else { return };
+            let missing = self.next.map_or(0, |next| number.saturating_sub(next));
+            self.lost = self.lost.saturating_add(u64::try_from(missing).unwrap_or(0));
+            self.given = self.given.saturating_add(1);
             self.next = Some(number.saturating_add(1));
             give(packet, whole);
         }
+    }
+}
+
+/// How unevenly packets arrive (RFC 3550, 6.4.1), in ticks of their clock.
+#[derive(Debug, Default)]
+pub(super) struct Jitter {
+    /// By how much the last one was later than its time.
+    last: Option<f64>,
+    value: f64,
+}
+
+impl Jitter {
+    /// A packet of that time came at that moment.
+    pub(super) fn see(&mut self, time: i64, rate: u32, now: Duration) {
+        // Precise for as long as 2^53 ticks.
+        let time = i32::try_from(time & 0x7FFF_FFFF).map_or(0.0, f64::from);
+        let transit = now.as_secs_f64().mul_add(f64::from(rate), -time);
+        if let Some(last) = self.last.replace(transit) {
+            let difference = (transit - last).abs();
+            // A clock that jumps, or begins anew, is no jitter.
+            if difference < f64::from(rate) {
+                self.value += (difference - self.value) / 16.0;
+            }
+        }
+    }
+
+    pub(super) fn value(&self, rate: u32) -> Duration {
+        Duration::try_from_secs_f64(self.value / f64::from(rate.max(1))).unwrap_or_default()
     }
 }
 
@@ -141,6 +180,21 @@ mod tests {
         assert_eq!(got, [(65_534, true), (65_535, true), (0, true)]);
         order.release(ms(203), &mut |p, whole| got.push((p.sequence, whole)));
         assert_eq!(got.last(), Some(&(2, false)));
+        assert_eq!(order.count(), (4, 1));
+        assert_eq!(order.count(), (0, 0));
+    }
+
+    #[test]
+    fn packets_that_arrive_unevenly() {
+        let (mut even, mut uneven) = (Jitter::default(), Jitter::default());
+        for n in 0..400 {
+            let at = Duration::from_millis(20 * n + 1000);
+            even.see(i64::try_from(n * 960).unwrap(), 48_000, at);
+            uneven.see(i64::try_from(n * 960).unwrap(), 48_000, at + Duration::from_millis(8 * (n % 2)));
+        }
+        assert!(even.value(48_000) < Duration::from_micros(50), "{even:?}");
+        let wrong = uneven.value(48_000).as_secs_f64() - 0.008;
+        assert!(wrong.abs() < 0.000_1, "{uneven:?}");
     }
 
     #[test]

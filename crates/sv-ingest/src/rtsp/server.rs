@@ -7,9 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use sv_core::{Item, Limits};
 
+use super::auth::{Proof, REALM, word};
 use super::message::{Message, Parser, Request, Response};
 use super::receiver::{Receiver, is_known};
 use super::sdp::{self, Media};
+use crate::health::Link;
 use crate::rtmp::Name;
 use crate::{Error, Result};
 
@@ -23,6 +25,8 @@ pub enum Event {
         app: String,
         /// The rest, which may be a secret, or the password that was shown in its place.
         name: Name,
+        /// That a password is known, which was not said.
+        proof: Option<Proof>,
     },
     /// A medium will come by UDP: to be answered by [`Server::ports`].
     Udp {
@@ -51,6 +55,8 @@ pub struct Server {
     /// The number of the request that waits for an answer.
     waits: Option<String>,
     shown: bool,
+    /// What digests have to be made with, where they are taken.
+    nonce: Option<String>,
     out: Vec<Bytes>,
     events: VecDeque<Event>,
 }
@@ -91,9 +97,18 @@ impl Server {
             receiver: Receiver::new(),
             waits: None,
             shown: false,
+            nonce: None,
             out: Vec::new(),
             events: VecDeque::new(),
         }
+    }
+
+    /// Also takes digests ([RFC 7616](https://www.rfc-editor.org/rfc/rfc7616)) of passwords, and asks for them before it asks
+    /// for passwords.
+    #[must_use]
+    pub fn digests(mut self) -> Self {
+        self.nonce = Some(word(&self.session));
+        self
     }
 
     /// Bytes have come, so long after the beginning.
@@ -129,6 +144,11 @@ impl Server {
         self.receiver.tick(now, &mut |item| events.push_back(Event::Item(item)));
     }
 
+    /// What is known of the line since this was asked last.
+    pub fn link(&mut self) -> Link {
+        self.receiver.link()
+    }
+
     /// What happens next.
     pub fn event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -152,7 +172,7 @@ impl Server {
         if self.state == State::Asked {
             self.state = State::New;
             // Who has shown nothing may have something to show.
-            let response = if self.shown { Response::new(403) } else { unauthorized() };
+            let response = if self.shown { Response::new(403) } else { self.unauthorized(false) };
             self.answer(Response {
                 body: Bytes::from(format!("{reason}\r\n")),
                 ..response.with("Content-Type", "text/plain")
@@ -176,6 +196,21 @@ impl Server {
     fn answer(&mut self, response: Response) {
         let number = self.waits.take().unwrap_or_default();
         self.out.push(response.with("CSeq", number).build());
+    }
+
+    /// What can be shown, the strongest first. FFmpeg keeps the last digest of those that are offered, and knows MD5 alone.
+    fn unauthorized(&self, stale: bool) -> Response {
+        let mut response = Response::new(401);
+        if let Some(nonce) = &self.nonce {
+            let stale = if stale { ", stale=true" } else { "" };
+            for algorithm in ["SHA-256", "MD5"] {
+                let offer = format!(
+                    "Digest realm=\"{REALM}\", nonce=\"{nonce}\", qop=\"auth\", algorithm={algorithm}{stale}"
+                );
+                response = response.with("WWW-Authenticate", offer);
+            }
+        }
+        response.with("WWW-Authenticate", format!("Basic realm=\"{REALM}\""))
     }
 
     fn interleaved(&mut self, channel: u8, data: Bytes, now: Duration) {
@@ -246,11 +281,17 @@ impl Server {
             .map_or("", |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
         let path = path.trim_end_matches('/');
         let (app, name) = path.split_once('/').unwrap_or(("", path));
-        let password = request.headers.get("authorization").and_then(basic);
-        self.shown = password.is_some();
+        let said = request.headers.get("authorization");
+        let password = said.and_then(basic);
+        let proof = said.and_then(|said| Proof::parse(said, &request.method, &request.url));
+        if proof.as_ref().is_some_and(|proof| self.nonce.as_deref() != Some(proof.nonce())) {
+            // One of another connection, or made up: with that of this one it may be right.
+            return self.answer(self.unauthorized(true));
+        }
+        self.shown = password.is_some() || proof.is_some();
         (self.media, self.state) = (media, State::Asked);
         let name = Name::new(password.unwrap_or_else(|| name.to_owned()));
-        self.events.push_back(Event::Publish { app: app.to_owned(), name });
+        self.events.push_back(Event::Publish { app: app.to_owned(), name, proof });
     }
 
     fn setup(&mut self, request: &Request) {
@@ -311,10 +352,6 @@ impl Server {
     }
 }
 
-fn unauthorized() -> Response {
-    Response::new(401).with("WWW-Authenticate", "Basic realm=\"streams\"")
-}
-
 /// The password of an authorisation ([RFC 7617](https://www.rfc-editor.org/rfc/rfc7617)).
 fn basic(value: &str) -> Option<String> {
     use base64::Engine as _;
@@ -365,7 +402,7 @@ mod tests {
             ask(&mut server, "RECORD rtsp://host/live/key RTSP/1.0\nCSeq: 1\n\n").starts_with("RTSP/1.0 455")
         );
         assert_eq!(announce(&mut server, ""), "");
-        let Some(Event::Publish { app, name }) = server.event() else { panic!() };
+        let Some(Event::Publish { app, name, .. }) = server.event() else { panic!() };
         assert_eq!((app.as_str(), name.expose()), ("live", "key"));
         server.accept();
         assert!(server.outgoing()[0].starts_with(b"RTSP/1.0 200 OK\r\nCSeq: 2\r\n"));
@@ -398,6 +435,31 @@ mod tests {
         announce(&mut server, "Authorization: Basic YW55Ym9keTpzZWNyZXQ=\n");
         let Some(Event::Publish { name, .. }) = server.event() else { panic!() };
         assert_eq!(name.expose(), "secret");
+        server.refuse("no");
+        assert!(server.outgoing()[0].starts_with(b"RTSP/1.0 403"));
+    }
+
+    #[test]
+    fn a_digest_is_asked_for_and_made_with_this_connections_word() {
+        let mut server = Server::new(Limits::default(), "abc").digests();
+        announce(&mut server, "");
+        server.refuse("no");
+        let said = String::from_utf8(server.outgoing()[0].to_vec()).unwrap();
+        let nonce = said.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        assert!(said.matches("WWW-Authenticate: Digest").count() == 2 && !nonce.contains("abc"), "{said}");
+        server.event();
+        let header = |nonce: &str| {
+            format!(
+                "Authorization: Digest username=\"studio\", realm=\"streams\", nonce=\"{nonce}\", \
+                 uri=\"rtsp://host/live/key\", response=\"00\"\n"
+            )
+        };
+        let said = announce(&mut server, &header("another"));
+        assert!(said.starts_with("RTSP/1.0 401") && said.contains("stale=true"), "{said}");
+        assert!(server.event().is_none());
+        announce(&mut server, &header(&nonce));
+        let Some(Event::Publish { proof: Some(proof), .. }) = server.event() else { panic!() };
+        assert!(!proof.is_of(&super::super::Digests::new("studio", "a key")));
         server.refuse("no");
         assert!(server.outgoing()[0].starts_with(b"RTSP/1.0 403"));
     }

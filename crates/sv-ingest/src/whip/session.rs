@@ -12,10 +12,12 @@ use str0m::format::{Codec as Format, FormatParams};
 use str0m::media::{KeyframeRequestKind, MediaData, MediaKind, Mid, Rid, Rids};
 use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{Extension, ExtensionMap};
+use str0m::stats::MediaIngressStats;
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output as RtcOutput, Rtc, RtcConfig};
 use sv_core::{Codec, Item, Limits, Timestamp, Track, TrackId};
 
 use super::Fragment;
+use crate::health::Link;
 use crate::lane::{Lane, Seen};
 use crate::timeline::{StreamId, Timeline};
 use crate::{Error, Result};
@@ -34,6 +36,8 @@ const ROUND: Duration = Duration::from_millis(250);
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long a layer may be silent before a lower one takes its place.
 const SILENT: Duration = Duration::from_secs(1);
+/// How often what is known of the line is told.
+const TELL: Duration = Duration::from_secs(1);
 /// Packets of pictures that wait for one that is missing: a key picture of 4K has a few hundred.
 const REORDER: usize = 2048;
 
@@ -72,6 +76,8 @@ pub enum Output {
     Connected,
     /// A track or a packet.
     Item(Item),
+    /// What is known of the line, once a second.
+    Link(Link),
     /// The other side has gone, with a sentence that says how.
     Ended(&'static str),
     /// Nothing more until then, or until something comes.
@@ -93,6 +99,7 @@ pub struct Session {
     timeline: Timeline,
     media: Vec<MediaLine>,
     round: Instant,
+    link: Link,
     out: VecDeque<Output>,
     connected: bool,
     ended: bool,
@@ -156,6 +163,7 @@ fn config() -> RtcConfig {
         .clear_codecs()
         .set_extension_map(extensions)
         .set_reordering_size_video(REORDER)
+        .set_stats_interval(Some(TELL))
         .enable_opus(true, false)
         .enable_vp8(true)
         .enable_h264(true)
@@ -228,6 +236,7 @@ impl Session {
             timeline: Timeline::default(),
             media: Vec::new(),
             round: now,
+            link: Link::default(),
             out: VecDeque::new(),
             connected: false,
             ended: false,
@@ -375,6 +384,14 @@ impl Session {
                     self.out.push_back(Output::Connected);
                 }
                 RtcEvent::MediaData(data) => self.media(&data, now),
+                RtcEvent::MediaIngressStats(stats) => self.ingress(&stats),
+                RtcEvent::PeerStats(stats) => {
+                    // Lines are told of behind the whole: this ends what was told before.
+                    let link = std::mem::replace(&mut self.link, Link { rtt: stats.rtt, ..Link::default() });
+                    if link != Link::default() {
+                        self.out.push_back(Output::Link(link));
+                    }
+                }
                 RtcEvent::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                     tracing::debug!("a sender by WHIP is silent");
                 }
@@ -384,6 +401,19 @@ impl Session {
                 _ => {}
             },
         }
+    }
+
+    /// Of several lines, how the worst does.
+    fn ingress(&mut self, stats: &MediaIngressStats) {
+        let video = self.media.iter().any(|line| line.mid == stats.mid && line.id.0 % 2 == 1);
+        let rate = if video { 90_000.0 } else { 48_000.0 };
+        let worst = |a: Option<f64>, b: f64| Some(a.map_or(b, |a| a.max(b)));
+        if let Some(loss) = stats.loss {
+            self.link.loss = worst(self.link.loss, loss.into());
+        }
+        let jitter = Duration::try_from_secs_f64(f64::from(stats.jitter) / rate).ok();
+        self.link.jitter = self.link.jitter.max(jitter);
+        self.link.rtt = self.link.rtt.max(stats.rtt);
     }
 
     fn add(&mut self, mid: Mid, now: Instant) {
@@ -439,6 +469,9 @@ impl Session {
             self.timeline.report(layer.stream, clock(report.rtp_time.numer()), wall);
         }
         let whole = data.contiguous || layer.lane.track().is_none();
+        if !whole {
+            tracing::debug!(%codec, at, "packets are missing before a picture");
+        }
         let mut items = Vec::new();
         let frame = Bytes::from_owner(Arc::clone(&data.data));
         let seen = layer.lane.push(frame, at, whole, |item| items.push(item));

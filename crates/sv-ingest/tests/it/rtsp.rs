@@ -33,8 +33,17 @@ fn arrives(coding: &[&str], codecs: (Codec, Codec), transport: &str) {
     let url = format!("rtsp://127.0.0.1:{port}/live/one");
     let arguments =
         ["-re", "-i", film.to_str().unwrap(), "-c", "copy", "-f", "rtsp", "-rtsp_transport", transport, &url];
-    let out = run(&ffmpeg, &arguments);
+    let (out, link) = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| run(&ffmpeg, &arguments));
+        let mut link = None;
+        while !sending.is_finished() {
+            link = listening.gateway.hub().health("one").and_then(|report| report.link).or(link);
+            std::thread::yield_now();
+        }
+        (sending.join().unwrap(), link.expect("something is known of the line"))
+    });
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(link.loss == Some(0.0) && link.jitter.is_some_and(|j| j < Duration::from_secs(1)), "{link:?}");
     let received = listening.collect(&mut feed);
     assert_eq!((received.track(1).codec, received.track(2).codec), codecs);
     assert_eq!(received.track(1).video().unwrap().width, 640);
@@ -110,19 +119,43 @@ fn only_who_knows_a_key_records() {
     assert!(!wrong.status.success());
     let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert!(said.contains("401"), "{said}");
-    // As the address has it, or as a password.
+    // As the address has it, or as a password, of which FFmpeg shows a digest.
     for url in [
         format!("rtsp://127.0.0.1:{port}/live/{key}"),
-        format!("rtsp://x:{key}@127.0.0.1:{port}/live/studio"),
+        format!("rtsp://studio:{key}@127.0.0.1:{port}/live/x"),
     ] {
-        assert!(send(&url).status.success(), "{url}");
+        let sent = send(&url);
+        assert!(sent.status.success(), "{url}: {}", String::from_utf8_lossy(&sent.stderr));
     }
+    assert!(!send(&format!("rtsp://studio:another-secret-of-them@127.0.0.1:{port}/live/x")).status.success());
     drop(listening.gateway);
     let started = listening
         .notices
         .iter()
         .filter(|n| matches!(n, Notice::Started { stream, protocol: "rtsp", .. } if stream == "studio"));
     assert_eq!(started.count(), 2);
+
+    // Where only the key's SHA-256 is known it has to be said itself.
+    let listening = Listening::new(Keys::new().hashed(Keys::hash(key), "studio"));
+    let port = listening.gateway.rtsp("127.0.0.1:0".parse().unwrap()).unwrap().port();
+    let url = format!("rtsp://anybody:{key}@127.0.0.1:{port}/live/x");
+    let sent = run(
+        &ffmpeg,
+        &[
+            "-t",
+            "1",
+            "-i",
+            film.to_str().unwrap(),
+            "-c",
+            "copy",
+            "-f",
+            "rtsp",
+            "-rtsp_transport",
+            "tcp",
+            &url,
+        ],
+    );
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
 }
 
 #[test]

@@ -167,7 +167,16 @@ fn what_is_lost_on_the_way_is_sent_again() {
     let (near, far) =
         (format!("{} {} typ", near.ip(), near.port()), format!("{} {} typ", far.ip(), far.port()));
     let address = serve(whip, move |answer| answer.replacen(&near, &far, 1));
-    send(&ffmpeg, &film, address);
+    let link = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| send(&ffmpeg, &film, address));
+        let mut link = None;
+        while !sending.is_finished() {
+            link = listening.gateway.hub().health("one").and_then(|report| report.link).or(link);
+            std::thread::yield_now();
+        }
+        link.expect("something is known of the line")
+    });
+    assert!(link.jitter.is_some_and(|jitter| jitter < Duration::from_secs(1)), "{link:?}");
     let received = listening.collect(&mut feed);
     let hashes = |told: Vec<crate::kit::Told>| told.into_iter().map(|t| t.hash).collect::<Vec<_>>();
     let (ours, theirs) = (hashes(received.of(1)), hashes(probe(film.to_str().unwrap(), "v:0")));

@@ -305,6 +305,9 @@ fn keys(streams: &[Entry]) -> Result<Keys, Error> {
             return Err(wrong(format!("{name} needs either key or sha256, or pull or udp")));
         };
         keys = keys.grant(first, only.grant(name));
+        for told in [key, backup].into_iter().flatten() {
+            keys = keys.digest(told, name);
+        }
         let names = ["backup", "backup_sha256"];
         if let Some(second) = hash(name, names, backup.as_deref(), backup_sha256.as_deref())? {
             if second == first {

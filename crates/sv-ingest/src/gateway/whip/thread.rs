@@ -402,6 +402,11 @@ impl Thread {
                         publication.give(&item)?;
                     }
                 }
+                Output::Link(link) => {
+                    if let Some(publication) = &place.publication {
+                        publication.link(link);
+                    }
+                }
                 Output::Ended(reason) => return Ok(Some(reason)),
                 Output::Wait(at) => {
                     if place.wake != Some(at) {
