@@ -23,6 +23,8 @@ pub(super) struct Fed {
     steady: Steady,
     continuity: Continuity,
     tracks: Vec<Arc<Track>>,
+    /// What came before all tracks were known: the earliest of it is the beginning, whichever track it is of.
+    early: Option<Vec<Item>>,
     /// Where the presentation was when this began.
     start: Duration,
     begun: Instant,
@@ -51,6 +53,7 @@ impl Fed {
             steady: Steady::new(),
             continuity: Continuity::new(start),
             tracks: Vec::new(),
+            early: Some(Vec::new()),
             start,
             begun: Instant::now(),
             alone: None,
@@ -104,12 +107,34 @@ impl Fed {
                 continue;
             }
             self.filler.see(&item);
-            self.continuity.push(item)?;
+            self.put(item)?;
         }
         if self.finished {
+            self.open()?;
             self.continuity.finish()?;
         }
         Ok(came)
+    }
+
+    fn put(&mut self, item: Item) -> Result<()> {
+        match &mut self.early {
+            Some(early) => early.push(item),
+            None => self.continuity.push(item)?,
+        }
+        Ok(())
+    }
+
+    /// All tracks are known: they come before their packets.
+    fn open(&mut self) -> Result<()> {
+        let Some(early) = self.early.take() else { return Ok(()) };
+        let mut known = Vec::new();
+        let (tracks, rest): (Vec<_>, Vec<_>) = early.into_iter().partition(|item| {
+            let Item::Track(track) = item else { return false };
+            let new = !known.contains(&track.id);
+            known.push(track.id);
+            new
+        });
+        tracks.into_iter().chain(rest).try_for_each(|item| Ok(self.continuity.push(item)?))
     }
 }
 
@@ -147,7 +172,7 @@ impl Fed {
     }
 
     fn show(&mut self, items: Vec<Item>) -> Result<()> {
-        items.into_iter().try_for_each(|item| Ok(self.continuity.push(item)?))
+        items.into_iter().try_for_each(|item| self.put(item))
     }
 }
 
@@ -172,6 +197,7 @@ impl Coming for Fed {
                 return Err(Error::new(ErrorKind::Timeout, message));
             }
         }
+        self.open()?;
         if self.tracks.is_empty() {
             return Err(Error::new(ErrorKind::Closed, "it ended before it had told of pictures or sound"));
         }
@@ -192,5 +218,71 @@ impl Source for Fed {
             }
             self.step()?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sv_core::{AudioInfo, Bytes, Codec, Media, Packet, TimeBase, Timestamp, TrackId, VideoInfo};
+    use sv_ingest::gateway::{Gateway, Grant, Open, Settings};
+
+    use super::*;
+
+    fn track(id: u32, codec: Codec, media: Media) -> Item {
+        Item::Track(Arc::new(Track {
+            id: TrackId(id),
+            codec,
+            time_base: TimeBase::MILLIS,
+            config: Bytes::new(),
+            media,
+            language: None,
+            label: None,
+            default: true,
+            duration: None,
+            bitrate: None,
+            protection: None,
+        }))
+    }
+
+    fn packet(id: u32, ms: i64, key: bool) -> Item {
+        let (at, data) = (Timestamp::new(ms), Bytes::from_static(b"data"));
+        let (track, duration) = (TrackId(id), sv_core::Duration::ZERO);
+        Item::Packet(Packet { track, pts: at, dts: at, duration, key, data, protection: None })
+    }
+
+    /// Chromium's sound came first, and its first picture was of a moment earlier: it was left out with all that needed it.
+    #[test]
+    fn the_earliest_packet_is_the_beginning_though_it_comes_late() {
+        let gateway = Gateway::start(Settings::new(Open)).unwrap();
+        let feed = gateway.hub().subscribe("one", 1 << 20);
+        let mut sender = gateway.entrance().publish(&Grant::new("one"), "test", "here", || ());
+        let sound = AudioInfo { sample_rate: 48_000, channels: 2, delay: 0, bit_depth: 0 };
+        let items = [
+            track(2, Codec::Opus, Media::Audio(sound)),
+            packet(2, 100, true),
+            track(1, Codec::Vp8, Media::Video(VideoInfo::new(64, 64))),
+            packet(1, 60, true),
+            packet(1, 100, false),
+            packet(2, 110, true),
+        ];
+        items.iter().for_each(|item| sender.give(item).unwrap());
+        let cancel = Cancel::default();
+        let mut fed =
+            Fed::new(feed, Duration::ZERO, Duration::ZERO, (Filler::new(None), Duration::ZERO), &cancel);
+        assert_eq!(fed.tracks().unwrap().len(), 2);
+        drop(sender);
+        let mut shown = Vec::new();
+        while let Some(item) = fed.next_item().unwrap() {
+            if let Item::Packet(packet) = item {
+                let base = if packet.track == TrackId(1) {
+                    TimeBase::MILLIS
+                } else {
+                    TimeBase::new(1, 48_000).unwrap()
+                };
+                shown.push((packet.track.0, packet.pts.rescale(base, TimeBase::MILLIS).ticks()));
+            }
+        }
+        shown.sort_unstable();
+        assert_eq!(shown, [(1, 0), (1, 40), (2, 40), (2, 50)]);
     }
 }

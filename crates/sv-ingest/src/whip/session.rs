@@ -478,7 +478,10 @@ impl Session {
         layer.heard = now;
         match seen {
             Seen::Key => (layer.key, layer.wants) = (Some(now), false),
-            Seen::Lost => layer.wants |= layer.rid.is_some() || codec != Codec::Opus,
+            Seen::Lost => {
+                tracing::debug!(%codec, at, "a frame that needs what isn't there is left out");
+                layer.wants |= layer.rid.is_some() || codec != Codec::Opus;
+            }
             Seen::Other => {}
         }
         if line.taken != Some(n) {
