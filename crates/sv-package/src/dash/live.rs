@@ -32,7 +32,7 @@ pub(crate) fn manifest(shown: &Shown<'_>) -> Result<Element, Error> {
     };
     let reached = epochs.values().flatten().map(Rendition::duration).max().ok_or(Error::Empty)?;
     let began = clock::date_time(settings.began);
-    let order: Vec<&str> = streams.iter().map(Stream::name).collect();
+    let order = super::places(streams);
     let zero = settings.recorded_from.unwrap_or_default();
     let longest =
         Duration::from_secs(streams.iter().map(Stream::longest).max().unwrap_or(0)).max(settings.segment);

@@ -16,6 +16,7 @@ use sv_container::language;
 use sv_container::scte35::SCHEME;
 use sv_core::{KeyId, Object, Ratio, TrackKind};
 
+use crate::live::Stream;
 use crate::{Carried, Error, Form, Info, Key, Layout, Marks, Rendition, Role, Steering, Tiles, VideoRange};
 use xml::Element;
 
@@ -154,9 +155,8 @@ struct Scene<'a> {
     offset: std::time::Duration,
     /// The period that it goes on with, without a break.
     behind: Option<usize>,
-    /// All streams of a presentation that goes on, by name: a set is called by the place of its first one, so that it
-    /// keeps its identifier when another one comes or goes.
-    order: &'a [&'a str],
+    /// What the sets of a presentation's streams are called while it goes on.
+    order: &'a [(&'a str, usize)],
 }
 
 impl Scene<'_> {
@@ -188,8 +188,8 @@ fn adaptation_sets(renditions: &[&Rendition], scene: &Scene<'_>) -> Vec<Element>
         sets.entry(SetKey::of(rendition)).or_default().push(rendition);
     }
     let id_of = |at: usize, set: &[&Rendition]| {
-        let places = set.iter().filter_map(|r| scene.order.iter().position(|name| *name == r.name));
-        places.min().unwrap_or(at)
+        let all = set.iter().filter_map(|r| scene.order.iter().find(|(name, _)| *name == r.name));
+        all.map(|(_, id)| *id).min().unwrap_or(at)
     };
     let ids: BTreeMap<&str, usize> = sets
         .values()
@@ -211,6 +211,19 @@ fn adaptation_sets(renditions: &[&Rendition], scene: &Scene<'_>) -> Vec<Element>
         out.push(adaptation_set(id, key, set, &Kin { ids: &ids, others: &others, inband }, scene));
     }
     out
+}
+
+/// What sets are called while streams come and go: each by the place of the first stream that belonged to it when both were
+/// there last.
+fn places(streams: &[Stream]) -> Vec<(&str, usize)> {
+    let together = |one: &Stream, other: &Stream| {
+        let both = one.epochs().rev().find_map(|a| Some((a, other.epochs().find(|b| b.epoch == a.epoch)?)));
+        both.is_some_and(|(a, b)| SetKey::of(a) == SetKey::of(b))
+    };
+    let first = |at: usize, stream: &Stream| {
+        streams.iter().take(at).position(|other| together(stream, other)).unwrap_or(at)
+    };
+    streams.iter().enumerate().map(|(at, stream)| (stream.name(), first(at, stream))).collect()
 }
 
 /// What makes renditions interchangeable, in the order in which sets are listed.

@@ -42,11 +42,11 @@ impl Patches {
         self.kept.extend(trees.into_iter().take(KEPT));
     }
 
-    /// The patch from the manifest of that time to `to`; none where it would change what a period is made of, which
-    /// players take from a whole manifest alone.
+    /// The patch from the manifest of that time to `to`; none where it would take something out of a period, which
+    /// players hear of by a whole manifest alone.
     pub(crate) fn since(&self, time: &str, to: &Element) -> Option<String> {
         let from = self.kept.iter().find(|tree| tree.value("publishTime") == Some(time))?;
-        if !alike(from, to) {
+        if !all_stay(from, to) {
             return None;
         }
         let mut out = Element::new("Patch")
@@ -61,12 +61,16 @@ impl Patches {
     }
 }
 
-/// Whether each period that both have is made of the same sets of the same representations.
-fn alike(from: &Element, to: &Element) -> bool {
+/// Whether each period that both have still has every set and every representation that it had. (dash.js calls it an error
+/// where there is no patch, and takes the whole manifest; it and Shaka Player take sets that are added.)
+fn all_stay(from: &Element, to: &Element) -> bool {
     let period = |e: &&Element| e.name() == "Period";
     from.children().iter().filter(period).all(|old| {
         let new = to.children().iter().filter(period).find(|new| new.value("id") == old.value("id"));
-        new.is_none_or(|new| named(old) == named(new))
+        new.is_none_or(|new| {
+            let news = named(new);
+            named(old).iter().all(|name| news.contains(name))
+        })
     })
 }
 
@@ -74,7 +78,13 @@ fn alike(from: &Element, to: &Element) -> bool {
 fn named(one: &Element) -> Vec<String> {
     let inside = one.children().iter().filter(|e| matches!(e.name(), "AdaptationSet" | "Representation"));
     let names = inside.flat_map(|e| {
-        std::iter::once(format!("{} {}", e.name(), e.value("id").unwrap_or_default())).chain(named(e))
+        let name = format!(
+            "{} {} {}",
+            e.name(),
+            e.value("id").unwrap_or_default(),
+            e.value("contentType").unwrap_or_default()
+        );
+        std::iter::once(name).chain(named(e))
     });
     names.collect()
 }

@@ -320,7 +320,10 @@ fn a_period_is_told_of_when_all_its_streams_have_begun() {
                     config: &'static [u8],
                     blocks: std::ops::Range<i64>| {
         let segmenter = &mut segmenters[place];
-        segmenter.push(Item::Track(sound(1, config))).unwrap();
+        // Two languages, which are sets of their own.
+        let mut track = Track::clone(&sound(1, config));
+        track.language = Some(["de", "en"][place].into());
+        segmenter.push(Item::Track(track.into())).unwrap();
         for n in blocks {
             segmenter.push(Item::Packet(block(1, n * BLOCK))).unwrap();
             while let Some(item) = segmenter.pull().unwrap() {
@@ -330,11 +333,10 @@ fn a_period_is_told_of_when_all_its_streams_have_begun() {
         }
     };
     let manifest = |presentation: &mut Presentation| presentation.text(Wanted::Manifest).unwrap().unwrap();
-    for place in [0, 1] {
-        give(&mut presentation, place, &[0x11, 0x90], 0..150);
-    }
+    give(&mut presentation, 0, &[0x11, 0x90], 0..150);
+    give(&mut presentation, 1, &[0x11, 0x88], 0..150);
     // The second comes first.
-    give(&mut presentation, 1, &[0x11, 0x88], 480..530);
+    give(&mut presentation, 1, &[0x11, 0x90], 480..530);
     let alone = manifest(&mut presentation);
     assert_eq!(alone.matches("<Period").count(), 1, "{alone}");
     let published = presentation.published();
@@ -344,7 +346,7 @@ fn a_period_is_told_of_when_all_its_streams_have_begun() {
     assert!(period.contains("<AdaptationSet id=\"0\"") && period.contains("\"first/init-1.mp4\""), "{both}");
     assert!(presentation.patch(&published).unwrap().unwrap().contains("<Period id=\"1\""));
     // One that doesn't come is not waited for, and keeps its place for when it does.
-    give(&mut presentation, 1, &[0x11, 0x90], 960..1200);
+    give(&mut presentation, 1, &[0x11, 0x88], 960..1200);
     let late = manifest(&mut presentation);
     let (_, period) = late.split_once("<Period id=\"2\"").expect("the third period");
     assert!(
@@ -354,8 +356,11 @@ fn a_period_is_told_of_when_all_its_streams_have_begun() {
     let published = presentation.published();
     give(&mut presentation, 0, &[0x11, 0x90], 960..1200);
     assert_eq!(manifest(&mut presentation).matches("<AdaptationSet id=\"0\"").count(), 3);
-    // What a period is made of has changed: that is for a whole manifest.
-    assert_eq!(presentation.patch(&published).unwrap(), None);
+    let patch = presentation.patch(&published).unwrap().unwrap();
+    assert!(
+        patch.contains("<add sel=\"/MPD/Period[@id='2']/AdaptationSet[@id='1']\" pos=\"after\">"),
+        "{patch}"
+    );
 }
 
 #[test]
