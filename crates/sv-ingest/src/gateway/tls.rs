@@ -148,3 +148,47 @@ impl Write for Socket {
         self.push()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn make(folder: &Path, name: &str) {
+        let path = |end: &str| folder.join(format!("{name}.{end}")).to_str().unwrap().to_owned();
+        let kind = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        let out = ["-subj", "/CN=localhost", "-keyout", &path("key"), "-out", &path("pem")];
+        assert!(Command::new("openssl").args(kind).args(out).output().unwrap().status.success());
+    }
+
+    #[test]
+    fn what_is_renewed_is_taken_and_what_is_broken_is_not() {
+        if sv_testkit::tool("openssl").is_none() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        make(folder.path(), "old");
+        make(folder.path(), "new");
+        let certificate = Certificate::open(path("old.pem"), path("old.key")).unwrap();
+        // A time that no file has had, and the next look is due.
+        let change = |seconds: u64| {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            std::fs::File::options().append(true).open(path("old.pem")).unwrap().set_modified(at).unwrap();
+            certificate.state.lock().unwrap().looked = Instant::now().checked_sub(OFTEN).unwrap();
+        };
+        let first = certificate.current();
+        std::fs::copy(path("new.pem"), path("old.pem")).unwrap();
+        change(1_700_000_000);
+        assert!(Arc::ptr_eq(&first, &certificate.current()), "the key is still that of the old one");
+        std::fs::copy(path("new.key"), path("old.key")).unwrap();
+        change(1_700_000_001);
+        let second = certificate.current();
+        assert!(!Arc::ptr_eq(&first, &second));
+        std::fs::write(path("old.pem"), "nothing").unwrap();
+        change(1_700_000_002);
+        assert!(Arc::ptr_eq(&second, &certificate.current()));
+        assert!(Certificate::open(path("old.pem"), path("old.key")).is_err());
+    }
+}

@@ -100,6 +100,15 @@ fn tokens_say_who_may_send_what() {
         openssl(&[&["genpkey", "-out", &path(name)], &more[..]].concat(), b"");
         openssl(&["pkey", "-in", &path(name), "-pubout", "-out", &path(&format!("{name}.pub"))], b"");
     }
+    let curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    openssl(&[&["genpkey", "-out", &path("ec")], &curve[..]].concat(), b"");
+    openssl(&["pkey", "-in", &path("ec"), "-pubout", "-out", &path("ec.pub")], b"");
+    // OpenSSL says both numbers in DER, each with as many bytes as it needs.
+    let ec = |data: &[u8]| {
+        let der = openssl(&["dgst", "-sha256", "-sign", &path("ec"), "-binary"], data);
+        let (r, s) = der[4..].split_at(der[3].into());
+        [r, &s[2..]].into_iter().flat_map(|n| [&[0; 32][..], n].concat().split_off(n.len())).collect()
+    };
     let secret = "0123456789abcdef0123456789abcdef";
     let hmac = |data: &[u8]| openssl(&["dgst", "-sha256", "-hmac", secret, "-binary"], data);
     let rsa = |data: &[u8]| openssl(&["dgst", "-sha256", "-sign", &path("rsa"), "-binary"], data);
@@ -110,7 +119,8 @@ fn tokens_say_who_may_send_what() {
     let pem = |name: &str| std::fs::read(path(&format!("{name}.pub"))).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let tokens = Tokens::secret(secret.as_bytes()).unwrap();
-    let tokens = tokens.or(Tokens::public(&pem("rsa")).unwrap()).or(Tokens::public(&pem("ed")).unwrap());
+    let tokens =
+        ["rsa", "ed", "ec"].iter().fold(tokens, |all, key| all.or(Tokens::public(&pem(key)).unwrap()));
 
     let decide = |tokens: &Tokens, publish: bool, name: &str| {
         let (say, said) = channel();
@@ -123,7 +133,13 @@ fn tokens_say_who_may_send_what() {
     let refused = |reason: &str| Verdict::refuse(reason);
 
     let good = format!(r#"{{"stream":"studio","exp":{}}}"#, now + 60);
-    for token in [token("HS256", &good, hmac), token("RS256", &good, rsa), token("EdDSA", &good, ed)] {
+    let all = [
+        token("HS256", &good, hmac),
+        token("RS256", &good, rsa),
+        token("EdDSA", &good, ed),
+        token("ES256", &good, ec),
+    ];
+    for token in all {
         assert_eq!(send(&token), Verdict::allow("studio"));
         assert_eq!(send(&format!("studio?token={token}")), Verdict::allow("studio"));
         assert_eq!(send(&format!("other?token={token}")), refused("the token is for another stream"));
