@@ -16,6 +16,8 @@ use crate::{Error, Result};
 const WIDTH: u32 = 640;
 /// How long a picture is new.
 const FRESH: Duration = Duration::from_secs(2);
+/// How long it stands in where none can be made: whoever shows it asks again and again, and a stream ends between.
+const STALE: Duration = Duration::from_secs(60);
 /// How long a key picture is waited for.
 const PATIENCE: Duration = Duration::from_secs(12);
 const NAP: Duration = Duration::from_millis(100);
@@ -57,15 +59,26 @@ impl Pictures {
         {
             return Ok(picture.clone());
         }
+        match self.newest(hub, name).await {
+            Ok(picture) => {
+                *last = Some((Instant::now(), picture.clone()));
+                Ok(picture)
+            }
+            Err(error) => match &*last {
+                Some((at, picture)) if at.elapsed() < STALE => Ok(picture.clone()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn newest(&self, hub: &Hub, name: &str) -> Result<Bytes> {
         if !hub.is_live(name) {
             return Err(Error::new(ErrorKind::NotFound, "nobody sends this stream"));
         }
         let _place = self.room.acquire().await.map_err(|_| over())?;
         let (hub, name) = (hub.clone(), name.to_owned());
         let made = tokio::task::spawn_blocking(move || make(&hub, &name)).await.map_err(|_| over())??;
-        let picture = Bytes::from(made);
-        *last = Some((Instant::now(), picture.clone()));
-        Ok(picture)
+        Ok(Bytes::from(made))
     }
 }
 

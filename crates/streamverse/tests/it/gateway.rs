@@ -367,8 +367,15 @@ fn what_is_shown_while_nobody_sends_leaves_no_hole() {
         let out = dir.path().join(more[0]);
         let mut gateway = Gateway::start(&out, &[&["--linger", "3s"][..], &more].concat());
         for _ in 0..2 {
-            assert!(gateway.send(&film, "studio", &["-re"]).wait().unwrap().success());
+            let mut sender = gateway.send(&film, "studio", &["-re"]);
+            gateway.until("live.stream.started");
+            let url = format!("http://{}/studio/now.jpg", gateway.http);
+            let picture = || ureq::get(&url).call().unwrap().body_mut().read_to_vec().unwrap();
+            assert!(!picture().is_empty());
+            assert!(sender.wait().unwrap().success());
             gateway.until("live.stream.ended");
+            // Whoever asks for pictures again and again has the last one a little longer.
+            assert!(!picture().is_empty());
             // The other one comes as soon as FFmpeg has begun.
         }
         gateway.until("live.presentation.ended");
