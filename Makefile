@@ -105,6 +105,10 @@ bench-srt: setup-run ## what receiving SRT costs beside libsrt, and what is lost
 	cargo build --release --locked -p sv-ingest --examples
 	benches/peers/srt.py $(MBIT)
 
+.PHONY: bench-live-ladder
+bench-live-ladder: build ## what a live ladder costs beside one FFmpeg that makes the same rungs
+	benches/peers/live_ladder.py
+
 .PHONY: bench-memory
 bench-memory: setup-run ## packaging without files: gigabytes for each second of processor time (SOURCE: an MP4)
 	cargo run --release --locked -p streamverse --example package_memory -- '$(SOURCE)' 9

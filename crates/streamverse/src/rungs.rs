@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sv_core::{Frame, Item, Stage, TimeBase, Timestamp, Track};
@@ -16,6 +17,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) name: &'a str,
     pub(crate) rung: &'a Rung,
     pub(crate) span: Span,
+    /// Nothing more is encoded of it once this is true.
+    pub(crate) given_up: Option<Arc<AtomicBool>>,
 }
 
 /// What is the same for all rungs.
@@ -74,7 +77,7 @@ pub(crate) fn encode(
     for mut row in rows.into_values() {
         row.sort_by_key(|(_, one)| std::cmp::Reverse(area(one.rung)));
         let mut above: Option<(Node, Arc<Track>)> = None;
-        for (place, Wanted { name, rung, span }) in row {
+        for (place, Wanted { name, rung, span, given_up }) in row {
             let mut shape = rung.filter();
             // Smaller rungs are made of what was cropped.
             shape.crop = crop.filter(|_| above.is_none());
@@ -100,7 +103,14 @@ pub(crate) fn encode(
                 config.backend = Backend::Named(name.to_owned());
             }
             let encoder = encode::video(&config, track.id)?;
-            nodes.insert(place, graph.stage(format!("encoder {name}"), node, None, encoder));
+            let node = match given_up {
+                Some(given_up) => {
+                    let stage = Until { stage: Some(encoder), given_up: Arc::clone(given_up) };
+                    graph.stage(format!("encoder {name}"), node, None, stage)
+                }
+                None => graph.stage(format!("encoder {name}"), node, None, encoder),
+            };
+            nodes.insert(place, node);
         }
     }
     Ok(nodes.into_values().collect())
@@ -121,6 +131,37 @@ fn filtered(track: &Track, rung: &Rung) -> Track {
         video.interlaced = false;
     }
     track
+}
+
+/// A stage that is let go of when nobody wants what it makes any more.
+struct Until {
+    stage: Option<sv_transcode::Stage>,
+    given_up: Arc<AtomicBool>,
+}
+
+impl Until {
+    fn wanted(&mut self) -> Option<&mut sv_transcode::Stage> {
+        if self.given_up.load(Ordering::Relaxed) {
+            self.stage = None;
+        }
+        self.stage.as_mut()
+    }
+}
+
+impl Stage for Until {
+    type Error = sv_transcode::Error;
+
+    fn push(&mut self, item: Item) -> Result<(), Self::Error> {
+        self.wanted().map_or(Ok(()), |stage| stage.push(item))
+    }
+
+    fn pull(&mut self) -> Result<Option<Item>, Self::Error> {
+        self.wanted().map_or(Ok(None), |stage| stage.pull())
+    }
+
+    fn finish(&mut self) -> Result<(), Self::Error> {
+        self.wanted().map_or(Ok(()), |stage| stage.finish())
+    }
 }
 
 /// Lets only the pictures of a span through.

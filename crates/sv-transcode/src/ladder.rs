@@ -89,6 +89,16 @@ pub fn codec(name: &str) -> Option<Codec> {
 }
 
 impl Rung {
+    /// The same for pictures of another size and shape: as large as it is by the short side, and no larger than they are.
+    #[must_use]
+    pub fn fitted(&self, source: &VideoInfo) -> Self {
+        let (w, h) = display_size(source);
+        let short = self.width.min(self.height).min(w.min(h));
+        let scale = f64::from(short) / f64::from(w.min(h));
+        let (width, height) = (even(f64::from(w) * scale), even(f64::from(h) * scale));
+        Self { width, height, ..self.clone() }
+    }
+
     /// The codec, from its name.
     ///
     /// # Errors
@@ -230,6 +240,33 @@ impl Ladder {
             }
         }
         Ok(())
+    }
+
+    /// What of it goes below the source itself, where that is shown as it came: rungs that are smaller, and need fewer bits
+    /// than it has, if that is known.
+    #[must_use]
+    pub fn below(mut self, source: &VideoInfo, bitrate: Option<u64>) -> Self {
+        let (w, h) = display_size(source);
+        let mut reasons = vec!["the source itself is the top rung, as it comes".to_owned()];
+        self.rungs.retain_mut(|rung| {
+            if rung.width.min(rung.height) >= w.min(h) {
+                reasons.push(format!("{} is left out: it would be as large as the source", rung.id()));
+                return false;
+            }
+            let Some(most) = bitrate.filter(|most| rung.bitrate >= *most) else {
+                rung.max_bitrate = bitrate.map_or(rung.max_bitrate, |most| rung.max_bitrate.min(most));
+                return true;
+            };
+            reasons.push(format!(
+                "{} is left out: it would need {} kbit/s, and the source itself has {}",
+                rung.id(),
+                rung.bitrate / 1000,
+                most / 1000
+            ));
+            false
+        });
+        self.reasons.extend(reasons);
+        self
     }
 
     fn because(&mut self, reason: String) {

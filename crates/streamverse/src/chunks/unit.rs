@@ -126,7 +126,8 @@ impl Unit {
         let mut parts = Vec::new();
         let mut graph = Graph::<Error>::new(QUEUE, &cancel.part()).share(share);
         let reader = graph.source("reader", input);
-        let wanted: Vec<_> = self.rungs.iter().map(|(name, rung)| Wanted { name, rung, span }).collect();
+        let wanted: Vec<_> =
+            self.rungs.iter().map(|(name, rung)| Wanted { name, rung, span, given_up: None }).collect();
         let options = self.decoder.options(&damage, &track);
         let how = rungs::How {
             segment: self.segment,

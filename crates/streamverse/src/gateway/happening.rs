@@ -7,6 +7,7 @@ use sv_core::{Media, Track};
 use sv_ingest::gateway::Notice;
 use sv_ingest::push::Progress;
 use sv_ingest::record;
+use sv_transcode::Rung;
 
 /// What happens.
 #[derive(Clone, Debug)]
@@ -20,6 +21,24 @@ pub enum Happening {
         stream: String,
         /// Its folder.
         folder: PathBuf,
+    },
+    /// What a stream's ladder is, live: below the stream itself, which is the top rung.
+    Laddered {
+        /// The stream's name.
+        stream: String,
+        /// What is made, by the names that manifests have for it.
+        rungs: Vec<(String, Rung)>,
+        /// Why, a sentence each.
+        reasons: Vec<String>,
+    },
+    /// A rung is made no more, for as long as the presentation goes on.
+    RungGivenUp {
+        /// The stream's name.
+        stream: String,
+        /// The rung's.
+        rung: String,
+        /// Why.
+        reason: String,
     },
     /// A stream that is passed on.
     Pushed {
@@ -75,6 +94,8 @@ impl Happening {
             Self::Ingest(Notice::Refused { .. }) => "live.refused",
             Self::Ingest(_) => "live.other",
             Self::Presented { .. } => "live.presentation.started",
+            Self::Laddered { .. } => "live.ladder.started",
+            Self::RungGivenUp { .. } => "live.ladder.dropped",
             Self::Pushed { progress: Progress::Waiting { .. }, .. } => "live.push.failed",
             Self::Pushed { .. } => "live.push.started",
             Self::Recorded { progress, .. } => match progress {
@@ -113,6 +134,13 @@ impl Happening {
             }
             Self::Ingest(_) => json!({}),
             Self::Presented { stream, folder } => json!({ "stream": stream, "folder": folder }),
+            Self::Laddered { stream, rungs, reasons } => {
+                let rungs: Vec<&String> = rungs.iter().map(|(name, _)| name).collect();
+                json!({ "stream": stream, "rungs": rungs, "reasons": reasons })
+            }
+            Self::RungGivenUp { stream, rung, reason } => {
+                json!({ "stream": stream, "rung": rung, "reason": reason })
+            }
             Self::Pushed { stream, to, progress: Progress::Waiting { reason, next } } => {
                 json!({ "stream": stream, "to": to, "reason": reason, "next_s": next.as_secs() })
             }

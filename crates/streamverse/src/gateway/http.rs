@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -38,7 +39,15 @@ async fn streams(State(rooms): State<Arc<Rooms>>) -> Response {
     let all = rooms.streams().into_iter().map(|(name, watched, health)| {
         let health = health.as_ref().map(health_of);
         let senders: Vec<_> = rooms.senders(&name).iter().map(sender_of).collect();
-        json!({ "name": name, "live": health.is_some(), "watchable": watched, "health": health, "senders": senders })
+        let ladder = rooms.standing(&name).map(|standing| standing.told());
+        json!({
+            "name": name,
+            "live": health.is_some(),
+            "watchable": watched,
+            "health": health,
+            "senders": senders,
+            "ladder": ladder,
+        })
     });
     Json(all.collect::<Vec<_>>()).into_response()
 }
@@ -58,7 +67,7 @@ fn health_of(report: &Report) -> serde_json::Value {
 }
 
 fn sender_of(report: &Report) -> serde_json::Value {
-    let seconds = |length: Option<std::time::Duration>| length.map(|d| d.as_secs_f64());
+    let seconds = |length: Option<Duration>| length.map(|d| d.as_secs_f64());
     let link = report.link.map(
         |link| json!({ "rtt_s": seconds(link.rtt), "loss": link.loss, "jitter_s": seconds(link.jitter) }),
     );
@@ -97,8 +106,7 @@ async fn metrics(State(rooms): State<Arc<Rooms>>) -> Response {
     family("sv_stream_drift_seconds", "How far sound is ahead of the pictures", &|report| {
         report.drift_ms.map(|ms| (String::new(), ms as f64 / 1000.0)).into_iter().collect()
     });
-    let long =
-        |length: Option<std::time::Duration>| vec![(String::new(), length.map_or(0.0, |d| d.as_secs_f64()))];
+    let long = |length: Option<Duration>| vec![(String::new(), length.map_or(0.0, |d| d.as_secs_f64()))];
     family("sv_stream_rank", "Which sender is on air: 0 for the primary", &|report| {
         vec![(String::new(), f64::from(report.rank))]
     });
@@ -129,6 +137,19 @@ async fn metrics(State(rooms): State<Arc<Rooms>>) -> Response {
     family("sv_track_clock_jumps", "How often a track's clock has jumped", &|report| {
         each(report, &|track| Some(track.jumps as f64))
     });
+    let ladders: Vec<_> =
+        all.iter().filter_map(|(name, ..)| Some((name, rooms.standing(name)?.numbers()))).collect();
+    let mut family = |name: &str, help: &str, of: &dyn Fn((usize, Duration, u64)) -> f64| {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for (stream, numbers) in &ladders {
+            let _ = writeln!(text, "{name}{{stream=\"{stream}\"}} {}", of(*numbers));
+        }
+    };
+    family("sv_ladder_rungs", "Rungs that are made live", &|(rungs, ..)| rungs as f64);
+    family("sv_ladder_behind_seconds", "How long pictures wait to be encoded", &|(_, behind, _)| {
+        behind.as_secs_f64()
+    });
+    family("sv_ladder_lost", "Packets that rungs were not made of", &|(.., lost)| lost as f64);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

@@ -13,6 +13,22 @@
 //! # }
 //! ```
 //!
+//! With rungs made live below each stream:
+//!
+//! ```no_run
+//! # use streamverse::gateway::{Below, Gateway, Happening, Settings};
+//! # use streamverse::ingest::gateway::Keys;
+//! let mut settings = Settings::new(Keys::new().key("a long secret", "studio"), "streams");
+//! settings.ladder = Some(Below::Auto);
+//! settings.told = std::sync::Arc::new(|happening| match happening {
+//!     Happening::Laddered { stream, rungs, .. } => println!("{stream} has {} rungs below it", rungs.len()),
+//!     Happening::RungGivenUp { stream, rung, reason } => println!("{stream} has lost {rung}: {reason}"),
+//!     _ => {}
+//! });
+//! let gateway = Gateway::start(settings)?;
+//! # Ok::<(), streamverse::Error>(())
+//! ```
+//!
 //! Whoever sends a stream anew soon enough goes on with the same presentation, behind a discontinuity; after that it is
 //! a recording, and the next one begins. Presentations lie in folders of the time at which they begin, in a folder
 //! of the stream's name.
@@ -25,6 +41,7 @@ mod happening;
 mod hook;
 mod hooks;
 mod http;
+mod ladder;
 mod lease;
 mod picture;
 mod pull;
@@ -38,9 +55,11 @@ pub use asking::Asking;
 pub use happening::Happening;
 pub use hook::Hook;
 pub use hooks::Hooks;
+pub use ladder::Below;
 pub use pull::Upstream;
 pub use terms::Terms;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -77,6 +96,10 @@ pub struct Settings {
     pub fill: Duration,
     /// A film that is shown instead, for as long as somebody is waited for: coded as the streams are, and as large.
     pub slate: Option<PathBuf>,
+    /// Rungs that are made live below each stream, if any are.
+    pub ladder: Option<Below>,
+    /// The same for streams of these names, whatever others have.
+    pub ladders: BTreeMap<String, Option<Below>>,
     /// Where and how each stream is recorded, if it is.
     pub record: Option<record::Settings>,
     /// Waits with everything until no other gateway has the folder, in place of an error.
@@ -100,12 +123,19 @@ impl Settings {
             linger: Duration::from_secs(60),
             fill: Duration::ZERO,
             slate: None,
+            ladder: None,
+            ladders: BTreeMap::new(),
             record: None,
             standby: false,
             watch: true,
             presentations: 256,
             told: Arc::new(|_| {}),
         }
+    }
+
+    /// The rungs that a stream gets.
+    fn below(&self, stream: &str) -> Option<&Below> {
+        self.ladders.get(stream).unwrap_or(&self.ladder).as_ref()
     }
 
     fn request(&self, output: PathBuf) -> Request {

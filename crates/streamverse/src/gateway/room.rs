@@ -15,6 +15,7 @@ use sv_ingest::{Feed, Hub};
 use sv_pipeline::Cancel;
 
 use super::filler::{Filler, Slate};
+use super::ladder::{Laddered, Standing};
 use super::picture::Pictures;
 use super::source::Fed;
 use super::{Happening, Settings};
@@ -41,6 +42,8 @@ struct Room {
     cancel: Cancel,
     thread: Option<JoinHandle<()>>,
     over: bool,
+    /// How its rungs stand, if it may have some.
+    standing: Option<Arc<Standing>>,
     /// Counts presentations, so that who ends knows whether it is still the newest.
     number: u64,
 }
@@ -102,6 +105,11 @@ impl Rooms {
         names.into_iter().map(|(name, watched)| (name.clone(), watched, health(&name))).collect()
     }
 
+    /// How the rungs of a stream stand, if it may have some.
+    pub(super) fn standing(&self, name: &str) -> Option<Arc<Standing>> {
+        self.rooms().get(name).filter(|room| !room.over)?.standing.clone()
+    }
+
     /// How well a stream comes from each who sends it.
     pub(super) fn senders(&self, name: &str) -> Vec<Report> {
         self.hub.senders(name)
@@ -124,8 +132,10 @@ impl Rooms {
         let feed = self.hub.subscribe(stream, FEED);
         let cancel = Cancel::default();
         let (all, name, stop) = (Arc::clone(self), stream.clone(), cancel.clone());
+        let standing = Arc::new(Standing::default());
+        let ladder = Arc::clone(&standing);
         let thread = std::thread::Builder::new().name("presentation".into()).spawn(move || {
-            let error = all.present(&name, number, feed, &stop).err();
+            let error = all.present(&name, number, feed, &ladder, &stop).err();
             if let Some(error) = &error {
                 tracing::warn!(stream = name, %error, "the presentation has ended");
             }
@@ -139,7 +149,8 @@ impl Rooms {
             Ok(thread) => {
                 // Who watches sees what was, until there is something new.
                 let router = rooms.get(stream).and_then(|room| room.router.clone());
-                let room = Room { router, cancel, thread: Some(thread), over: false, number };
+                let standing = self.settings.below(stream).map(|_| standing);
+                let room = Room { router, cancel, thread: Some(thread), over: false, standing, number };
                 rooms.insert(stream.clone(), room);
                 let over: Vec<String> =
                     rooms.iter().filter(|(_, room)| room.over).map(|(name, _)| name.clone()).collect();
@@ -151,7 +162,14 @@ impl Rooms {
         }
     }
 
-    fn present(self: &Arc<Self>, name: &str, number: u64, feed: Feed, cancel: &Cancel) -> Result<()> {
+    fn present(
+        self: &Arc<Self>,
+        name: &str,
+        number: u64,
+        feed: Feed,
+        standing: &Arc<Standing>,
+        cancel: &Cancel,
+    ) -> Result<()> {
         let folder = self.folder(name)?;
         let mut feed = Some(feed);
         let linger = self.settings.linger;
@@ -160,7 +178,12 @@ impl Rooms {
         let request = self.settings.request(folder.clone());
         let (mut handle, origin, driver) = live::begin(request, cancel, |from, _, cancel| {
             let feed = feed.take().unwrap_or_else(|| self.hub.subscribe(name, FEED));
-            Box::new(Fed::new(feed, from, linger, (Filler::new(self.slate.clone()), fill), cancel))
+            let fed = Fed::new(feed, from, linger, (Filler::new(self.slate.clone()), fill), cancel);
+            let Some(below) = self.settings.below(name) else { return Box::new(fed) };
+            let (told, resumed) = (Arc::clone(&self.settings.told), !from.is_zero());
+            let tell = move |happening| told(&happening);
+            let what = (name, below.clone(), folder.as_path());
+            Box::new(Laddered::new(fed, what, resumed, Arc::clone(standing), tell, cancel))
         })?;
         // Nobody listens, and a stream may go on for months.
         drop(handle.events());

@@ -205,18 +205,35 @@ impl Coming for Fed {
     }
 }
 
+impl Fed {
+    /// The next item, if it comes soon.
+    pub(super) fn soon(&mut self) -> Result<Option<Item>> {
+        if let Some(item) = self.continuity.pull()? {
+            return Ok(Some(item));
+        }
+        if !self.finished {
+            self.step()?;
+        }
+        Ok(self.continuity.pull()?)
+    }
+
+    /// Whether nothing more comes. Something may still be there.
+    pub(super) const fn is_over(&self) -> bool {
+        self.finished
+    }
+}
+
 impl Source for Fed {
     type Error = Error;
 
     fn next_item(&mut self) -> Result<Option<Item>> {
         loop {
-            if let Some(item) = self.continuity.pull()? {
+            if let Some(item) = self.soon()? {
                 return Ok(Some(item));
             }
             if self.finished {
                 return Ok(None);
             }
-            self.step()?;
         }
     }
 }

@@ -260,6 +260,25 @@ impl Desk {
         })
     }
 
+    /// A stream is given up: nobody is told of it any more. Gives its files.
+    pub(super) fn leave(&self, place: usize) -> Vec<String> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let gone = state.presentation.leave(place, now);
+        state.version += 1;
+        state.segments += 1;
+        if let Some(recent) = state.recent.get_mut(place) {
+            recent.clear();
+        }
+        drop(state);
+        if let Some(bell) = self.bells.get(place) {
+            // Whoever waits for it finds that it is gone.
+            bell.send_replace(Arc::new(Told { ended: true, ..Told::default() }));
+        }
+        self.manifest.send_modify(|n| *n += 1);
+        gone
+    }
+
     pub(super) fn end(&self, place: usize) -> Result<()> {
         self.push(place, Item::End(sv_core::TrackId(1)), false, |_, _| ())
     }
@@ -300,7 +319,7 @@ impl Desk {
 
     /// The place of the stream of that name.
     pub(super) fn find(&self, name: &str) -> Option<usize> {
-        self.state().presentation.streams().iter().position(|s| s.name() == name)
+        self.state().presentation.streams().iter().position(|s| s.name() == name && !s.has_left())
     }
 
     /// Rings when something comes of a stream.
@@ -413,6 +432,7 @@ impl Desk {
         let streams = presentation
             .streams()
             .iter()
+            .filter(|s| !s.has_left())
             .map(|s| Stream::new(s.name(), sv_package::Form::Cmaf).resume(s.epochs().cloned().collect()));
         let mut ended = Presentation::new(presentation.settings().clone(), streams.collect());
         for mark in presentation.marks().iter() {

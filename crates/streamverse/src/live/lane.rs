@@ -71,6 +71,15 @@ impl Outlet {
         Ok(())
     }
 
+    /// Nothing more comes of it, and what there is is of no use without.
+    fn leave(&self) {
+        let gone = self.desk.leave(self.place);
+        if !self.keep {
+            self.store().leave(gone, self.desk.grace());
+        }
+        self.meter.complete(&self.name);
+    }
+
     pub(crate) fn end(&self) -> Result<()> {
         self.desk.end(self.place)?;
         self.meter.complete(&self.name);
@@ -101,6 +110,10 @@ pub(crate) struct Lane {
     pub(crate) tells: bool,
     /// Text that goes with it.
     pub(crate) words: Words,
+    /// The end of its track is that of the rendition, whatever the others do.
+    pub(crate) leaves: bool,
+    /// It has been given up.
+    pub(crate) left: bool,
 }
 
 impl Lane {
@@ -111,7 +124,15 @@ impl Lane {
 
     /// Takes an item of the rendition, or of the text that goes with it.
     pub(crate) fn item(&mut self, mut item: Item) -> Result<()> {
+        if self.left {
+            return Ok(());
+        }
         match &mut item {
+            Item::End(id) if *id == self.id && self.leaves => {
+                self.left = true;
+                self.outlet.leave();
+                return Ok(());
+            }
             other if other.track().is_some_and(|id| id != self.id) => {
                 return match other {
                     Item::Packet(packet) => self.words.packet(packet),
@@ -212,6 +233,9 @@ impl Lane {
 
     /// No more items come.
     pub(crate) fn end(&mut self) -> Result<()> {
+        if self.left {
+            return Ok(());
+        }
         if let Some(trick) = &mut self.trick {
             trick.finish()?;
             self.tricked()?;

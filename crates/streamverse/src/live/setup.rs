@@ -67,6 +67,7 @@ struct Planned {
     from: Option<Timestamp>,
     listener: Option<Listener>,
     tells: bool,
+    leaves: bool,
     lines: Vec<(Line, Vec<(Placed, TextSegmenter)>)>,
 }
 
@@ -125,7 +126,12 @@ pub(crate) fn begin(
         inputs.push((opened, planned));
     }
     setup.fast(&mut inputs)?;
-    let Setup { streams, packets, cuts, .. } = setup;
+    let Setup { mut streams, packets, cuts, .. } = setup;
+    if inputs.iter().all(|(opened, _)| matches!(opened, Opened::Coming(_))) {
+        // What comes begins anew in all streams at once, also where a killed run was further with one than with another.
+        let next = streams.iter().filter_map(|s| Some(s.newest()?.epoch + 1)).max().unwrap_or(0);
+        streams = streams.into_iter().map(|stream| stream.from_epoch(next)).collect();
+    }
 
     let mut settings = Settings::new(began);
     settings.segment = request.segment;
@@ -256,6 +262,7 @@ impl Setup<'_> {
         let placed = self.place(name, stream, earlier, opened);
         let mut lane = self.planned(track, told, placed)?;
         lane.tells = tells;
+        lane.leaves = matches!(opened, Opened::Coming(coming) if coming.gives_up());
         lane.listener = tells.then(|| Listener::new(track));
         if let Some(part) = self.request.part {
             lane.segmenter = lane.segmenter.parts(part);
@@ -288,6 +295,7 @@ impl Setup<'_> {
             from,
             listener: None,
             tells: false,
+            leaves: false,
             lines: Vec::new(),
         })
     }
@@ -434,6 +442,8 @@ impl Planned {
             out: TimeBase::NANOS,
             listener: self.listener,
             tells: self.tells,
+            leaves: self.leaves,
+            left: false,
         }
     }
 }

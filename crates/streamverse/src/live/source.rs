@@ -183,6 +183,11 @@ pub(crate) trait Coming: Source<Error = Error> {
     fn has_cues(&self) -> bool {
         false
     }
+
+    /// Whether a track that ends is given up, while the others go on.
+    fn gives_up(&self) -> bool {
+        false
+    }
 }
 
 /// An MPEG transport stream that somebody writes to our standard input.

@@ -354,6 +354,7 @@ impl<'a> Build<'a> {
                 name: &todo.one.name,
                 rung: &todo.one.rung,
                 span: Span { from: todo.from, until: None },
+                given_up: None,
             })
             .collect();
         let mut options = self.request.decoder.options(self.damage, &video.track);

@@ -65,7 +65,7 @@ impl Gateway {
         panic!("the gateway has ended before {event}");
     }
 
-    fn url(&self, name: &str) -> String {
+    pub(crate) fn url(&self, name: &str) -> String {
         format!("rtmp://{}/live/{name}", self.rtmp)
     }
 

@@ -40,6 +40,8 @@ mod kit;
 mod live;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]
 mod live_captions;
+#[cfg(all(feature = "ffmpeg", feature = "cli"))]
+mod live_ladder;
 #[cfg(feature = "ffmpeg")]
 mod manifests;
 #[cfg(all(feature = "ffmpeg", feature = "cli"))]

@@ -42,13 +42,9 @@ impl Patches {
         self.kept.extend(trees.into_iter().take(KEPT));
     }
 
-    /// The patch from the manifest of that time to `to`; none where it would take something out of a period, which
-    /// players hear of by a whole manifest alone.
+    /// The patch from the manifest of that time to `to`.
     pub(crate) fn since(&self, time: &str, to: &Element) -> Option<String> {
         let from = self.kept.iter().find(|tree| tree.value("publishTime") == Some(time))?;
-        if !all_stay(from, to) {
-            return None;
-        }
         let mut out = Element::new("Patch")
             .attr("xmlns", "urn:mpeg:dash:schema:mpd-patch:2020")
             .attr("mpdId", to.value("id").unwrap_or_default())
@@ -59,34 +55,6 @@ impl Patches {
         }
         Some(out.document())
     }
-}
-
-/// Whether each period that both have still has every set and every representation that it had. (dash.js calls it an error
-/// where there is no patch, and takes the whole manifest; it and Shaka Player take sets that are added.)
-fn all_stay(from: &Element, to: &Element) -> bool {
-    let period = |e: &&Element| e.name() == "Period";
-    from.children().iter().filter(period).all(|old| {
-        let new = to.children().iter().filter(period).find(|new| new.value("id") == old.value("id"));
-        new.is_none_or(|new| {
-            let news = named(new);
-            named(old).iter().all(|name| news.contains(name))
-        })
-    })
-}
-
-/// What can be played of an element, by its identifiers.
-fn named(one: &Element) -> Vec<String> {
-    let inside = one.children().iter().filter(|e| matches!(e.name(), "AdaptationSet" | "Representation"));
-    let names = inside.flat_map(|e| {
-        let name = format!(
-            "{} {} {}",
-            e.name(),
-            e.value("id").unwrap_or_default(),
-            e.value("contentType").unwrap_or_default()
-        );
-        std::iter::once(name).chain(named(e))
-    });
-    names.collect()
 }
 
 /// Operations, to be carried out in this order.

@@ -140,6 +140,12 @@ impl Presentation {
         }
     }
 
+    /// Gives a stream up, at `now` since 1970: manifests name the others alone. Gives the paths of its files.
+    pub fn leave(&mut self, stream: usize, now: Duration) -> Vec<String> {
+        self.published = now.max(self.published.saturating_add(Duration::from_millis(1)));
+        self.streams.get_mut(stream).map(Stream::leave).unwrap_or_default()
+    }
+
     /// Ends every stream.
     pub fn end(&mut self, now: Duration) {
         self.published = now.max(self.published.saturating_add(Duration::from_millis(1)));

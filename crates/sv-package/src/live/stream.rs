@@ -46,6 +46,8 @@ pub struct Stream {
     /// Of the newest segments; the last may still be open.
     pub(crate) parted: VecDeque<Parted>,
     next: u64,
+    /// The number of the next epoch is no smaller.
+    epoch: u32,
     ended: bool,
     /// In whole seconds, of every segment that there ever was.
     longest: u64,
@@ -66,6 +68,7 @@ impl Stream {
             epochs: VecDeque::new(),
             parted: VecDeque::new(),
             next: 0,
+            epoch: 0,
             ended: false,
             longest: 0,
         }
@@ -126,6 +129,14 @@ impl Stream {
         if let Some(newest) = self.epochs.back().filter(|_| self.carried.is_empty()) {
             self.carried.clone_from(&newest.info.carried);
         }
+        self
+    }
+
+    /// Begins its next epoch with this number at least: where an earlier run ended, streams that go on together may have
+    /// begun more or fewer.
+    #[must_use]
+    pub fn from_epoch(mut self, epoch: u32) -> Self {
+        self.epoch = epoch;
         self
     }
 
@@ -222,6 +233,23 @@ impl Stream {
         self.parted.clear();
     }
 
+    /// It is given up: nothing names it any more. Gives the paths of its files.
+    pub fn leave(&mut self) -> Vec<String> {
+        self.end();
+        let files = self.epochs.drain(..).flat_map(|epoch| {
+            let init = epoch.form.has_init().then(|| epoch.init_path());
+            let segments: Vec<String> = epoch.segments.iter().map(|s| epoch.path_of(s)).collect();
+            segments.into_iter().chain(init)
+        });
+        files.collect()
+    }
+
+    /// Whether it was given up, or nothing ever came.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.ended && self.epochs.is_empty()
+    }
+
     /// What [`push`](Self::push) will store a segment as, and what it will note: for whoever stores before
     /// anybody hears of it. Nothing before the track has come.
     #[must_use]
@@ -248,7 +276,7 @@ impl Stream {
         let init = init.transpose().map_err(|source| Error::Container { track: track.id, source })?;
         // An epoch without a segment never was.
         self.epochs.retain(|e| !e.segments.is_empty());
-        let epoch = self.epochs.back().map_or(0, |e| e.epoch.saturating_add(1));
+        let epoch = self.epochs.back().map_or(0, |e| e.epoch.saturating_add(1)).max(self.epoch);
         let (roles, carried) = (self.roles.clone(), self.carried.clone());
         let info = Info { roles, carried, ..Info::of(track)? }.told_in(self.form);
         let rendition = Rendition {

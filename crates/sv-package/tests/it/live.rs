@@ -434,3 +434,36 @@ fn who_comes_again_with_another_clock_is_not_late_for_ever() {
     assert_eq!(continuity.breaks(), 1);
     assert_eq!(items.iter().filter(|item| matches!(item, Item::Track(_))).count(), 2);
 }
+
+#[test]
+fn a_stream_that_is_given_up_is_named_no_more() {
+    let mut settings = Settings::new(Length::from_secs(1_795_930_782));
+    settings.segment = Length::from_secs(1);
+    settings.part = Some(Length::from_millis(300));
+    // One goes on in the fourth epoch, whatever it has had itself.
+    let streams = ["high", "low"].map(|name| Stream::new(name, Form::Cmaf).from_epoch(3));
+    let mut presentation = Presentation::new(settings, streams.into());
+    for stream in 0..2 {
+        for item in cut(150, Length::from_secs(1), Length::from_millis(300)) {
+            presentation.push(stream, item, false, Length::ZERO).unwrap();
+        }
+    }
+    let text = |presentation: &mut Presentation, wanted| presentation.text(wanted).unwrap().unwrap();
+    let mpd = text(&mut presentation, Wanted::Manifest);
+    assert!(mpd.contains("<Period id=\"3\"") && mpd.contains("\"high\"") && mpd.contains("\"low\""), "{mpd}");
+    let before = presentation.published();
+    let gone = presentation.leave(0, Length::from_secs(1_795_930_790));
+    assert_eq!(gone.len(), 5, "{gone:?}");
+    assert!(
+        gone.iter().all(|path| path.starts_with("high/")) && gone.contains(&"high/init-3.mp4".to_owned())
+    );
+    assert!(presentation.streams()[0].has_left() && !presentation.is_ended() && presentation.is_ready());
+    for wanted in [Wanted::Manifest, Wanted::Multivariant, Wanted::Media { stream: 1, skip: false }] {
+        let told = text(&mut presentation, wanted);
+        assert!(told.contains("low") && !told.contains("high"), "{told}");
+    }
+    // Who has the manifest of before hears of it by a patch.
+    let patch = presentation.patch(&before).unwrap().unwrap();
+    assert!(patch.contains("<remove"), "{patch}");
+    assert!(presentation.leave(0, Length::ZERO).is_empty());
+}

@@ -6,6 +6,9 @@ use sv_core::{TimeBase, Timestamp};
 
 use super::{Grid, Video};
 
+/// Cuts that lie behind the last frame and are remembered.
+const MOST_PASSED: usize = 64;
+
 /// Says for each frame in order whether it is to be a key frame.
 pub(super) struct Keys {
     grid: Grid,
@@ -28,6 +31,20 @@ impl Keys {
             self.last = Some(at);
         }
         key
+    }
+
+    /// A key frame is due at that moment too, and lines are counted from it.
+    pub(super) fn cut(&mut self, at: Duration) {
+        let place = self.cuts.partition_point(|cut| *cut < at);
+        if self.cuts.get(place) != Some(&at) {
+            self.cuts.insert(place, at);
+            // Whoever is in front of one of those is as far as it will ever count.
+            let passed = self.last.map_or(0, |(passed, ..)| passed);
+            if let (Some((now, ..)), true) = (&mut self.last, passed > MOST_PASSED) {
+                self.cuts.drain(..passed - 1);
+                *now = 1;
+            }
+        }
     }
 
     fn place(&self, pts: Timestamp) -> (usize, i128, i128) {
@@ -54,6 +71,8 @@ mod tests {
     use super::*;
     use sv_core::Codec;
 
+    const FOREVER: Duration = Duration::from_secs(1 << 32);
+
     fn keys(config: &Video, base: TimeBase, times: impl Iterator<Item = i64>) -> Vec<i64> {
         let mut keys = Keys::new(config, base);
         times.filter(|&t| keys.is_key(Timestamp::new(t))).collect()
@@ -74,6 +93,24 @@ mod tests {
         let wanted = [0, 2000, 4000, 5000, 7000, 9000, 11_000];
         assert_eq!(keys(&config, TimeBase::MILLIS, (0..12_000).step_by(500)), wanted);
         config.cuts.clear();
+        config.key_interval = None;
+        let mut told = Keys::new(&Video { grid: Grid::every(FOREVER), ..config.clone() }, ntsc);
+        let mut at = Vec::new();
+        for t in 0..30_000 {
+            // Told before its picture comes, with others between.
+            if t % 75 == 0 {
+                let soon = Timestamp::new(t + 7).rescale(ntsc, TimeBase::NANOS).ticks();
+                // Rounded, it may lie a little behind its picture.
+                told.cut(Duration::from_nanos(soon.unsigned_abs() - 1000));
+            }
+            if told.is_key(Timestamp::new(t)) {
+                at.push(t);
+            }
+        }
+        let wanted: Vec<i64> = std::iter::once(0).chain((7..30_000).step_by(75)).collect();
+        assert_eq!(at, wanted);
+        assert!(told.cuts.len() <= MOST_PASSED + 2, "{}", told.cuts.len());
+        config.key_interval = Some(Duration::from_secs(2));
         config.grid.origin = Timestamp::new(1400);
         assert_eq!(keys(&config, TimeBase::MILLIS, (1400..6000).step_by(100)), [1400, 3400, 5400]);
     }

@@ -110,7 +110,8 @@ pub struct Video {
     pub film_grain: Option<u8>,
     /// Where key frames are.
     pub grid: Grid,
-    /// Moments behind which the grid is counted anew: each has a line of its own. Ascending.
+    /// Moments behind which the grid is counted anew: each has a line of its own. Ascending. A
+    /// [`Cue`](sv_core::Cue) that comes before its picture does is one more.
     pub cuts: Vec<Duration>,
     /// More key frames, so often between two lines of the grid.
     pub key_interval: Option<Duration>,

@@ -20,7 +20,7 @@ use crate::{Error, Stage, dolby};
 /// that their durations together are as long as the whole.
 ///
 /// It takes a track before the first frame, and frames of one size. Items of other tracks pass
-/// through.
+/// through. A [`Cue`](sv_core::Cue) passes through too, and makes the first picture at or behind its moment a key frame.
 ///
 /// # Errors
 /// [`Error::Unsupported`] when nothing here can encode the codec, naming what would switch it on.
@@ -218,6 +218,16 @@ impl sv_core::Stage for Encoder {
                 self.frame(frame)?
             }
             Item::End(track) if own == Some(track) => self.end()?,
+            Item::Cue(cue) => {
+                match &mut self.work {
+                    Some(work) => work.keys.cut(cue.at),
+                    None => {
+                        self.config.cuts.push(cue.at);
+                        self.config.cuts.sort_unstable();
+                    }
+                }
+                self.ready.push_back(Item::Cue(cue));
+            }
             other => self.ready.push_back(other),
         }
         Ok(())

@@ -9,7 +9,7 @@ mod video;
 
 pub use audio::{Audio, audio};
 pub use tone::ToneCurve;
-pub use video::{Crop, Deinterlace, DynamicRange, Video, video};
-pub(crate) use video::{display_size, even};
+pub(crate) use video::even;
+pub use video::{Crop, Deinterlace, DynamicRange, Video, display_size, video};
 
 pub(crate) use video::Plan;

@@ -166,7 +166,8 @@ struct Filter {
 }
 
 /// The display size of pictures, upright and with square samples, both sides even.
-pub(crate) fn display_size(info: &VideoInfo) -> (u32, u32) {
+#[must_use]
+pub fn display_size(info: &VideoInfo) -> (u32, u32) {
     let (mut w, mut h) = (f64::from(info.width), f64::from(info.height));
     // Enlarging the side that falls short keeps every sample.
     match info.sample_aspect.to_f64() {

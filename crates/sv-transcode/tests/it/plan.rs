@@ -52,6 +52,26 @@ fn rungs_that_the_source_cannot_fill_are_left_out() {
 }
 
 #[test]
+fn what_goes_below_a_source_is_smaller_and_cheaper() {
+    let hd = source(1280, 720);
+    let ladder = Ladder::auto(&hd, Some(3_000_000), &[Codec::H264]).below(&hd, Some(3_000_000));
+    assert_eq!(sizes(&ladder), [(854, 480), (640, 360), (426, 240)]);
+    // A ladder by hand, for a source that has few bits.
+    let all = Ladder::fixed(&source(1920, 1080), &[Codec::H264]).below(&hd, Some(1_000_000));
+    assert_eq!(sizes(&all), [(768, 432), (640, 360), (426, 240)]);
+    assert!(all.rungs.iter().all(|r| r.max_bitrate <= 1_000_000), "{all:?}");
+    assert!(all.reasons.iter().any(|r| r.contains("the source itself has 1000")), "{all:?}");
+    assert!(
+        Ladder::auto(&source(320, 240), None, &[Codec::H264]).below(&source(320, 240), None).rungs.is_empty()
+    );
+    // Another sender, smaller and of another shape.
+    let fitted: Vec<_> = ladder.rungs.iter().map(|r| r.fitted(&source(480, 360))).collect();
+    let sizes: Vec<_> = fitted.iter().map(|r| (r.width, r.height)).collect();
+    assert_eq!(sizes, [(480, 360), (480, 360), (320, 240)]);
+    assert_eq!(fitted[0].bitrate, ladder.rungs[0].bitrate);
+}
+
+#[test]
 fn a_modest_source_still_gives_players_a_choice() {
     let ladder = Ladder::auto(&source(1280, 720), Some(1_000_000), &[Codec::H264]);
     assert_eq!(sizes(&ladder), [(1280, 720), (854, 480), (640, 360), (426, 240)]);

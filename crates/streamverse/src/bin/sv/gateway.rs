@@ -1,6 +1,6 @@
 //! `sv gateway`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use axum::routing::get;
 use serde_json::json;
 use streamverse::Error;
 use streamverse::core::ErrorKind;
-use streamverse::gateway::{Asking, Gateway, Happening, Hook, Hooks, Settings, Terms, Upstream};
+use streamverse::gateway::{Asking, Below, Gateway, Happening, Hook, Hooks, Settings, Terms, Upstream};
 use streamverse::ingest::gateway::{
     Admission, Certificate, Grant, Keys, Open, Passphrases, SrtSettings, Tokens, WhipSettings,
 };
@@ -37,6 +37,8 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     (settings.linger, settings.fill, settings.watch) = (args.linger, args.fill, !args.no_watch);
     settings.standby = args.standby;
     settings.slate.clone_from(&args.slate);
+    settings.ladder = args.ladder.as_deref().map(Below::parse).transpose().map_err(Failure::at(At::Input))?;
+    settings.ladders = ladders(&streams).map_err(Failure::at(At::Keys))?;
     settings.record = args.record.as_ref().map(|folder| {
         let mut record = record::Settings::new(folder);
         (record.part, record.keep, record.sync) = (args.record_part, args.record_keep, args.record_sync);
@@ -268,6 +270,7 @@ struct Entry {
     pull: Option<String>,
     udp: Option<SocketAddr>,
     passphrase: Option<String>,
+    ladder: Option<String>,
 }
 
 /// What a file, or the environment, says of streams. Errors say where, and never what stands there.
@@ -335,6 +338,16 @@ fn pulls(streams: &[Entry], more: &[String]) -> Result<Vec<(Grant, Upstream)>, E
         all.push((Grant::new(name), Upstream::parse(from)?));
     }
     Ok(all)
+}
+
+/// Which streams have rungs of their own, or none.
+fn ladders(streams: &[Entry]) -> Result<BTreeMap<String, Option<Below>>, Error> {
+    let all = streams.iter().filter_map(|entry| Some((&entry.name, entry.ladder.as_deref()?)));
+    all.map(|(name, ladder)| {
+        let below = if ladder == "none" { None } else { Some(Below::parse(ladder)?) };
+        Ok((name.clone(), below))
+    })
+    .collect()
 }
 
 /// The SHA-256 of a key that is told as itself or as that, under these names.

@@ -168,6 +168,10 @@ pub(crate) struct Gateway {
     /// A film to show as long as a stream is waited for: coded as the stream is, and as large
     #[arg(long, value_name = "FILE")]
     pub(crate) slate: Option<PathBuf>,
+    /// Make rungs below each stream, live: auto by what it is, fixed, or a TOML file as for `sv vod`. Needs a machine that can
+    /// encode them
+    #[arg(long, value_name = "auto, fixed or FILE", num_args = 0..=1, default_missing_value = "auto")]
+    pub(crate) ladder: Option<String>,
     /// Record each stream as it comes, in a folder of its name below this one
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
@@ -216,6 +220,7 @@ A key file is TOML, with a table for each stream:
   # push = [\"rtmp://elsewhere/app/their-key\", \"srt://elsewhere:9000?streamid=their-key\"]   # pass it on whenever it is sent
   # pull = \"https://elsewhere/live.m3u8\"                         # fetch it while nobody sends it, in place of a key; or srt://HOST:PORT?streamid=…, rtsp://user:password@camera/stream
   # udp = \"239.1.1.1:5000\"                                    # take it from datagrams there, in place of a key
+  # ladder = \"auto\"                                           # rungs below it, whatever --ladder says; or \"none\"
   # passphrase = \"what both sides of SRT know\"               # in place of that of --srt-passphrase-file";
 
 #[derive(ClapArgs)]
