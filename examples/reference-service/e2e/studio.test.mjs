@@ -7,6 +7,8 @@ import { SKIP, Service, launch, open, picture, plays, until } from './harness.mj
 
 const skip = SKIP || (spawnSync('ffmpeg', ['-version']).status !== 0 && 'skipped: there is no ffmpeg to send with');
 const MINUTES = 60_000;
+/** A player that waits for the next part of a stream that is ended at once is told that it isn't there. */
+const GONE = /status of 404/;
 
 describe('going live', { skip, timeout: 6 * MINUTES }, () => {
   let service, browser, sender;
@@ -80,11 +82,12 @@ describe('going live', { skip, timeout: 6 * MINUTES }, () => {
     await until(async () => /h264 \+ aac/.test(await card.locator('.state').textContent()), 'how it comes');
     await picture(library, 'live-library-light');
 
+    assert.deepEqual(page.problems, []);
     await page.getByRole('button', { name: 'End stream' }).click();
     await library.locator('.card[data-state=ended]').waitFor({ timeout: MINUTES });
     await page.getByRole('button', { name: 'Delete' }).click();
     await library.locator('.card[data-live]').waitFor({ state: 'detached', timeout: MINUTES });
-    assert.deepEqual(page.problems, []);
+    assert.deepEqual(page.problems.filter((p) => !GONE.test(p)), []);
     assert.deepEqual(library.problems, []);
   });
 
@@ -122,6 +125,6 @@ describe('going live', { skip, timeout: 6 * MINUTES }, () => {
     const played = await plays(page, 'hls.js', 3);
     assert.ok(played.time > 3 && !played.error && !played.problem, JSON.stringify(played));
     assert.match(await page.locator('.details').textContent(), /0:0[67]/);
-    assert.deepEqual(page.problems, []);
+    assert.deepEqual(page.problems.filter((p) => !GONE.test(p)), []);
   });
 });

@@ -197,13 +197,14 @@ fn what_is_old_goes_and_what_is_young_outlives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let Some(ffmpeg) = tool("ffmpeg") else { return };
     let film = film(&ffmpeg, folder.path());
-    let ids = ["old", "young"].map(|title| {
+    let senders = ["old", "young"].map(|title| {
         let made = start(&service, &json!({ "title": title, "record": true }));
         let id = made["id"].as_str().unwrap().to_owned();
-        (send(&ffmpeg, &film, "flv", made["ingest"]["with_key"]["rtmp"].as_str().unwrap()), id)
-    });
-    let [old, young] = ids.map(|(mut sender, id)| {
+        let sender = send(&ffmpeg, &film, "flv", made["ingest"]["with_key"]["rtmp"].as_str().unwrap());
         service.wait(|| is(&service, &id, "live"));
+        (sender, id)
+    });
+    let [old, young] = senders.map(|(mut sender, id)| {
         sender.wait().unwrap();
         service.wait(|| is(&service, &id, "waiting"));
         service.send("POST", &format!("/v1/live/{id}/stop"), &[], b"");

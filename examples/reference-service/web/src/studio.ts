@@ -97,8 +97,6 @@ export function studio(main: HTMLElement, library: Library, id: string): () => v
       const gone = () => {
         // Nothing here asks for what is about to go.
         over = true;
-        player?.destroy();
-        player = null;
         deleteLive(id).then(
           () => (location.hash = '#/'),
           (error: unknown) => {
