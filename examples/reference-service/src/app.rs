@@ -5,6 +5,7 @@ use std::sync::Arc;
 use streamverse::chunks::Roster;
 use streamverse::drm::token::Signer;
 use streamverse::pipeline::queue::{Options as QueueOptions, Queue};
+use tokio::sync::Semaphore;
 
 use crate::api::uploads::Gates;
 use crate::config::Config;
@@ -27,10 +28,14 @@ pub(crate) struct App {
     pub(crate) signer: Signer,
     pub(crate) gates: Gates,
     pub(crate) studio: Studio,
+    cuts: Arc<Semaphore>,
     pub(crate) workers: Workers,
     pub(crate) roster: Roster,
     pub(crate) metrics: Metrics,
 }
+
+/// Files that are made of recordings at a time.
+const CUTS: usize = 2;
 
 pub(crate) type Shared = Arc<App>;
 
@@ -62,6 +67,7 @@ impl App {
             bus: Bus::new(),
             gates: Gates::default(),
             studio: Studio::default(),
+            cuts: Arc::new(Semaphore::new(CUTS)),
             workers: Workers::default(),
             roster: Roster::default(),
             metrics: Metrics::default(),
@@ -76,5 +82,18 @@ impl App {
     ) -> Result<T> {
         let app = Arc::clone(self);
         tokio::task::spawn_blocking(move || work(&app)).await.map_err(Problem::internal)?
+    }
+
+    /// The same for what keeps the disk busy: a few at a time, whether or not those who wait for it are still there.
+    pub(crate) async fn cutting<T: Send + 'static>(
+        self: &Shared,
+        work: impl FnOnce(&Shared) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let turn = Arc::clone(&self.cuts).acquire_owned().await.map_err(Problem::internal)?;
+        self.blocking(move |app| {
+            let _turn = turn;
+            work(app)
+        })
+        .await
     }
 }

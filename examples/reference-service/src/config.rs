@@ -1,9 +1,12 @@
 //! What an operator may choose: by argument or by environment.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use streamverse::chunks::Workers;
+
+/// Ten years.
+pub(crate) const MOST_HOURS: i64 = 10 * 365 * 24;
 
 /// Said at the end of `--help`.
 const EXIT_CODES: &str = "Exit codes:
@@ -51,9 +54,50 @@ pub(crate) struct Config {
     #[arg(long, env = "STREAMVERSE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) workers: Option<u32>,
 
-    /// Where to take live streams by RTMP. Left out: 127.0.0.1:1935, or any free port if that is taken.
+    /// Where to take live streams by RTMP. Left out: port 1935 of the address of --listen, or any free port if that is taken.
     #[arg(long, env = "STREAMVERSE_RTMP", value_name = "ADDRESS")]
     pub(crate) rtmp: Option<SocketAddr>,
+
+    /// Where to take live streams by SRT. Left out: port 9000 (of UDP) in the same way.
+    #[arg(long, env = "STREAMVERSE_SRT", value_name = "ADDRESS")]
+    pub(crate) srt: Option<SocketAddr>,
+
+    /// Where to take media by WebRTC, whose senders post to http://LISTEN/whip: a port of UDP, and one of TCP behind a comma. Left
+    /// out: port 8189 of both in the same way.
+    #[arg(long, env = "STREAMVERSE_WHIP", value_name = "UDP[,TCP]", value_delimiter = ',', num_args = 1)]
+    pub(crate) whip: Vec<SocketAddr>,
+
+    /// An address by which senders by WebRTC reach this machine, if it has another itself; may be given several times.
+    #[arg(long, env = "STREAMVERSE_PUBLIC_IP", value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) public_ip: Vec<IpAddr>,
+
+    /// Where to take live streams that others record by RTSP. Left out: nowhere.
+    #[arg(long, env = "STREAMVERSE_RTSP", value_name = "ADDRESS")]
+    pub(crate) rtsp: Option<SocketAddr>,
+
+    /// How far viewers can go back in what is live, in seconds.
+    #[arg(long, env = "STREAMVERSE_DVR", default_value_t = 1800, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(30..=86_400))]
+    pub(crate) dvr: u32,
+
+    /// How long what a live stream showed is kept after it has ended, in seconds.
+    #[arg(long, env = "STREAMVERSE_LIVE_TTL", default_value_t = 24 * 3600, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(300..))]
+    pub(crate) live_ttl: u32,
+
+    /// How long recordings are kept if who starts a live stream says nothing else, in hours.
+    #[arg(long, env = "STREAMVERSE_RECORDING_HOURS", default_value_t = 7 * 24, value_name = "HOURS",
+          value_parser = clap::value_parser!(u32).range(1..=MOST_HOURS))]
+    pub(crate) recording_hours: u32,
+
+    /// How many bytes of recordings each live stream may have: beyond that its oldest parts are removed.
+    #[arg(
+        long,
+        env = "STREAMVERSE_RECORDING_BYTES",
+        default_value_t = 500_000_000_000,
+        value_name = "BYTES"
+    )]
+    pub(crate) recording_bytes: u64,
 
     /// Tell a URL what happens, as Standard Webhooks have it; may be given several times.
     #[arg(

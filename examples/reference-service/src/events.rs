@@ -73,6 +73,26 @@ pub(crate) enum What {
         /// What is wrong, a sentence each.
         wrong: Vec<String>,
     },
+    /// A part of a live stream's recording begins.
+    #[serde(rename = "live.recording.started")]
+    RecordingStarted {
+        /// Which stream.
+        live_id: String,
+    },
+    /// A part of a live stream's recording is whole.
+    #[serde(rename = "live.recording.ended")]
+    RecordingEnded {
+        /// Which stream.
+        live_id: String,
+    },
+    /// A live stream can't be recorded at the moment.
+    #[serde(rename = "live.recording.failed")]
+    RecordingFailed {
+        /// Which stream.
+        live_id: String,
+        /// Why, as a sentence.
+        reason: String,
+    },
     /// A live stream is gone.
     #[serde(rename = "live.deleted")]
     LiveDeleted {

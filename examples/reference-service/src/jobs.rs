@@ -154,9 +154,8 @@ impl App {
     /// What an error says, with the names that its reader knows: clients need not learn where files lie.
     fn discreet(&self, row: &VideoRow, error: &Error) -> String {
         let path = self.files.upload(&row.upload).display().to_string();
-        let root = self.files.root().display().to_string();
         let text = error.to_string().replace(&path, &row.filename).replace(&row.upload, &row.filename);
-        text.replace(&root, "the data folder")
+        self.files.discreet(&text)
     }
 
     /// Ends the job of a video that was deleted, and removes what is left of it.

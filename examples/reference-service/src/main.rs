@@ -19,6 +19,7 @@ mod store;
 mod time;
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ enum Failure {
     #[error("{0}")]
     Unexpected(String),
     #[error("can't listen on {address}: {source}; stop what does, or choose another address with --listen")]
-    Listen { address: std::net::SocketAddr, source: std::io::Error },
+    Listen { address: SocketAddr, source: std::io::Error },
     #[error("{0}")]
     Data(OpenError),
     #[error("live streams can't be taken: {0}")]
@@ -119,7 +120,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let stop = stop_signal().map_err(|e| Failure::Unexpected(e.to_string()))?;
     tracing::info!(url = %format!("http://{address}"), data = %app.files.root().display(), "open http://{address}");
 
-    let server = axum::serve(listener, api::router(Arc::clone(&app)));
+    // Who offers media by WebRTC is counted by address.
+    let service = api::router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service);
     let mut stopping = stop.clone();
     let server = server.with_graceful_shutdown(async move { drop(stopping.wait_for(|stop| *stop).await) });
     let mut overdue = stop;
@@ -169,6 +172,9 @@ async fn tidy(app: Shared) {
         every.tick().await;
         if let Err(problem) = app.blocking(|app| app.expire_uploads()).await {
             tracing::error!(?problem, "expired uploads could not be removed");
+        }
+        if let Err(problem) = app.blocking(|app| app.expire_lives()).await {
+            tracing::error!(?problem, "what live streams have left could not be removed");
         }
     }
 }

@@ -37,6 +37,11 @@ impl Problem {
         Self { problem_type: "about:blank", title, status, detail: detail.into(), code }
     }
 
+    /// The same in other words.
+    pub(crate) fn reworded(self, word: impl FnOnce(&str) -> String) -> Self {
+        Self { detail: word(&self.detail), ..self }
+    }
+
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_input", detail)
     }

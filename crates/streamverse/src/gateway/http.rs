@@ -30,8 +30,15 @@ impl Gateway {
             .fallback(serve)
             .with_state(Arc::clone(&self.rooms));
         #[cfg(feature = "whip")]
-        let router = router.merge(super::whip::router(&self.whip));
+        let router = router.merge(self.whip_router());
         router
+    }
+
+    /// Answers [WHIP](Self::whip) alone, at `/whip`: for who has the rest of the [`router`](Self::router) below another path, since
+    /// sessions are named from the root on.
+    #[cfg(feature = "whip")]
+    pub fn whip_router(&self) -> Router {
+        super::whip::router(&self.whip)
     }
 }
 

@@ -80,6 +80,9 @@ use lease::Lease;
 use pull::Pull;
 use room::Rooms;
 
+/// Says of a stream how it is recorded.
+pub type Record = dyn Fn(&str) -> Option<record::Settings> + Send + Sync;
+
 /// What a gateway does with streams.
 #[non_exhaustive]
 pub struct Settings {
@@ -100,8 +103,9 @@ pub struct Settings {
     pub ladder: Option<Below>,
     /// The same for streams of these names, whatever others have.
     pub ladders: BTreeMap<String, Option<Below>>,
-    /// Where and how each stream is recorded, if it is.
-    pub record: Option<record::Settings>,
+    /// Where and how a stream of that name is recorded, if it is. It is asked whenever somebody begins to send one, where media go
+    /// through: it should know at once.
+    pub record: Arc<Record>,
     /// Waits with everything until no other gateway has the folder, in place of an error.
     pub standby: bool,
     /// Whether key pictures and a little sound are decoded, to know of what is black, frozen and silent.
@@ -125,7 +129,7 @@ impl Settings {
             slate: None,
             ladder: None,
             ladders: BTreeMap::new(),
-            record: None,
+            record: Arc::new(|_| None),
             standby: false,
             watch: true,
             presentations: 256,
@@ -366,6 +370,19 @@ impl Gateway {
     #[must_use]
     pub fn is_watchable(&self, stream: &str) -> bool {
         self.rooms.router(stream).is_some()
+    }
+
+    /// Ends a stream at once: whoever sends it is sent away, nobody is waited for, its presentation is over and its recording whole.
+    /// It can be watched until it is [forgotten](Self::forget). This waits for all of that.
+    pub fn finish(&self, stream: &str) {
+        self.hub.dismiss(stream);
+        self.rooms.finish(stream);
+    }
+
+    /// Lets go of a stream's presentation that is over: it can't be watched any more, and its folder is nobody's. False where there
+    /// is none, or it isn't over.
+    pub fn forget(&self, stream: &str) -> bool {
+        self.rooms.forget(stream)
     }
 
     /// The streams, for whoever wants packets, or to know how well they come.

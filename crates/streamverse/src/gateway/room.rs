@@ -34,6 +34,8 @@ pub(super) struct Rooms {
     pictures: Pictures,
     slate: Option<Arc<Slate>>,
     recorders: Mutex<BTreeMap<String, Recorder>>,
+    /// Held by who ends a stream and waits for it.
+    finishing: Mutex<()>,
 }
 
 struct Room {
@@ -48,6 +50,14 @@ struct Room {
     number: u64,
 }
 
+impl Room {
+    /// Ends it, and gives what to wait for.
+    fn end(&mut self) -> Option<JoinHandle<()>> {
+        self.cancel.cancel();
+        self.thread.take()
+    }
+}
+
 impl Rooms {
     pub(super) fn new(settings: Settings, hub: Hub) -> Result<Self> {
         let slate = settings.slate.as_deref().map(Slate::open).transpose()?.map(Arc::new);
@@ -57,13 +67,14 @@ impl Rooms {
             rooms: Mutex::default(),
             slate,
             recorders: Mutex::default(),
+            finishing: Mutex::default(),
             pictures: Pictures::default(),
         })
     }
 
     /// Records the stream, if that is wanted and nobody does it yet.
     fn record(&self, stream: &str) {
-        let Some(settings) = &self.settings.record else { return };
+        let Some(settings) = (self.settings.record)(stream) else { return };
         let mut recorders = self.recorders.lock().unwrap_or_else(PoisonError::into_inner);
         recorders.retain(|_, recorder| !recorder.is_over());
         if recorders.contains_key(stream) {
@@ -71,7 +82,7 @@ impl Rooms {
         }
         let (told, name) = (Arc::clone(&self.settings.told), stream.to_owned());
         let tell = move |progress| told(&Happening::Recorded { stream: name.clone(), progress });
-        match Recorder::start(&self.hub, stream, settings, tell) {
+        match Recorder::start(&self.hub, stream, &settings, tell) {
             Ok(recorder) => drop(recorders.insert(stream.to_owned(), recorder)),
             Err(error) => {
                 let progress = Progress::Failed { reason: error.to_string() };
@@ -84,9 +95,23 @@ impl Rooms {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What answers requests for a stream.
+    /// What answers requests for a stream: for what is presented, or else for what its newest presentation has left.
     pub(super) fn router(&self, name: &str) -> Option<Router> {
-        self.rooms().get(name)?.router.clone()
+        let presented = self.rooms().get(name).and_then(|room| room.router.clone());
+        presented.or_else(|| {
+            let folder = self.newest(name)?;
+            // Playlists are written when a presentation has ended.
+            folder.join("master.m3u8").is_file().then(|| live::stored(folder))
+        })
+    }
+
+    /// The folder of a stream's newest presentation.
+    fn newest(&self, name: &str) -> Option<PathBuf> {
+        if !sv_ingest::is_name(name) {
+            return None;
+        }
+        // Names are times.
+        std::fs::read_dir(self.settings.output.join(name)).ok()?.flatten().map(|entry| entry.path()).max()
     }
 
     /// What a stream shows at the moment, as a JPEG.
@@ -199,9 +224,7 @@ impl Rooms {
     fn folder(&self, name: &str) -> Result<PathBuf> {
         let all = self.settings.output.join(name);
         std::fs::create_dir_all(&all)?;
-        let mut earlier: Vec<PathBuf> = std::fs::read_dir(&all)?.flatten().map(|e| e.path()).collect();
-        earlier.sort();
-        if let Some(newest) = earlier.pop()
+        if let Some(newest) = self.newest(name)
             && self.goes_on(&newest)
         {
             return Ok(newest);
@@ -222,19 +245,27 @@ impl Rooms {
         recent && Told::of(folder).is_ok_and(|told| !told.ended)
     }
 
+    /// Ends one, and waits for that, also where somebody else does it.
+    pub(super) fn finish(&self, name: &str) {
+        let _turn = self.finishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let recorder = self.recorders.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        drop(recorder);
+        let thread = self.rooms().get_mut(name).and_then(Room::end);
+        // A thread that panicked has nothing left to end.
+        let _ = thread.map(JoinHandle::join);
+    }
+
+    /// Lets go of one that is over.
+    pub(super) fn forget(&self, name: &str) -> bool {
+        let mut rooms = self.rooms();
+        rooms.get(name).is_some_and(|room| room.over) && rooms.remove(name).is_some()
+    }
+
     /// Ends all of them, and waits for that.
     pub(super) fn close(&self) {
         self.recorders.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let threads: Vec<_> = self
-            .rooms()
-            .values_mut()
-            .filter_map(|room| {
-                room.cancel.cancel();
-                room.thread.take()
-            })
-            .collect();
+        let threads: Vec<_> = self.rooms().values_mut().filter_map(Room::end).collect();
         for thread in threads {
-            // A thread that panicked has nothing left to end.
             let _ = thread.join();
         }
     }

@@ -1,5 +1,6 @@
 //! The origin over HTTP: requests for what is not there yet wait for it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -30,8 +31,23 @@ impl Origin {
     }
 }
 
+/// Answers everything below a folder in which a presentation has ended.
+#[cfg(feature = "gateway")]
+pub(crate) fn stored(folder: std::path::PathBuf) -> Router {
+    let serve = async |State(folder): State<Arc<std::path::PathBuf>>, request: Request| {
+        let path = request.uri().path().trim_start_matches('/').to_owned();
+        open(file(&folder, request, &path).await)
+    };
+    Router::new().fallback(serve).with_state(Arc::new(folder))
+}
+
 async fn serve(State(origin): State<Origin>, request: Request) -> Response {
-    let mut response = match answer(&origin.desk, request).await {
+    open(answer(&origin.desk, request).await)
+}
+
+/// The response, or what is wrong, for pages of all origins.
+fn open(result: Result<Response, Error>) -> Response {
+    let mut response = match result {
         Ok(response) => response,
         Err(error) => {
             let status = match error.kind() {
@@ -124,7 +140,7 @@ async fn answer(desk: &Arc<Desk>, request: Request) -> Result<Response, Error> {
             return Ok(growing(desk, stream, segment));
         }
     }
-    file(desk, request, &path).await
+    file(&desk.root, request, &path).await
 }
 
 fn nothing(path: &str) -> Error {
@@ -228,27 +244,30 @@ fn joined(data: &[Bytes]) -> Bytes {
     }
 }
 
-async fn file(desk: &Desk, request: Request, path: &str) -> Result<Response, Error> {
+async fn file(root: &Path, request: Request, path: &str) -> Result<Response, Error> {
     // No name of ours has to be escaped, and what is escaped could be a hidden file's.
     if path.contains('%') || path.split('/').any(|part| part.starts_with('.')) {
         return Err(nothing(path));
     }
-    let kind = match path.rsplit_once('.').map_or("", |(_, e)| e) {
-        "m4s" | "mp4" => Some("video/mp4"),
-        "vtt" => Some("text/vtt"),
-        "ts" => Some("video/mp2t"),
-        "aac" => Some("audio/aac"),
-        "ac3" => Some("audio/ac3"),
-        "ec3" => Some("audio/eac3"),
-        _ => None,
+    const LASTING: &str = "public, max-age=31536000, immutable";
+    let (kind, cache) = match path.rsplit_once('.').map_or("", |(_, e)| e) {
+        "m3u8" => (hls::CONTENT_TYPE, "no-cache"),
+        "mpd" => (dash::CONTENT_TYPE, "no-cache"),
+        "m4s" | "mp4" => ("video/mp4", LASTING),
+        "vtt" => ("text/vtt", LASTING),
+        "ts" => ("video/mp2t", LASTING),
+        "aac" => ("audio/aac", LASTING),
+        "ac3" => ("audio/ac3", LASTING),
+        "ec3" => ("audio/eac3", LASTING),
+        _ => ("", ""),
     };
-    let mut files = ServeDir::new(&desk.root).append_index_html_on_directories(false);
+    let mut files = ServeDir::new(root).append_index_html_on_directories(false);
     let response = files.try_call(request).await.map_err(Error::from)?;
     let mut response = response.map(Body::new);
-    if let Some(kind) = kind.filter(|_| response.status().is_success()) {
+    if !kind.is_empty() && response.status().is_success() {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     }
     Ok(response)
 }

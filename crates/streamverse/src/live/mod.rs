@@ -23,6 +23,8 @@ mod words;
 pub use channel::Channel;
 pub use desk::Origin;
 pub use harvest::harvest;
+#[cfg(feature = "gateway")]
+pub(crate) use http::stored;
 pub use run::Driver;
 #[cfg(feature = "gateway")]
 pub(crate) use setup::begin;

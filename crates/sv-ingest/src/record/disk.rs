@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
 use super::writer::Piece;
-use super::{Progress, Settings};
+use super::{Progress, Settings, parts};
 use crate::{Error, Result};
 
 /// The folder of a stream's recordings.
@@ -71,32 +71,8 @@ impl Disk {
     /// Removes what is no longer kept, and says what that was.
     pub(super) fn sweep(&self) -> Vec<PathBuf> {
         let Settings { keep, keep_bytes, .. } = self.settings;
-        if keep.is_none() && keep_bytes.is_none() {
-            return Vec::new();
-        }
-        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|e| e.path());
-        let mut parts: Vec<(PathBuf, u64, Option<SystemTime>)> = entries
-            .filter(|path| is_part(path) && self.open.as_ref().is_none_or(|open| open.path != *path))
-            .filter_map(|path| {
-                let about = std::fs::metadata(&path).ok()?;
-                Some((path, about.len(), about.modified().ok()))
-            })
-            .collect();
-        // Names are times.
-        parts.sort();
-        let mut bytes = parts.iter().map(|(_, length, _)| *length).fold(0, u64::saturating_add);
-        bytes = bytes.saturating_add(self.open.as_ref().map_or(0, |open| open.length));
-        let mut gone = Vec::new();
-        for (path, length, written) in parts {
-            let age = written.and_then(|at| at.elapsed().ok()).unwrap_or_default();
-            let old = keep.is_some_and(|keep| age > keep);
-            if (old || keep_bytes.is_some_and(|most| bytes > most)) && std::fs::remove_file(&path).is_ok() {
-                let _ = std::fs::remove_file(sums(&path));
-                bytes = bytes.saturating_sub(length);
-                gone.push(path);
-            }
-        }
-        gone
+        let open = self.open.as_ref().map(|open| (open.path.as_path(), open.length));
+        parts::but(&self.folder, keep, keep_bytes, open)
     }
 }
 
@@ -153,12 +129,12 @@ impl Open {
     }
 }
 
-fn sums(part: &Path) -> PathBuf {
+pub(super) fn sums(part: &Path) -> PathBuf {
     part.with_extension("mp4.sha256")
 }
 
 /// Whether a file is called as parts are.
-fn is_part(path: &Path) -> bool {
+pub(super) fn is_part(path: &Path) -> bool {
     let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
     let shape = |b: u8| if b.is_ascii_digit() { b'0' } else { b };
     path.extension().is_some_and(|e| e == "mp4") && stem.bytes().map(shape).eq(*b"00000000T000000.000Z")

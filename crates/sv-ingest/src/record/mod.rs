@@ -2,13 +2,15 @@
 //!
 //! A [`Recorder`] writes a stream to fragmented MP4: each fragment of about a second whole or not at all, so that behind a crash
 //! the last second may be missing and nothing else. Parts begin with a key picture, and are called by when that was; together
-//! they have every packet once. [`cut`] makes one file of a stretch of them.
+//! they have every packet once. [`takes`] says which there are, [`cut`] makes one file of a stretch of them.
 
 mod cut;
 mod disk;
+mod parts;
 mod writer;
 
 pub use cut::{Cut, cut};
+pub use parts::{Part, Take, sweep, takes};
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,6 +26,8 @@ use writer::Writer;
 
 /// Bytes that wait for a disk.
 const FEED: usize = 64 << 20;
+/// What is written at most of what waits when a recorder is dropped.
+const MOST_WAITING: usize = 1 << 18;
 /// How often it is looked whether there is something to do.
 const NAP: Duration = Duration::from_millis(100);
 /// How long a disk that failed is left alone.
@@ -174,6 +178,12 @@ impl Work {
                 swept = Some(Instant::now());
                 self.disk.sweep().into_iter().for_each(|path| (self.told)(Progress::Removed(path)));
             }
+        }
+        // Who ends it wants what has come until then.
+        for _ in 0..MOST_WAITING {
+            let Next::Item(item) = feed.poll() else { break };
+            let result = self.writer.push(now(), item);
+            self.write(result);
         }
         let result = self.writer.finish(now());
         self.write(result);

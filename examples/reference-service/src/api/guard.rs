@@ -17,9 +17,10 @@ pub(super) async fn guard(State(app): State<Shared>, request: Request, next: Nex
         return Problem::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", detail).into_response();
     }
     // A browser says which page a request comes from; reading is harmless, as no page may see the
-    // answer. Licences and playback are open to other pages by their tokens.
+    // answer. Licences, playback and sending by WHIP are open to other pages by their tokens and keys.
     let reads = request.method().is_safe() && !request.headers().contains_key(header::UPGRADE);
-    let by_token = request.uri().path().starts_with("/v1/license/");
+    let path = request.uri().path();
+    let by_token = path.starts_with("/v1/license/") || path == "/whip" || path.starts_with("/whip/");
     if let Some(origin) = text(request.headers(), header::ORIGIN)
         && !reads
         && !by_token

@@ -41,20 +41,53 @@ pub(crate) struct Live {
     stopped_at: Option<String>,
     /// Where an encoder sends it.
     ingest: Ingest,
+    /// How it is recorded, if it is.
+    recording: Option<Recorded>,
     /// How to watch it, once there is something.
     playback: Option<LivePlayback>,
     /// How well it comes, while it does.
     health: Option<LiveHealth>,
 }
 
-/// Where an encoder sends a live stream.
+/// Where a live stream is sent to, by each protocol.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Ingest {
-    /// The server for RTMP, with Enhanced RTMP; the key is the stream's name there.
+    /// RTMP, with Enhanced RTMP: the server; the key is the stream's name there.
     rtmp: Option<String>,
+    /// SRT; the key is the stream id.
+    srt: Option<String>,
+    /// WHIP (WebRTC), as a link of this server; the key is the bearer token.
+    whip: String,
+    /// RTSP, for those who record; the key is the path.
+    rtsp: Option<String>,
     /// What who sends must know. It is told once: when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// The same addresses with the key in them, for who wants one line. They are told with the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with_key: Option<WithKey>,
+}
+
+/// Where a live stream is sent to, with its key.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct WithKey {
+    /// RTMP.
+    rtmp: Option<String>,
+    /// SRT.
+    srt: Option<String>,
+    /// WHIP, as a link of this server.
+    whip: String,
+    /// RTSP.
+    rtsp: Option<String>,
+}
+
+/// How a live stream is recorded.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Recorded {
+    /// How long what is recorded is kept, in hours.
+    keep_hours: u32,
+    /// How long each part of it is, in minutes.
+    part_minutes: u32,
 }
 
 /// Links to watch a live stream.
@@ -108,7 +141,15 @@ pub(crate) struct LiveList {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct NewLive {
     /// What people call it.
-    title: String,
+    pub(crate) title: String,
+    /// Whether it is recorded.
+    pub(crate) record: bool,
+    /// How long recordings are kept, in hours; as the service has it, if left out.
+    #[schema(minimum = 1, maximum = 87_600)]
+    pub(crate) keep_hours: Option<u32>,
+    /// How long each part of a recording is, in minutes; an hour, if left out.
+    #[schema(minimum = 1, maximum = 1440)]
+    pub(crate) part_minutes: Option<u32>,
 }
 
 impl Live {
@@ -126,7 +167,15 @@ impl Live {
             dash: link("manifest.mpd"),
             picture: link("now.jpg"),
         });
-        let rtmp = studio.rtmp().map(|address| format!("rtmp://{address}/live"));
+        let doors = studio.doors();
+        let ingest = Ingest {
+            rtmp: doors.map(|doors| format!("rtmp://{}/live", doors.rtmp)),
+            srt: doors.map(|doors| format!("srt://{}", doors.srt)),
+            whip: "/whip".into(),
+            rtsp: doors.and_then(|doors| doors.rtsp).map(|address| format!("rtsp://{address}")),
+            key: None,
+            with_key: None,
+        };
         Self {
             health: studio.health(&row.id).map(LiveHealth::from),
             id: row.id,
@@ -135,14 +184,27 @@ impl Live {
             created_at: rfc3339(row.created),
             started_at: row.started.map(rfc3339),
             stopped_at: row.stopped.map(rfc3339),
-            ingest: Ingest { rtmp, key: None },
+            ingest,
+            recording: row
+                .recorded
+                .map(|r| Recorded { keep_hours: r.keep_hours, part_minutes: r.part_minutes }),
             playback,
         }
     }
 
     /// The same, with its key.
     pub(crate) fn with_key(mut self, key: String) -> Self {
-        self.ingest.key = Some(key);
+        let after = |server: &Option<String>, between: &str| {
+            server.as_ref().map(|server| format!("{server}{between}{key}"))
+        };
+        let ingest = &mut self.ingest;
+        ingest.with_key = Some(WithKey {
+            rtmp: after(&ingest.rtmp, "/"),
+            srt: after(&ingest.srt, "?streamid="),
+            whip: format!("{}/{key}", ingest.whip),
+            rtsp: after(&ingest.rtsp, "/"),
+        });
+        ingest.key = Some(key);
         self
     }
 }
@@ -175,7 +237,7 @@ pub(super) async fn start(
     wanted: Result<Json<NewLive>, axum::extract::rejection::JsonRejection>,
 ) -> Result<(StatusCode, Json<Live>)> {
     let Json(wanted) = wanted.map_err(|e| Problem::new(e.status(), "invalid_input", e.body_text()))?;
-    let live = app.blocking(move |app| app.start_live(&wanted.title)).await?;
+    let live = app.blocking(move |app| app.start_live(&wanted)).await?;
     Ok((StatusCode::CREATED, Json(live)))
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod live;
 pub(crate) mod model;
 pub(crate) mod openapi;
 mod playback;
+pub(crate) mod recordings;
 pub(crate) mod uploads;
 mod videos;
 mod workers;
@@ -56,6 +57,10 @@ fn documented() -> OpenApiRouter<Shared> {
         .routes(routes!(live::get, live::delete))
         .routes(routes!(live::stop))
         .routes(routes!(live::renew))
+        .routes(routes!(recordings::list))
+        .routes(routes!(recordings::download))
+        .routes(routes!(recordings::part))
+        .routes(routes!(recordings::publish))
         .routes(routes!(events_ws::events))
         .routes(routes!(health::health))
         .routes(routes!(health::metrics))
@@ -73,10 +78,11 @@ pub(crate) fn router(app: Shared) -> Router {
         .nest_service("/live", live)
         .route("/v1/openapi.json", axum::routing::get(async move || axum::Json(document)))
         .fallback(assets::serve)
+        .with_state(Arc::clone(&app))
+        .merge(app.studio.whip_router())
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::guard))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), surround))
-        .with_state(app)
+        .layer(middleware::from_fn_with_state(app, surround))
 }
 
 /// What every answer gets.

@@ -12,12 +12,12 @@ use rusqlite::Connection;
 
 use crate::files;
 
-pub(crate) use lives::LiveRow;
+pub(crate) use lives::{LiveRow, Recorded};
 pub(crate) use uploads::Upload;
 pub(crate) use videos::{Key, State, VideoRow};
 
 /// The format that this version writes, kept in SQLite's `user_version`.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE videos (
@@ -61,7 +61,12 @@ CREATE TABLE lives (
   started INTEGER,                       -- when it was last begun to be sent
   stopped INTEGER                        -- when it was ended for good
 ) STRICT;
-PRAGMA user_version = 2;
+";
+/// What came with format 3.
+const RECORDINGS: &str = "
+ALTER TABLE lives ADD COLUMN keep_hours INTEGER;     -- how long its recordings are kept, if it is recorded
+ALTER TABLE lives ADD COLUMN part_minutes INTEGER;   -- and how long each of their parts is
+PRAGMA user_version = 3;
 ";
 
 /// The database of videos, keys and uploads.
@@ -94,21 +99,17 @@ impl Store {
         db.pragma_update(None, "foreign_keys", true)?;
         // A deleted key leaves no trace in free pages.
         db.pragma_update(None, "secure_delete", true)?;
-        match db.query_row("PRAGMA user_version", [], |r| r.get(0))? {
-            0 => {
-                let tx = db.transaction()?;
-                tx.execute_batch(SCHEMA)?;
-                tx.execute_batch(LIVES)?;
-                tx.commit()?;
-            }
-            1 => {
-                let tx = db.transaction()?;
-                tx.execute_batch(LIVES)?;
-                tx.commit()?;
-            }
-            FORMAT => {}
+        let format = db.query_row("PRAGMA user_version", [], |r| r.get(0))?;
+        let missing = match format {
+            0 => &[SCHEMA, LIVES, RECORDINGS][..],
+            1 => &[LIVES, RECORDINGS],
+            2 => &[RECORDINGS],
+            FORMAT => &[],
             newer => return Err(OpenError::Newer(newer)),
-        }
+        };
+        let tx = db.transaction()?;
+        missing.iter().try_for_each(|step| tx.execute_batch(step))?;
+        tx.commit()?;
         Ok(Self { db: Mutex::new(db) })
     }
 

@@ -6,6 +6,7 @@ mod library;
 mod live;
 mod openapi;
 mod playback;
+mod recordings;
 mod service;
 mod start;
 mod uploads;

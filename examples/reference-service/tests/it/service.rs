@@ -40,7 +40,8 @@ impl Service {
     /// Starts a command that ends up as the service.
     pub(crate) fn spawn(data: Arc<TempDir>, mut command: Command) -> Self {
         command
-            .args(["--listen", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--log", "json"])
+            .args(["--listen", "127.0.0.1:0", "--log", "json"])
+            .args(["--rtmp", "127.0.0.1:0", "--srt", "127.0.0.1:0", "--whip", "127.0.0.1:0"])
             .env_remove("SAMPLE")
             .env("RUST_LOG", "info");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

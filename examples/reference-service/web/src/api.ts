@@ -80,6 +80,24 @@ export interface Workforce {
   chunks: { video_id: string; waiting: number; running: number; done: number; retries: number }[];
 }
 
+/** Where a live stream is sent to, by protocol. */
+export interface Addresses {
+  rtmp: string | null;
+  srt: string | null;
+  whip: string;
+  rtsp: string | null;
+}
+
+export interface Recording {
+  name: string;
+  started_at: string;
+  duration_ms: number;
+  bytes: number;
+  on_air: boolean;
+  link: string;
+  parts: { name: string; bytes: number; link: string }[];
+}
+
 export interface Live {
   id: string;
   title: string;
@@ -87,7 +105,8 @@ export interface Live {
   created_at: string;
   started_at: string | null;
   stopped_at: string | null;
-  ingest: { rtmp: string | null; key?: string };
+  ingest: Addresses & { key?: string; with_key?: Addresses };
+  recording: { keep_hours: number; part_minutes: number } | null;
   playback: { hls: string; dash: string; picture: string } | null;
   health: {
     good: boolean;
@@ -101,7 +120,8 @@ export type Happening =
   | { type: 'live.stream.started' | 'live.stream.changed'; data: Live }
   | { type: 'live.stream.ended'; data: Live & { reason: string } }
   | { type: 'live.health.changed'; data: { live_id: string; good: boolean; wrong: string[] } }
-  | { type: 'live.deleted'; data: { live_id: string } }
+  | { type: 'live.recording.started' | 'live.recording.ended' | 'live.deleted'; data: { live_id: string } }
+  | { type: 'live.recording.failed'; data: { live_id: string; reason: string } }
   | { type: 'video.uploaded' | 'video.transcoding.complete'; data: Video }
   | { type: 'video.transcoding.progress'; data: Progress & { video_id: string } }
   | { type: 'video.failed'; data: { video_id: string; error: { code: string; detail: string } } }
@@ -162,9 +182,20 @@ export async function getLive(id: string): Promise<Live> {
 }
 
 /** Makes a live stream. Its key is in this answer alone. */
-export async function startLive(title: string): Promise<Live> {
+export async function startLive(wanted: { title: string; record: boolean }): Promise<Live> {
   const headers = { 'content-type': 'application/json' };
-  return (await call('/v1/live/start', { method: 'POST', headers, body: JSON.stringify({ title }) })).json();
+  return (await call('/v1/live/start', { method: 'POST', headers, body: JSON.stringify(wanted) })).json();
+}
+
+export async function listRecordings(id: string): Promise<Recording[]> {
+  const answer = await call(`/v1/live/${encodeURIComponent(id)}/recordings`);
+  return ((await answer.json()) as { recordings: Recording[] }).recordings;
+}
+
+/** Makes a video of a recording; times are seconds of it. */
+export async function publishLive(id: string, wanted: { recording?: string; from?: number; to?: number }): Promise<Video> {
+  const headers = { 'content-type': 'application/json' };
+  return (await call(`/v1/live/${encodeURIComponent(id)}/publish`, { method: 'POST', headers, body: JSON.stringify(wanted) })).json();
 }
 
 export async function stopLive(id: string): Promise<Live> {

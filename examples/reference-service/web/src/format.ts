@@ -22,6 +22,13 @@ export function clock(ms: number): string {
   return parts.map((n, i) => (i === 0 ? String(n) : String(n).padStart(2, '0'))).join(':');
 }
 
+/** Seconds of `65.2`, `1:05` or `1:02:03`; nothing of nothing, and `null` of anything else. */
+export function seconds(text: string): number | null | undefined {
+  if (!text.trim()) return undefined;
+  if (!/^\s*(\d+:){0,2}\d+([.,]\d+)?\s*$/.test(text)) return null;
+  return text.replace(',', '.').split(':').reduce((sum, part) => sum * 60 + Number(part), 0);
+}
+
 /** `12 s left`, `3 min left`. */
 export function left(ms: number | null): string {
   if (ms === null) return '';

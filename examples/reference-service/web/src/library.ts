@@ -100,6 +100,9 @@ export class Library extends EventTarget {
         break;
       case 'live.stream.changed':
       case 'live.health.changed':
+      case 'live.recording.started':
+      case 'live.recording.ended':
+      case 'live.recording.failed':
       case 'live.deleted':
         this.dispatchEvent(new Event('live'));
         break;

@@ -14,13 +14,14 @@ export function liveStreams(library: Library): { element: HTMLElement; leave: ()
   const grid = h('div', { class: 'grid' });
   const problem = h('p', { class: 'problem still', role: 'alert', hidden: true });
   const title = h('input', { id: 'live-title', type: 'text', maxlength: 200, placeholder: 'What is it called?', autocomplete: 'off' });
+  const record = h('input', { type: 'checkbox' });
   const form = h(
     'form',
     {
       class: 'golive',
       onsubmit: (event: Event) => {
         event.preventDefault();
-        startLive(title.value).then(
+        startLive({ title: title.value, record: record.checked }).then(
           (live) => {
             remember(live);
             location.hash = `#/live/${live.id}`;
@@ -34,6 +35,7 @@ export function liveStreams(library: Library): { element: HTMLElement; leave: ()
     },
     h('label', { class: 'sr', for: 'live-title' }, 'Title of the live stream'),
     title,
+    h('label', { class: 'mark', title: 'What is sent is kept as it came: to download, to cut, and to make videos of' }, record, ' Record it'),
     h('button', { class: 'button', type: 'submit' }, 'Go live'),
   );
   const element = h('section', { 'aria-labelledby': 'livestreams' }, h('h2', { id: 'livestreams' }, 'Live'), form, problem, grid);

@@ -1,15 +1,20 @@
 /** The page of one live stream: what it shows, how well it comes, and how to send it. */
 
 import { deleteLive, getLive, renewLiveKey, stopLive, Refusal, type Live } from './api';
+import { Camera } from './camera';
 import { chart } from './chart';
 import { h, setText } from './dom';
 import { bitrate, date } from './format';
 import type { Library } from './library';
 import { describe } from './live';
 import { Player } from './player';
+import { recordings } from './recordings';
 
 /** How often the service is asked, in milliseconds. */
 const PAUSE = 1000;
+
+/** What is seen of a key. */
+const HIDDEN = '••••••••';
 
 /** Keys of streams that were made in this tab: the service tells each once. */
 const keys = new Map<string, string>();
@@ -25,6 +30,8 @@ export function studio(main: HTMLElement, library: Library, id: string): () => v
   const badge = h('p', { class: 'fine state' });
   const stage = h('div', { class: 'stage' });
   const send = h('section', { class: 'panel', 'aria-labelledby': 'send' });
+  const camera = new Camera();
+  const recorded = recordings(id);
   const charts = {
     bits: chart('Bits', bitrate),
     rate: chart('Pictures', (v) => `${v.toFixed(1)} /s`),
@@ -43,7 +50,7 @@ export function studio(main: HTMLElement, library: Library, id: string): () => v
   );
   const problem = h('p', { class: 'problem still', role: 'alert', hidden: true });
   const actions = h('section', { class: 'panel actions', 'aria-label': 'Actions' });
-  main.replaceChildren(h('a', { class: 'back', href: '#/' }, '← Library'), title, badge, stage, h('div', { class: 'about' }, health, send), actions, problem);
+  main.replaceChildren(h('a', { class: 'back', href: '#/' }, '← Library'), title, badge, stage, h('div', { class: 'about' }, health, send), recorded.element, actions, problem);
 
   let player: Player | null = null;
   let drawn = '';
@@ -76,17 +83,29 @@ export function studio(main: HTMLElement, library: Library, id: string): () => v
       verdict.replaceChildren(...wrong.map((w) => h('li', { 'data-wrong': report?.good === false }, w)));
     }
     setText(tracks, (report?.tracks ?? []).map((t) => `${t.codec} ${bitrate(t.bitrate)}`).join(' · '));
+    camera.update(live.ingest.whip, keys.get(id), live.state === 'waiting');
     const now = `${live.state === 'ended'} ${live.state === 'live'} ${keys.get(id) ?? ''}`;
     if (now !== drawn) {
       drawn = now;
-      send.replaceChildren(...sending(live));
+      send.replaceChildren(...sending(live, camera));
       actions.replaceChildren(...deeds(live));
     }
   };
 
   const deeds = (live: Live): HTMLElement[] => {
     if (live.state === 'ended') {
-      const gone = () => deleteLive(id).then(() => (location.hash = '#/'), refused);
+      const gone = () => {
+        // Nothing here asks for what is about to go.
+        over = true;
+        deleteLive(id).then(
+          () => (location.hash = '#/'),
+          (error: unknown) => {
+            over = false;
+            refused(error);
+            void ask();
+          },
+        );
+      };
       return [h('span', { class: 'fine' }, live.stopped_at ? `Ended ${date(live.stopped_at)}` : ''), h('button', { class: 'quiet danger', onclick: gone }, 'Delete')];
     }
     const renew = () =>
@@ -102,9 +121,11 @@ export function studio(main: HTMLElement, library: Library, id: string): () => v
 
   const ask = async () => {
     clearTimeout(timer);
+    if (over) return;
     try {
       const live = await getLive(id);
       if (!over) draw(live);
+      if (!over) await recorded.draw(live);
     } catch (error) {
       if (!over && error instanceof Refusal && error.code === 'not_found') {
         player?.destroy();
@@ -122,36 +143,45 @@ export function studio(main: HTMLElement, library: Library, id: string): () => v
     over = true;
     clearTimeout(timer);
     library.removeEventListener('live', now);
+    camera.destroy();
     player?.destroy();
   };
 }
 
-/** How an encoder sends the stream. */
-function sending(live: Live): HTMLElement[] {
+/** How the stream is sent: from here, or by an encoder. */
+function sending(live: Live, camera: Camera): HTMLElement[] {
   const heading = h('h2', { id: 'send' }, 'Send it');
   if (live.state === 'ended') return [heading, h('p', { class: 'fine' }, 'It was ended for good: nobody can send it any more.')];
+  const { rtmp, srt, whip, rtsp } = live.ingest;
   // An address that means any of the machine's is reached as this page is.
-  const server = (live.ingest.rtmp ?? '').replace(/\/\/(0\.0\.0\.0|\[::\])/, `//${location.hostname}`);
+  const reached = (url: string) => url.replace(/\/\/(0\.0\.0\.0|\[::\])/, `//${location.hostname}`);
   const key = keys.get(live.id);
-  const rows: [string, Node][] = [
-    ['Server', copied(server)],
-    ['Key', key ? copied(key, true) : h('span', { class: 'fine' }, 'It was told when the stream was made. “New key” makes another.')],
+  // Where encoders want one address, the key stands in it.
+  const row = (name: string, server: string, between = '') =>
+    [name, between && key ? copied(`${server}${between}${key}`, name, `${server}${between}${HIDDEN}`) : copied(server, name)] as const;
+  const rows: (readonly [string, Node])[] = [
+    ...(rtmp ? [row('RTMP', reached(rtmp))] : []),
+    ...(srt ? [row('SRT', reached(srt), '?streamid=')] : []),
+    row('WHIP', new URL(whip, location.href).href),
+    ...(rtsp ? [row('RTSP', reached(rtsp), '/')] : []),
+    ['Key', key ? copied(key, 'Key', HIDDEN, true) : h('span', { class: 'fine' }, 'It was told when the stream was made. “New key” makes another.')],
   ];
   return [
     heading,
-    h('p', { class: 'fine' }, 'In OBS: Settings → Stream → Custom. Key pictures every 2 s make players start soon.'),
-    h('dl', { class: 'details' }, ...rows.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
+    camera.element,
+    h('dl', { class: 'details send' }, ...rows.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value)))),
+    h('p', { class: 'fine' }, 'In OBS: Settings → Stream → Custom, or WHIP with the key as bearer token. Key pictures every 2 s make players start soon.'),
   ];
 }
 
-/** A text that can be copied, and is hidden until it is asked for if it is secret. */
-function copied(text: string, secret = false): HTMLElement {
-  const shown = h('code', {}, secret ? '••••••••' : text);
+/** A text that can be copied; `looks` is what is seen of it, until it is asked for if it can be. */
+function copied(text: string, what: string, looks = text, ask = false): HTMLElement {
+  const shown = h('code', {}, looks);
   const copy = h(
     'button',
     {
       class: 'quiet small',
-      'data-copies': secret ? 'key' : 'server',
+      'data-copies': what,
       onclick: async () => {
         await navigator.clipboard.writeText(text).catch(() => setText(shown, text));
         setText(copy, 'Copied');
@@ -160,6 +190,6 @@ function copied(text: string, secret = false): HTMLElement {
     },
     'Copy',
   );
-  const show = secret && h('button', { class: 'quiet small', onclick: () => setText(shown, text) }, 'Show');
+  const show = ask && h('button', { class: 'quiet small', onclick: () => setText(shown, text) }, 'Show');
   return h('span', { class: 'copied' }, shown, ' ', copy, show && ' ', show);
 }

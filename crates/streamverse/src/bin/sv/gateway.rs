@@ -39,12 +39,13 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
     settings.slate.clone_from(&args.slate);
     settings.ladder = args.ladder.as_deref().map(Below::parse).transpose().map_err(Failure::at(At::Input))?;
     settings.ladders = ladders(&streams).map_err(Failure::at(At::Keys))?;
-    settings.record = args.record.as_ref().map(|folder| {
+    let record = args.record.as_ref().map(|folder| {
         let mut record = record::Settings::new(folder);
         (record.part, record.keep, record.sync) = (args.record_part, args.record_keep, args.record_sync);
         record.keep_bytes = args.record_bytes.map(|gigabytes| gigabytes * 1_000_000_000);
         record
     });
+    settings.record = Arc::new(move |_| record.clone());
     let mut failover = Failover::default();
     (failover.loss, failover.clear) = (args.failover_after, args.failover_back.unwrap_or(failover.clear));
     settings.ingest.hub = Hub::with_failover(failover);

@@ -1,8 +1,11 @@
 //! Live streams: who may send them, what happens to them, and what can be done with them.
 
-use std::net::SocketAddr;
+mod doors;
+mod recordings;
+
+use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,23 +13,23 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use streamverse::gateway::{Gateway, Happening, Hook, Hooks, Settings};
 use streamverse::ingest::gateway::{Admission, Answer, Ask, Keys, Notice, Verdict};
 use streamverse::ingest::health::Report;
+use streamverse::ingest::record::{self, Progress};
 use streamverse::package::live::Window;
 
-use crate::api::live::Live;
+use crate::api::live::{Live, NewLive};
 use crate::app::{App, Shared};
-use crate::config::Config;
+use crate::config::{Config, MOST_HOURS};
 use crate::events::What;
 use crate::id;
 use crate::problem::{Problem, Result};
-use crate::store::LiveRow;
+use crate::store::{LiveRow, Recorded};
 use crate::time::now_ms;
 
-/// Where RTMP is taken if nobody says.
-const RTMP: &str = "127.0.0.1:1935";
+pub(crate) use doors::Doors;
+pub(crate) use recordings::{Passing, Stretch, Wanted, name};
+
 /// Things that wait to be told.
 const WAITING: usize = 1024;
-/// How long what was live can be gone back in.
-const DVR: Duration = Duration::from_secs(30 * 60);
 /// Live streams in a list.
 const LISTED: u32 = 100;
 
@@ -34,7 +37,9 @@ const LISTED: u32 = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Studio {
     gateway: RwLock<Option<Gateway>>,
-    rtmp: OnceLock<SocketAddr>,
+    doors: OnceLock<Doors>,
+    /// How streams are recorded that somebody has been let in to send.
+    recorded: Mutex<HashMap<String, record::Settings>>,
 }
 
 /// Lets in who knows a stream's key.
@@ -53,7 +58,10 @@ impl Admission for Doorman {
                 Verdict::allow(name)
             } else {
                 match app.store.live_of_key(&Keys::hash(name)) {
-                    Ok(Some(live)) => Verdict::allow(live),
+                    Ok(Some(live)) => {
+                        app.studio.remember(&app, &live);
+                        Verdict::allow(live.id)
+                    }
                     Ok(None) => Verdict::refuse("this stream key is not known, or its stream has ended"),
                     Err(error) => {
                         tracing::error!(%error, "a stream key can't be looked up");
@@ -70,28 +78,17 @@ impl Studio {
     pub(crate) fn start(&self, app: &Shared) -> Result<(), streamverse::Error> {
         let doorman = Doorman { app: Arc::downgrade(app), runtime: tokio::runtime::Handle::current() };
         let mut settings = Settings::new(doorman, app.files.live());
-        settings.presentation.window = Window::Sliding(DVR);
-        settings.presentation.keep = true;
+        settings.presentation.window = Window::Sliding(Duration::from_secs(app.config.dvr.into()));
+        let weak = Arc::downgrade(app);
+        settings.record = Arc::new(move |live| weak.upgrade()?.studio.recorded().get(live).cloned());
         let (say, told) = sync_channel(WAITING);
         settings.told = Arc::new(move |happening| hear(&say, happening));
-        let (gateway, rtmp) = (Gateway::start(settings)?, app.config.rtmp);
-        let address = match rtmp {
-            Some(address) => gateway.rtmp(address)?,
-            None => {
-                let usual = RTMP.parse().ok().and_then(|address| gateway.rtmp(address).ok());
-                let any = || gateway.rtmp(SocketAddr::from(([127, 0, 0, 1], 0)));
-                usual.map_or_else(any, Ok)?
-            }
-        };
-        if rtmp.is_none() && address.port() != 1935 {
-            tracing::warn!(%address, "{RTMP} is in use: RTMP is taken at another port");
-        }
+        let gateway = Gateway::start(settings)?;
         // It is started once.
-        let _ = self.rtmp.set(address);
+        let _ = self.doors.set(Doors::open(&gateway, &app.config)?);
         let app = Arc::downgrade(app);
         std::thread::Builder::new().name("live".into()).spawn(move || tell(&app, &told))?;
         *self.gateway.write().unwrap_or_else(PoisonError::into_inner) = Some(gateway);
-        tracing::info!(rtmp = %format!("rtmp://{address}/live"), "live streams are taken");
         Ok(())
     }
 
@@ -101,14 +98,32 @@ impl Studio {
         drop(gateway);
     }
 
-    /// Where RTMP is taken.
-    pub(crate) fn rtmp(&self) -> Option<SocketAddr> {
-        self.rtmp.get().copied()
+    /// Where streams are taken.
+    pub(crate) fn doors(&self) -> Option<Doors> {
+        self.doors.get().copied()
+    }
+
+    /// Keeps in mind how a stream is recorded, for when it begins.
+    fn remember(&self, app: &App, live: &LiveRow) {
+        let mut all = self.recorded();
+        match live.recorded {
+            Some(recorded) => drop(all.insert(live.id.clone(), app.recorder(recorded))),
+            None => drop(all.remove(&live.id)),
+        }
+    }
+
+    fn recorded(&self) -> MutexGuard<'_, HashMap<String, record::Settings>> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What serves presentations.
     pub(crate) fn router(&self) -> axum::Router {
         self.with(Gateway::router).unwrap_or_default()
+    }
+
+    /// What takes offers by WHIP.
+    pub(crate) fn whip_router(&self) -> axum::Router {
+        self.with(Gateway::whip_router).unwrap_or_default()
     }
 
     fn with<T>(&self, ask: impl FnOnce(&Gateway) -> T) -> Option<T> {
@@ -134,6 +149,16 @@ impl Studio {
     fn dismiss(&self, id: &str) {
         self.with(|gateway| gateway.hub().dismiss(id));
     }
+
+    /// Ends a stream now, and waits for that.
+    fn finish(&self, id: &str) {
+        self.with(|gateway| gateway.finish(id));
+    }
+
+    /// Lets go of a presentation that is over. False where there is none.
+    fn forget(&self, id: &str) -> bool {
+        self.with(|gateway| gateway.forget(id)).unwrap_or(false)
+    }
 }
 
 /// Called where media go through: it only passes on.
@@ -144,6 +169,7 @@ fn hear(say: &SyncSender<Happening>, happening: &Happening) {
             | Happening::Presented { .. }
             | Happening::Closed { .. }
             | Happening::Health { .. }
+            | Happening::Recorded { .. }
     );
     if of_interest && say.try_send(happening.clone()).is_err() {
         tracing::warn!("too much happens to live streams at once: not all of it is told");
@@ -179,14 +205,32 @@ impl App {
                 self.bus.tell(What::LiveEnded { live, reason: reason.clone() });
             }
             Happening::Presented { stream, .. } | Happening::Closed { stream, .. } => {
-                self.bus.tell(What::LiveChanged(Box::new(self.live(stream)?)));
+                self.tell_changed(stream)?;
             }
             Happening::Health { stream, wrong } => {
                 let (live_id, wrong) = (stream.clone(), wrong.clone());
                 self.bus.tell(What::LiveHealth { live_id, good: wrong.is_empty(), wrong });
             }
+            Happening::Recorded { stream, progress } => {
+                let live_id = stream.clone();
+                match progress {
+                    Progress::Begun(_) => self.bus.tell(What::RecordingStarted { live_id }),
+                    Progress::Ended(_) => self.bus.tell(What::RecordingEnded { live_id }),
+                    Progress::Failed { reason } => {
+                        tracing::error!(live = stream, reason, "a live stream is not recorded");
+                        let reason = self.files.discreet(reason);
+                        self.bus.tell(What::RecordingFailed { live_id, reason });
+                    }
+                    _ => {}
+                }
+            }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn tell_changed(&self, id: &str) -> Result<()> {
+        self.bus.tell(What::LiveChanged(Box::new(self.live(id)?)));
         Ok(())
     }
 
@@ -205,8 +249,9 @@ impl App {
     }
 
     /// A new live stream, with its key, which nobody is told again.
-    pub(crate) fn start_live(&self, title: &str) -> Result<Live> {
-        let title: String = title.chars().filter(|c| !c.is_control()).take(200).collect();
+    pub(crate) fn start_live(&self, wanted: &NewLive) -> Result<Live> {
+        let recorded = self.recorded_as(wanted)?;
+        let title: String = wanted.title.chars().filter(|c| !c.is_control()).take(200).collect();
         let title = title.trim();
         let key = new_key();
         let row = LiveRow {
@@ -216,11 +261,29 @@ impl App {
             created: now_ms(),
             started: None,
             stopped: None,
+            recorded,
         };
         self.store.add_live(&row)?;
         let live = self.live(&row.id)?;
         self.bus.tell(What::LiveChanged(Box::new(live.clone())));
         Ok(live.with_key(key))
+    }
+
+    fn recorded_as(&self, wanted: &NewLive) -> Result<Option<Recorded>> {
+        if !wanted.record {
+            return match (wanted.keep_hours, wanted.part_minutes) {
+                (None, None) => Ok(None),
+                _ => Err(Problem::bad_request("keep_hours and part_minutes need \"record\": true")),
+            };
+        }
+        let keep_hours = wanted.keep_hours.unwrap_or(self.config.recording_hours);
+        let part_minutes = wanted.part_minutes.unwrap_or(60);
+        if !(1..=MOST_HOURS).contains(&keep_hours.into()) || !(1..=24 * 60).contains(&part_minutes) {
+            let detail =
+                format!("recordings are kept for 1 to {MOST_HOURS} hours, in parts of 1 to 1440 minutes");
+            return Err(Problem::bad_request(detail));
+        }
+        Ok(Some(Recorded { keep_hours, part_minutes }))
     }
 
     /// Another key for a stream; whoever sends with the old one is sent away.
@@ -236,11 +299,11 @@ impl App {
         Ok(self.live(id)?.with_key(key))
     }
 
-    /// Ends a stream for good: its key lets nobody in any more. What was live stays to be watched.
+    /// Ends a stream for good: its key lets nobody in any more. What was live stays to be watched, for a while.
     pub(crate) fn stop_live(&self, id: &str) -> Result<Live> {
         self.live_row(id)?;
         self.store.stop_live(id, now_ms())?;
-        self.studio.dismiss(id);
+        self.studio.finish(id);
         let live = self.live(id)?;
         self.bus.tell(What::LiveChanged(Box::new(live.clone())));
         Ok(live)
@@ -253,6 +316,9 @@ impl App {
             let detail = "this live stream can still be sent: stop it first";
             return Err(Problem::new(axum::http::StatusCode::CONFLICT, "live", detail));
         }
+        self.studio.finish(id);
+        self.studio.forget(id);
+        self.studio.recorded().remove(id);
         self.files.remove_live(id)?;
         self.store.remove_live(id)?;
         self.bus.tell(What::LiveDeleted { live_id: id.to_owned() });
