@@ -181,7 +181,7 @@ export async function open(browser, service, options = {}) {
     if (url.origin !== service.url && url.protocol.startsWith('http')) page.problems.push(`external request: ${url}`);
   });
   page.on('console', (message) => {
-    if (message.type() === 'error') page.problems.push(`console: ${message.text()} (${message.location().url})`);
+    if (message.type() === 'error') page.problems.push(`console: ${message.text()} ${message.location().url}`.trim());
   });
   await page.goto(service.url);
   await page.locator('#link[data-up=true]').waitFor();

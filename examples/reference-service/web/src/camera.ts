@@ -56,7 +56,7 @@ export class Camera {
       const answer = await fetch(this.endpoint, { method: 'POST', headers, body: connection.localDescription?.sdp ?? '' });
       if (answer.status !== 201) throw new Error(((await answer.json()) as { detail: string }).detail);
       const session = new URL(answer.headers.get('location') ?? '', answer.url).href;
-      if (this.connection !== connection) return end(session);
+      if (this.connection !== connection) return await end(session);
       this.session = session;
       await connection.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
     } catch (error) {
@@ -79,9 +79,11 @@ export class Camera {
   }
 
   private stop(why = ''): void {
-    if (this.session) end(this.session);
-    for (const sender of this.connection?.getSenders() ?? []) sender.track?.stop();
-    this.connection?.close();
+    const { connection, session } = this;
+    for (const sender of connection?.getSenders() ?? []) sender.track?.stop();
+    // A session whose connection is closed first is gone before it can be ended.
+    if (session) void end(session).finally(() => connection?.close());
+    else connection?.close();
     this.connection = this.session = null;
     setText(this.button, 'Send this camera');
     setText(this.status, why);
@@ -89,6 +91,6 @@ export class Camera {
 }
 
 /** Says that nothing more comes. */
-function end(session: string): void {
-  void fetch(session, { method: 'DELETE', keepalive: true }).catch(() => undefined);
+async function end(session: string): Promise<void> {
+  await fetch(session, { method: 'DELETE', keepalive: true }).catch(() => undefined);
 }
