@@ -215,3 +215,17 @@ fn read(r: &mut Reader<'_>, depth: usize) -> Result<Value> {
         _ => return Err(Error::Unsupported { what: WHAT, feature: "a type that is not of AMF 0" }),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_writes_any_more_is_read() {
+        // Unsupported (2.15) and an XML document (2.17).
+        let all = Value::read_all(b"\x0D\x0F\0\0\0\x04<a/>").unwrap();
+        assert_eq!(all, [Value::Undefined, Value::string("<a/>")]);
+        // A reference (2.9) is none of a value that we keep.
+        assert!(Value::read_all(&[7, 0, 0]).is_err());
+    }
+}
