@@ -69,8 +69,8 @@ soak-workers: setup-test ## kill workers a hundred times, here and over NATS: th
 	SV_KILLS=$${SV_KILLS:-100} cargo test --locked -p streamverse --features cli,ffmpeg,ffmpeg-cli,nvcodec,nats,s3 --test it -- --nocapture killed
 
 .PHONY: soak-ingest
-soak-ingest: setup-test ## publishers come and go for half an hour (SV_CHURN of them): no descriptor and no memory is left behind
-	SV_CHURN=$${SV_CHURN:-1000000} cargo test --release --locked -p sv-ingest --test it -- --nocapture many_come_and_go
+soak-ingest: setup-test ## publishers come and go for half an hour (SV_CHURN seconds): no descriptor and no memory is left behind
+	SV_CHURN=$${SV_CHURN:-1800} cargo test --release --locked -p sv-ingest --test it -- --nocapture many_come_and_go
 
 .PHONY: soak-record
 soak-record: setup-test ## kill a recorder a hundred times at random moments: the last second may be missing, nothing else
@@ -101,7 +101,7 @@ bench-ingest: setup-run ## what publishers of RTMP cost beside nginx-rtmp, where
 	benches/peers/ingest.py $(PUBLISHERS)
 
 .PHONY: bench-srt
-bench-srt: setup-run ## what receiving SRT costs beside libsrt, and what is lost for good, where srt-live-transmit is installed
+bench-srt: setup-run ## what receiving SRT costs beside libsrt, and what is lost for good, where srt-live-transmit is installed; MANY=200: many senders at once
 	cargo build --release --locked -p sv-ingest --examples
 	benches/peers/srt.py $(MBIT)
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What a publisher of RTMP costs: our relay beside nginx-rtmp, in turns, on one core each with the load on another.
+"""What a publisher of RTMP costs: our relay beside nginx-rtmp and MediaMTX, in turns, on one core each with the load on another.
 
 ingest.py [PUBLISHERS ...]     (`make bench-ingest` builds the examples of sv-ingest that it runs; nginx-rtmp is Debian's
-libnginx-mod-rtmp). Up to 1000 publishers send 1 Mbit/s each, 30 pictures a second and AAC; more send 38 kbit/s.
+libnginx-mod-rtmp; MediaMTX is `mediamtx` on PATH, or left out). Up to 1000 publishers send 1 Mbit/s each, 30 pictures a second and AAC; more send 38 kbit/s.
 
 Processor time is that of the server's threads as the kernel counts it; memory is its proportional set. A round in which
 the load's tags were more than two pictures late is left out.
 """
-import json, os, resource, signal, socket, statistics, subprocess, sys, tempfile, time
+import json, os, resource, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
 
 target = os.environ.get("CARGO_TARGET_DIR") or os.path.expanduser("~/.cache/streamverse/target")
 relay, load = (os.path.join(target, "release/examples", name) for name in ("relay", "rtmp_load"))
@@ -30,6 +30,16 @@ def nginx(port, folder):
     open(path, "w").write(NGINX.format(module=module, folder=folder, port=port))
     return ["nginx", "-c", path, "-p", folder]
 
+def mediamtx(port, folder):
+    program = shutil.which("mediamtx")
+    if not program:
+        return None
+    path = os.path.join(folder, "mediamtx.yml")
+    off = dict.fromkeys(("rtsp", "hls", "webrtc", "srt", "moq"), False)
+    # What is JSON is YAML.
+    json.dump({**off, "rtmpAddress": f"127.0.0.1:{port}", "logLevel": "error", "paths": {"all_others": {}}}, open(path, "w"))
+    return [program, path]
+
 def make(name, size, rate, bits, sound):
     path = os.path.join(media.name, name)
     inputs = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration=10"]
@@ -47,7 +57,7 @@ small = make("small.flv", "160x90", 5, "36k", False)
 def ours(batch):
     return lambda port, folder: [relay, f"127.0.0.1:{port}", "1"] + batch
 
-servers = {"nginx-rtmp": nginx, "ours": ours([]), "ours, read every 33 ms": ours(["33"]), "ours, read every 50 ms": ours(["50"])}
+servers = {"nginx-rtmp": nginx, "MediaMTX": mediamtx, "ours": ours([]), "ours, read every 33 ms": ours(["33"]), "ours, read every 50 ms": ours(["50"])}
 
 def children(pid):
     out = [pid]

@@ -2,17 +2,18 @@
 """What receiving SRT costs, and how much is lost for good: ours beside libsrt's srt-live-transmit, in turns, with the same sender.
 
 srt.py [MBIT ...]      (`make bench-srt` builds the examples of sv-ingest that it runs; srt-live-transmit is Debian's srt-tools,
-and the sender is FFmpeg with libsrt inside: FFMPEG, or the first one found that speaks SRT.)
+and the sender is FFmpeg with libsrt inside: FFMPEG, or the first one found that speaks SRT. With MANY=200 in the environment it
+measures instead what each of so many costs who send 1 Mbit/s at once, to the gateway and, where `mediamtx` is on PATH, to MediaMTX.)
 
 First, processor time of the receiver alone, as the kernel counts it for all of its threads, for each second of a stream of
 so many Mbit/s, AES-128. `ours, the engine` writes what comes to a file as srt-live-transmit does; `ours, the gateway` takes it
 apart into packets of pictures and sound as well. Then bytes that never came, through a relay that loses, delays and reorders
 datagrams by dice of a seed.
 """
-import heapq, os, random, re, select, signal, socket, statistics, subprocess, sys, tempfile, threading, time
+import heapq, json, os, random, re, select, shutil, signal, socket, statistics, subprocess, sys, tempfile, threading, time
 
 target = os.environ.get("CARGO_TARGET_DIR") or os.path.expanduser("~/.cache/streamverse/target")
-receive, gateway = (os.path.join(target, "release/examples", name) for name in ("srt_receive", "srt_relay"))
+receive, gateway, load = (os.path.join(target, "release/examples", name) for name in ("srt_receive", "srt_relay", "srt_load"))
 rates = [float(n) for n in sys.argv[1:]] or [1, 10]
 rounds, seconds = int(os.environ.get("ROUNDS", 3)), int(os.environ.get("SECONDS", 10))
 ffmpeg = os.environ.get("FFMPEG", "ffmpeg")
@@ -75,6 +76,35 @@ def cost(start, path):
         finally:
             server.kill(); server.wait()
 
+def mediamtx(port, latency, locked):
+    path = os.path.join(folder.name, "mediamtx.yml")
+    off = dict.fromkeys(("rtsp", "hls", "webrtc", "rtmp", "moq"), False)
+    paths = {"all_others": {"srtPublishPassphrase": secret if locked else None}}
+    json.dump({**off, "srtAddress": f"127.0.0.1:{port}", "logLevel": "error", "paths": paths}, open(path, "w"))
+    return ["mediamtx", path]
+
+def crowd(start, count, path, name):
+    """What each of so many costs, in shares of a core."""
+    port = free()
+    server = subprocess.Popen(["taskset", "-c", "0"] + start(port, 120, True), stdout=subprocess.DEVNULL, env={**os.environ, "LATENCY": "120"})
+    try:
+        time.sleep(1)
+        prefix = "publish:" if start is mediamtx else ""
+        sender = subprocess.Popen(["taskset", "-c", "1", load, f"127.0.0.1:{port}", str(count), str(seconds), "1", path, secret_file],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PREFIX": prefix})
+        assert "ready" in sender.stderr.readline()
+        time.sleep(2)
+        a, begun = busy(server.pid), time.time()
+        time.sleep(seconds - 4)
+        share = (busy(server.pid) - a) / (time.time() - begun)
+        held = int(re.search(r"Pss:\s+(\d+)", open(f"/proc/{server.pid}/smaps_rollup").read())[1])
+        told = json.loads(sender.communicate()[0])
+        print(f"  {count} senders of 1 Mbit/s, {name}: {share * 100 / count:.4f} % of a core each, {held / count:.0f} kB each, {told}"
+              f"{'' if told['latest_ms'] <= 67 else ' (the load was late, which flatters)'}", flush=True)
+        return share * 100 / count
+    finally:
+        server.kill(); server.wait()
+
 class Relay(threading.Thread):
     """Loses a share of datagrams in both directions, and delays the others by 15 to 20 ms, by dice of a seed."""
     def __init__(self, to, loss, seed):
@@ -135,6 +165,17 @@ def lost(start, path, loss, latency, seed):
         else:
             missing += len(payload) * counts
     return missing, sent
+
+if many := int(os.environ.get("MANY", 0)):
+    path, shares = film(1), {"ours": []}
+    if shutil.which("mediamtx"):
+        shares["MediaMTX"] = []
+    for _ in range(rounds):
+        for name, all in shares.items():
+            all.append(crowd(relay if name == "ours" else mediamtx, many, path, name))
+    for name, all in shares.items():
+        print(f"{many} senders of 1 Mbit/s, {name}: {statistics.median(all):.4f} % of a core each")
+    sys.exit()
 
 servers = {"libsrt": libsrt, "ours, the engine": engine, "ours, the gateway": relay}
 for mbit in rates if not os.environ.get("LOSS_ONLY") else []:

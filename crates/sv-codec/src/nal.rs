@@ -91,16 +91,7 @@ impl<'a> Iterator for AnnexB<'a> {
 
 /// Where the next `00 00 01` stands at or behind `from`.
 fn start_code(stream: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        // The third byte decides most steps alone: above 1, no start code includes it.
-        match stream.get(at..)? {
-            [0, 0, 1, ..] => return Some(at),
-            [_, _, 2..=255, ..] => at = at.saturating_add(3),
-            [_, _, _, ..] => at = at.saturating_add(1),
-            _ => return None,
-        }
-    }
+    memchr::memmem::find(stream.get(from..)?, &[0, 0, 1]).map(|at| from.saturating_add(at))
 }
 
 /// Writes units with 4-byte lengths: the form of a packet in MP4.

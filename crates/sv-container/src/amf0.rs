@@ -73,7 +73,7 @@ impl Value {
     /// Reads one.
     ///
     /// # Errors
-    /// When it is cut short, nested deeper than eight times, or of a kind that AMF 0 has no more (references, XML).
+    /// When it is cut short, nested deeper than eight times, or of a kind that nobody sends (references, clips, sets of records).
     pub fn read(r: &mut Reader<'_>) -> Result<Self> {
         read(r, 0)
     }
@@ -183,7 +183,8 @@ fn read(r: &mut Reader<'_>, depth: usize) -> Result<Value> {
         2 => Value::String(short(r)?),
         3 => pairs(r, below)?,
         5 => Value::Null,
-        6 => Value::Undefined,
+        // 13 stands for what its sender could not write.
+        6 | 13 => Value::Undefined,
         // How many there are is only a hint.
         8 => {
             r.skip(4)?;
@@ -202,7 +203,8 @@ fn read(r: &mut Reader<'_>, depth: usize) -> Result<Value> {
             r.skip(2)?;
             Value::Date(millis)
         }
-        12 => {
+        // A document of XML is as good as text.
+        12 | 15 => {
             let len = usize::try_from(r.u32()?).unwrap_or(usize::MAX);
             Value::String(r.take(len).map(text)?)
         }
@@ -212,4 +214,18 @@ fn read(r: &mut Reader<'_>, depth: usize) -> Result<Value> {
         }
         _ => return Err(Error::Unsupported { what: WHAT, feature: "a type that is not of AMF 0" }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_writes_any_more_is_read() {
+        // Unsupported (2.15) and an XML document (2.17).
+        let all = Value::read_all(b"\x0D\x0F\0\0\0\x04<a/>").unwrap();
+        assert_eq!(all, [Value::Undefined, Value::string("<a/>")]);
+        // A reference (2.9) is none of a value that we keep.
+        assert!(Value::read_all(&[7, 0, 0]).is_err());
+    }
 }

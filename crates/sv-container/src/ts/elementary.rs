@@ -32,6 +32,8 @@ pub(super) struct Elementary {
     /// The PES packet that is being collected.
     pub(super) pes: BytesMut,
     pub(super) collecting: bool,
+    /// How long it will be, once its header has come: without end where that isn't told.
+    pub(super) until: Option<usize>,
     pub(super) clock: Option<Clock>,
     pub(super) track: Option<Arc<Track>>,
     /// Video: sets, and the access unit whose duration the next one tells.
@@ -96,6 +98,7 @@ impl Elementary {
             jumps,
             pes: BytesMut::new(),
             collecting: false,
+            until: None,
             clock: None,
             track: None,
             sets: ParameterSets::default(),

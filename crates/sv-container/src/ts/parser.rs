@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use sv_core::{Codec, Cue, Duration, Item, Limits, TimeBase, Track, TrackId};
 
 use super::elementary::{self, Elementary};
@@ -248,7 +249,9 @@ impl Parser {
         let Some(stream) = self.streams.get_mut(&packet.pid) else {
             return Ok(());
         };
-        stream.collecting |= packet.start;
+        if packet.start {
+            (stream.collecting, stream.until) = (true, None);
+        }
         if !stream.collecting {
             return Ok(());
         }
@@ -261,7 +264,10 @@ impl Parser {
             });
         }
         stream.pes.extend_from_slice(payload);
-        if Header::parse(&stream.pes).is_some_and(|h| h.end.is_some_and(|end| stream.pes.len() >= end)) {
+        if stream.until.is_none() {
+            stream.until = Header::parse(&stream.pes).map(|header| header.end.unwrap_or(usize::MAX));
+        }
+        if stream.until.is_some_and(|end| stream.pes.len() >= end) {
             self.end_pes(packet.pid)?;
         }
         Ok(())
@@ -352,7 +358,9 @@ impl Parser {
             return Ok(());
         };
         stream.collecting = false;
-        let pes = stream.pes.split().freeze();
+        // The next one is about as long: room at once costs less than growing.
+        let room = BytesMut::with_capacity(stream.pes.len());
+        let pes = std::mem::replace(&mut stream.pes, room).freeze();
         let Some(header) = Header::parse(&pes) else {
             return Ok(());
         };

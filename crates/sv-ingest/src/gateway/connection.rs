@@ -161,7 +161,10 @@ impl Connection {
     }
 
     fn ask(&mut self, publish: bool, stream: u32, name: crate::rtmp::Name, context: &Context<'_>) {
-        let ask = Ask::new(publish, "rtmp", self.app.clone(), name.expose(), self.peer);
+        // What is the stream's name, and may be a secret, isn't the application's.
+        let app = self.app.strip_suffix(name.expose()).and_then(|app| app.strip_suffix('/'));
+        let app = app.unwrap_or(&self.app).to_owned();
+        let ask = Ask::new(publish, "rtmp", app, name.expose(), self.peer);
         let (inbox, to) = (Arc::clone(context.inbox), context.whom);
         context.entrance.ask(ask, move |verdict| inbox.put(Letter::Verdict { to, stream, verdict }));
     }

@@ -26,11 +26,15 @@ use crate::{Error, Result};
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
 /// How long datagrams wait to be read in one go, at most: what they hold waits for its moment anyway.
-const PAUSE: Duration = Duration::from_millis(5);
-/// More datagrams than this at once, and there is no pause.
-const MANY: usize = 24;
+const PAUSE: Duration = Duration::from_millis(8);
+/// This part of the time for which they are held back is what they may wait.
+const PART: u32 = 15;
+/// A shorter pause isn't worth one.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// So many datagrams in half a second are worth a pause.
-const BUSY: usize = 200;
+const BUSY: u32 = 200;
+/// What a datagram takes of the system's memory; a pause fills a quarter of that.
+const KEPT: usize = 4 * 2304;
 /// How often deadlines of those who knock are looked at.
 const ROUND: Duration = Duration::from_millis(500);
 /// Bytes that wait in a feed.
@@ -212,7 +216,9 @@ impl Desk {
         poll.registry().register(&mut socket, SOCKET, Interest::READABLE).map_err(Error::io(what()))?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(Error::io(what()))?;
         let inbox = Arc::new(Inbox { letters: Mutex::default(), waker });
+        let held = state.recv_buffer_size((&socket).into()).unwrap_or(0);
         let work = Work {
+            room: u32::try_from(held / KEPT).unwrap_or(u32::MAX).max(16),
             socket,
             state,
             poll,
@@ -265,6 +271,8 @@ struct Work {
     born: Instant,
     /// Datagrams that leave in one go.
     batch: Vec<u8>,
+    /// Datagrams that may wait to be read.
+    room: u32,
 }
 
 impl Work {
@@ -275,21 +283,25 @@ impl Work {
     fn run(mut self) {
         let mut events = Events::with_capacity(8);
         let size = self.state.gro_segments().max(1).saturating_mul(2048).min(64 << 10);
+        // Buffers that are a power of two apart would share the same few lines of the processor's cache.
+        let size = size.saturating_add(1536);
         let mut space = vec![vec![0u8; size]; BATCH_SIZE];
         let mut round = Duration::ZERO;
-        let (mut datagrams, mut busy, mut paused) = (0usize, false, false);
+        let (mut datagrams, mut pause, mut paused) = (0u32, None, false);
+        // What is due soon is done together: waking up costs more than working.
+        let calm = self.entrance.settings().batch != Batch::Never;
+        let longest = (self.settings.connection.latency / PART).clamp(SHORTEST, PAUSE);
         loop {
-            let now = self.now();
-            let next = self.schedule.first().map_or(ROUND, |(at, _)| at.saturating_sub(now));
-            // What is due soon is done together: waking up costs more than working.
-            let calm = self.entrance.settings().batch != Batch::Never;
-            let least = if calm { PAUSE } else { Duration::from_millis(1) };
-            let wait = next.clamp(least, ROUND);
-            if let Err(error) = self.poll.poll(&mut events, Some(wait))
-                && error.kind() != std::io::ErrorKind::Interrupted
-            {
-                tracing::error!(%error, "the gateway can't wait for datagrams");
-                std::thread::sleep(ROUND);
+            if !paused {
+                let now = self.now();
+                let next = self.schedule.first().map_or(ROUND, |(at, _)| at.saturating_sub(now));
+                let wait = next.clamp(if calm { longest } else { SHORTEST }, ROUND);
+                if let Err(error) = self.poll.poll(&mut events, Some(wait))
+                    && error.kind() != std::io::ErrorKind::Interrupted
+                {
+                    tracing::error!(%error, "the gateway can't wait for datagrams");
+                    std::thread::sleep(ROUND);
+                }
             }
             let came = paused || events.iter().any(|event| event.token() == SOCKET);
             let count = if came { self.read(&mut space) } else { 0 };
@@ -304,24 +316,27 @@ impl Work {
             }
             self.due();
             let now = self.now();
-            if now.saturating_sub(round) >= ROUND {
-                // With fewer, there is one at a time anyway.
-                busy = datagrams >= BUSY;
+            let since = now.saturating_sub(round);
+            if since >= ROUND {
+                // With fewer, there is one at a time anyway; with many more, there isn't room for them for so long.
+                let full = since.saturating_mul(self.room).checked_div(datagrams).unwrap_or(ROUND);
+                pause = (calm && datagrams >= BUSY).then(|| longest.min(full)).filter(|p| *p >= SHORTEST);
                 (round, datagrams) = (now, 0);
                 let patience = self.entrance.settings().patience;
                 self.waiting.retain(|_, waiting| now.saturating_sub(waiting.since) < patience);
                 self.entrance.hub().tidy();
             }
-            paused = calm && busy && (1..=MANY).contains(&count);
-            if paused {
-                std::thread::sleep(PAUSE);
+            // Whoever reads again behind it need not be woken.
+            paused = count > 0 && pause.is_some();
+            if let Some(pause) = pause.filter(|_| paused) {
+                std::thread::sleep(pause);
             }
         }
     }
 
     /// Reads all that has come, and says how many datagrams that were.
-    fn read(&mut self, space: &mut [Vec<u8>]) -> usize {
-        let mut count = 0usize;
+    fn read(&mut self, space: &mut [Vec<u8>]) -> u32 {
+        let mut count = 0u32;
         let mut touched = BTreeSet::new();
         loop {
             let mut metas = [RecvMeta::default(); BATCH_SIZE];

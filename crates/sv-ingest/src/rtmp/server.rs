@@ -82,6 +82,8 @@ pub struct Server {
     link: Link,
     limits: Limits,
     connected: bool,
+    /// What was named at first; some have the stream's name in it.
+    app: String,
     streams: Vec<Stream>,
     events: VecDeque<Event>,
 }
@@ -91,7 +93,8 @@ impl Server {
     #[must_use]
     pub fn new(limits: Limits, seed: u64) -> Self {
         let link = Link::new(Side::Server, seed);
-        Self { link, limits, connected: false, streams: Vec::new(), events: VecDeque::new() }
+        let app = String::new();
+        Self { link, limits, connected: false, app, streams: Vec::new(), events: VecDeque::new() }
     }
 
     /// Takes what came. Events come out of [`event`](Self::event): take all before more is given in.
@@ -251,8 +254,19 @@ impl Server {
                         problem: "its stream was never created",
                     });
                 };
-                let Some(name_of) = named().filter(|n| found.state == State::Idle && !n.expose().is_empty())
+                if found.state != State::Idle {
+                    return Ok(());
+                }
+                // Who is given one URL and no key may say all of it at first (MediaMTX, and OBS without a key).
+                let in_app = || self.app.rsplit_once('/').map(|(_, name)| Name::new(name));
+                let Some(name_of) = named().into_iter().chain(in_app()).find(|n| !n.expose().is_empty())
                 else {
+                    let code = if name == "publish" {
+                        "NetStream.Publish.BadName"
+                    } else {
+                        "NetStream.Play.StreamNotFound"
+                    };
+                    self.status(stream, "error", code, "say which stream: its name is missing");
                     return Ok(());
                 };
                 let (state, event) = if name == "publish" {
@@ -310,6 +324,7 @@ impl Server {
         let caps = get("capsEx").and_then(Value::as_number).unwrap_or(0.0);
         let reconnects = caps.clamp(0.0, 255.0) % 2.0 >= 1.0;
         self.connected = true;
+        self.app.clone_from(&app);
         self.link.settle();
         self.link.begin(0);
         let anything = || Value::object([("*", Value::Number(7.0))]);

@@ -21,8 +21,8 @@ type Bits = Zeroizing<Vec<u8>>;
 const ITERATIONS: u32 = 2048;
 /// What a wrapped key begins with when it is unwrapped (RFC 3394, 2.2.3.1).
 const CHECK: [u8; 8] = [0xA6; 8];
-/// Blocks of a key stream that are made at once.
-const BLOCKS: usize = 8;
+/// Blocks of a key stream that are made at once: those of the largest packet, since each call prepares keys anew.
+const BLOCKS: usize = super::packet::PAYLOAD.div_ceil(16);
 /// A key serves for so many packets.
 pub(super) const REFRESH: u64 = 1 << 25;
 const SALTS: u8 = 8;

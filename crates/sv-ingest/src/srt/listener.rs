@@ -283,6 +283,7 @@ impl Knock {
         };
         let mut session = Session::new(settings, terms, now);
         session.answer(reply);
+        session.or_from(first);
         Ok(Box::new(session))
     }
 }

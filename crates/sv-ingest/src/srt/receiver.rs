@@ -68,6 +68,8 @@ pub(super) struct Receiver {
     missing: BTreeMap<u64, Micros>,
     /// A number far ahead, which may be damage.
     far: Option<u64>,
+    /// Where the other side may begin instead, until something has come.
+    instead: Option<u32>,
     asked: Micros,
     rtt: Micros,
     variance: Micros,
@@ -109,6 +111,7 @@ impl Receiver {
             slots: VecDeque::new(),
             missing: BTreeMap::new(),
             far: None,
+            instead: None,
             asked: 0,
             rtt: 100_000,
             variance: 50_000,
@@ -125,6 +128,21 @@ impl Receiver {
             samples: (0, 0),
             first_rtt: 0,
             drift: 0,
+        }
+    }
+
+    /// The other side may begin with this number, too: some callers (gosrt) count on from the one that we have told for ourselves, as
+    /// both are the same where libsrt answers.
+    pub(super) fn or_from(&mut self, first: u32) {
+        self.instead = Some(first);
+    }
+
+    /// The first packet has come: whether it counts from there.
+    pub(super) fn settle(&mut self, seq: u32) {
+        let near = |first: &u32| u64::from(seq.wrapping_sub(*first) & 0x7FFF_FFFF) < FAR;
+        if let Some(first) = self.instead.take().filter(near) {
+            let first = (1u64 << 32).saturating_add(first.into());
+            (self.next, self.high, self.told, self.known, self.light) = (first, first, first, first, first);
         }
     }
 

@@ -116,6 +116,11 @@ impl Session {
         self.out.push_back(datagram);
     }
 
+    /// The other side may begin with our number, too.
+    pub(super) fn or_from(&mut self, first: u32) {
+        self.receiver.or_from(first);
+    }
+
     /// The number of our end, by which datagrams say what they are for.
     #[must_use]
     pub const fn id(&self) -> u32 {
@@ -163,6 +168,7 @@ impl Session {
     }
 
     fn data(&mut self, data: &Data<'_>, now: Micros) {
+        self.receiver.settle(data.seq);
         if !self.receiver.wants(data.seq) {
             self.stats.useless = self.stats.useless.saturating_add(1);
             return;
