@@ -168,7 +168,7 @@ impl Stream {
     }
 
     /// Whether it is the fast motion of another one.
-    fn is_fast(&self) -> bool {
+    pub(crate) fn is_fast(&self) -> bool {
         self.trick_play_of.is_some()
     }
 
