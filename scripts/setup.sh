@@ -9,8 +9,9 @@ packages=(build-essential pkg-config clang libclang-dev nasm cmake
 if [ "$what" = test ]; then
   # ffmpeg, xmllint and chromium judge what we make; nats-server carries work between machines; Mesa's Vulkan
   # driver of the CPU is a device whose frames leave and come back, without a card; PostgreSQL keeps a shared
-  # queue (tests start their own server; the one that Debian sets up is not used).
-  packages+=(ffmpeg libxml2-utils chromium fonts-dejavu-core nats-server postgresql python3-venv libvulkan1 mesa-vulkan-drivers)
+  # queue (tests start their own server; the one that Debian sets up is not used); srt-live-transmit speaks SRT.
+  packages+=(ffmpeg libxml2-utils chromium fonts-dejavu-core nats-server postgresql python3-venv libvulkan1 mesa-vulkan-drivers
+    srt-tools)
 fi
 
 # Another FFmpeg than the system's, and a store like S3, for tests: where they can't be had, those say so and

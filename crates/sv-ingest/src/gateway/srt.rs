@@ -290,8 +290,8 @@ impl Work {
         let (mut datagrams, mut pause, mut paused) = (0u32, None, false);
         // What is due soon is done together: waking up costs more than working.
         let calm = self.entrance.settings().batch != Batch::Never;
-        let longest =
-            self.settings.connection.latency.checked_div(PART).unwrap_or(SHORTEST).clamp(SHORTEST, PAUSE);
+        let held = self.settings.connection.latency;
+        let longest = held.checked_div(PART).unwrap_or(PAUSE).clamp(SHORTEST, PAUSE);
         loop {
             if !paused {
                 let now = self.now();

@@ -284,3 +284,31 @@ proptest! {
         }
     }
 }
+
+/// Who is given one URL and no key says all of it when it connects: MediaMTX and OBS do so.
+#[test]
+fn a_name_may_stand_in_the_application() {
+    for purpose in [Purpose::Publish, Purpose::Play] {
+        for (app, expected) in [("live/studio", Some("studio")), ("live", None)] {
+            let url = format!("rtmp://127.0.0.1/{app}");
+            let mut client = Client::new(purpose, &url, app, Name::new(""), Limits::default(), 7);
+            let (mut server, mut named, mut refused) = (Server::new(Limits::default(), 8), None, None);
+            loop {
+                let (there, back) = (client.outgoing(), server.outgoing());
+                if there.is_empty() && back.is_empty() {
+                    break;
+                }
+                server.receive(&there.concat()).unwrap();
+                while let Some(event) = server.event() {
+                    if let Event::Publish { name, .. } | Event::Play { name, .. } = event {
+                        named = Some(name.expose().to_owned());
+                    }
+                }
+                refused = refused.or(client.receive(&back.concat()).err());
+            }
+            assert_eq!(named.as_deref(), expected);
+            // Who names nothing is told so, and doesn't wait for ever.
+            assert_eq!(refused.is_some(), expected.is_none(), "{refused:?}");
+        }
+    }
+}

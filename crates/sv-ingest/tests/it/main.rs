@@ -6,6 +6,9 @@ mod failover;
 mod faults;
 mod interop;
 mod kit;
+#[cfg(feature = "rtsp")]
+mod mediamtx;
+mod obs;
 mod oracle;
 mod record;
 mod rtmp;

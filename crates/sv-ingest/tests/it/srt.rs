@@ -500,3 +500,42 @@ fn a_router_that_forgets_does_no_harm() {
     assert!(relay.join().unwrap());
     same(&received, &film, Codec::H264);
 }
+
+/// GStreamer's own transport stream, encrypted, and its way to say the stream id.
+#[test]
+fn what_gstreamer_sends_arrives_encrypted() {
+    let (Some(ffmpeg), Some(gst)) = (sv_testkit::tool("ffmpeg"), sv_testkit::tool("gst-launch-1.0")) else {
+        return;
+    };
+    let has = |element| Command::new("gst-inspect-1.0").arg(element).stdout(Stdio::null()).status();
+    let wanted = ["srtsink", "mpegtsmux", "qtdemux", "h264parse", "aacparse"];
+    if !wanted.iter().all(|e| has(e).is_ok_and(|s| s.success())) {
+        println!("skipped: GStreamer lacks one of {wanted:?}");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let film = film(ffmpeg.to_str().unwrap(), folder.path(), "film.mp4", H264);
+    for length in [16, 24, 32] {
+        let (listening, port) = listening(settings(Some(SECRET)));
+        let mut feed = listening.gateway.hub().subscribe("one", 1 << 30);
+        let mut sender = Command::new(&gst)
+            .args(["-q", "filesrc", &format!("location={}", film.display()), "!", "qtdemux", "name=d"])
+            .args(["mpegtsmux", "name=m", "alignment=7", "!", "srtsink"])
+            .arg(format!("uri=srt://127.0.0.1:{port}?mode=caller"))
+            .args([
+                "streamid=#!::r=one,m=publish",
+                &format!("passphrase={SECRET}"),
+                &format!("pbkeylen={length}"),
+            ])
+            .args(["latency=500", "wait-for-connection=true"])
+            .args(
+                "d.video_0 ! queue ! h264parse config-interval=-1 ! m. d.audio_0 ! queue ! aacparse ! m."
+                    .split(' '),
+            )
+            .spawn()
+            .unwrap();
+        let received = listening.collect(&mut feed);
+        assert!(sender.wait().unwrap().success());
+        same(&received, &film, Codec::H264);
+    }
+}

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sv_core::Bytes;
 use sv_ingest::srt::{
-    Caller, Heard, KeyLength, Listener, Mode, Over, Passphrase, Session, Settings, Stats, StreamId,
+    Body, Caller, Control, Data, Heard, KeyLength, Listener, Mode, Over, Packet, Passphrase, Session,
+    Settings, Stats, StreamId,
 };
 
 /// Numbers that follow from a seed (SplitMix64).
@@ -438,4 +439,50 @@ fn a_slow_line_is_not_overrun() {
     // 272 kB are given each second: what is too late is let go.
     let through = outcome.sender.sent_bytes + outcome.sender.sent_again * 1316;
     assert!(through < 1_150_000 && outcome.sender.unsent > 500, "{:?}", outcome.sender);
+}
+
+/// gosrt counts what it sends from the number that the listener has told for itself, as both are the same where libsrt answers.
+#[test]
+fn callers_that_count_from_our_number_are_heard() {
+    let from: SocketAddr = ([192, 0, 2, 1], 9).into();
+    for seed in 0..16 {
+        for ours in [true, false] {
+            let (now, listener) = (Duration::ZERO, Listener::new([7; 32]));
+            let id = StreamId::new("one");
+            let mut caller = Caller::new(settings(), Mode::Caller, id, from.ip(), [seed; 32], now);
+            caller.tick(now).unwrap();
+            let Heard::Reply(reply) = listener.receive(&caller.outgoing().unwrap(), from, now) else {
+                panic!()
+            };
+            caller.receive(&reply, now).unwrap();
+            let datagram = caller.outgoing().unwrap();
+            let first = |datagram: &[u8]| match Packet::parse(datagram).unwrap() {
+                Packet::Control(Control { body: Body::Handshake(handshake), .. }) => handshake.first,
+                other => panic!("{other:?}"),
+            };
+            let Heard::Knock(knock) = listener.receive(&datagram, from, now) else { panic!() };
+            let mut session = knock.accept(&settings(), 5, [seed + 100; 32], now).unwrap();
+            let answer = session.outgoing().unwrap();
+            let begin = if ours { first(&answer) } else { first(&datagram) };
+            let count = 300u32;
+            for n in 0..count {
+                let data = Data {
+                    seq: begin.wrapping_add(n) & 0x7FFF_FFFF,
+                    position: 3,
+                    ordered: true,
+                    key: 0,
+                    again: false,
+                    message: n + 1,
+                    time: n,
+                    to: 5,
+                    payload: &n.to_be_bytes(),
+                };
+                session.receive(&data.build(), now);
+            }
+            session.tick(Duration::from_secs(1));
+            let came: Vec<Bytes> = std::iter::from_fn(|| session.delivered()).collect();
+            assert_eq!(came.len(), 300, "{seed} {ours}");
+            assert_eq!(session.stats().dropped, 0);
+        }
+    }
 }
