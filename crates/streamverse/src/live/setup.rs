@@ -250,10 +250,6 @@ impl Setup<'_> {
         let name = self.names.for_track(&told);
         let earlier = self.store.earlier(&name);
         let mut stream = Stream::new(&name, Form::Cmaf).roles(pick.roles.iter().copied());
-        let leaves = matches!(opened, Opened::Coming(coming) if coming.gives_up(track.id));
-        if leaves {
-            stream = stream.spare();
-        }
         let fresh = earlier.epochs.iter().all(|epoch| epoch.segments.is_empty());
         let mut tells = false;
         if captions::may_carry(track) && fresh {
@@ -266,7 +262,7 @@ impl Setup<'_> {
         let placed = self.place(name, stream, earlier, opened);
         let mut lane = self.planned(track, told, placed)?;
         lane.tells = tells;
-        lane.leaves = leaves;
+        lane.leaves = matches!(opened, Opened::Coming(coming) if coming.gives_up());
         lane.listener = tells.then(|| Listener::new(track));
         if let Some(part) = self.request.part {
             lane.segmenter = lane.segmenter.parts(part);

@@ -184,8 +184,8 @@ pub(crate) trait Coming: Source<Error = Error> {
         false
     }
 
-    /// Whether a track may be late or given up, while the others go on.
-    fn gives_up(&self, _track: TrackId) -> bool {
+    /// Whether a track that ends is given up, while the others go on.
+    fn gives_up(&self) -> bool {
         false
     }
 }

@@ -185,13 +185,12 @@ impl Presentation {
         }
     }
 
-    /// Whether each stream has something to show: before that there is nothing to name. Fast motion and what is
-    /// [spare](Stream::spare) are waited for until there is a second segment of others: what has few of the key pictures, or is
-    /// made on a machine that is too slow, may take long.
+    /// Whether each stream has something to show: before that there is nothing to name. Fast motion is waited for until
+    /// there is a second segment of others: what has few of the key pictures may take long.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let shown = |s: &Stream| s.is_ended() || s.epochs().any(|e| !e.segments.is_empty());
-        let (fast, others): (Vec<&Stream>, Vec<_>) = self.streams.iter().partition(|s| s.may_be_late());
+        let (fast, others): (Vec<&Stream>, Vec<_>) = self.streams.iter().partition(|s| s.is_fast());
         let late = || others.iter().all(|s| s.is_ended() || s.next() > 1);
         !others.is_empty() && others.iter().all(|s| shown(s)) && (fast.iter().all(|s| shown(s)) || late())
     }

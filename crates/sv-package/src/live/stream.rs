@@ -38,8 +38,6 @@ pub struct Stream {
     form: Form,
     roles: Vec<Role>,
     trick_play_of: Option<String>,
-    /// Nobody waits for long until it has begun.
-    spare: bool,
     dash_alone: bool,
     /// Whether `pssh` boxes stand in the stream, and not only in manifests.
     pssh: bool,
@@ -64,7 +62,6 @@ impl Stream {
             form,
             roles: Vec::new(),
             trick_play_of: None,
-            spare: false,
             dash_alone: false,
             pssh: true,
             carried: Vec::new(),
@@ -88,13 +85,6 @@ impl Stream {
     #[must_use]
     pub fn trick_play_of(mut self, name: impl Into<String>) -> Self {
         self.trick_play_of = Some(name.into());
-        self
-    }
-
-    /// Lets manifests be told without it where it begins too late, as fast motion may.
-    #[must_use]
-    pub fn spare(mut self) -> Self {
-        self.spare = true;
         self
     }
 
@@ -170,11 +160,6 @@ impl Stream {
     /// Whether it is the fast motion of another one.
     pub(crate) fn is_fast(&self) -> bool {
         self.trick_play_of.is_some()
-    }
-
-    /// Whether others are told without it where it begins too late.
-    pub(crate) fn may_be_late(&self) -> bool {
-        self.spare || self.is_fast()
     }
 
     /// Whether HLS names it.
