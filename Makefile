@@ -116,7 +116,7 @@ bench-memory: setup-run ## packaging without files: gigabytes for each second of
 .PHONY: players
 players: setup-test web ## every codec, scheme and kind of stream in three players for a minute each, and twenty kills of the origin under them
 	cargo build --locked -p streamverse --features cli,ffmpeg --bin sv
-	cd $(E2E) && npm ci --no-audit --no-fund --loglevel=error && SECONDS=60 KILLS=20 node --test --test-reporter=spec --test-concurrency=1 live.test.mjs origin.test.mjs packaged.test.mjs webm.test.mjs
+	cd $(E2E) && npm ci --no-audit --no-fund --loglevel=error && SECONDS=60 KILLS=20 node --test --test-reporter=spec --test-concurrency=1 live.test.mjs origin.test.mjs packaged.test.mjs webm.test.mjs ladder.test.mjs
 
 .PHONY: bench-peers
 bench-peers: build ## our programs beside FFmpeg and shaka-packager; prints ratios

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if std::env::var_os("QUIET").is_none() {
         settings.notice = Arc::new(|notice| match notice {
             Notice::Started { stream, from, .. } => println!("{stream} begins, from {from}"),
-            Notice::Ended { stream, reason } => println!("{stream} ends: {reason}"),
+            Notice::Ended { stream, reason, .. } => println!("{stream} ends: {reason}"),
             _ => {}
         });
     }

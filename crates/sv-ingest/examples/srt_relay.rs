@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     (settings.shards, settings.strangers) = (1, usize::MAX);
     settings.notice = Arc::new(|notice| match notice {
         Notice::Started { stream, from, .. } => println!("{stream} begins, from {from}"),
-        Notice::Ended { stream, reason } => println!("{stream} ends: {reason}"),
+        Notice::Ended { stream, reason, .. } => println!("{stream} ends: {reason}"),
         _ => {}
     });
     let gateway = Gateway::start(settings)?;

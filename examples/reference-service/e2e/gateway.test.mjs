@@ -20,7 +20,7 @@ if (skip) console.log(skip);
 
 const wait = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
-for (const fill of ['0s', '10s']) describe(`gateway --fill ${fill}`, { skip, timeout: 600_000 }, () => {
+for (const fill of ['0s', '']) describe(fill ? `gateway --fill ${fill}` : 'gateway', { skip, timeout: 600_000 }, () => {
   let browser, players, gateway, rtmp, url;
   const out = mkdtempSync(join(tmpdir(), 'streamverse-gateway-'));
   const events = [];
@@ -28,7 +28,7 @@ for (const fill of ['0s', '10s']) describe(`gateway --fill ${fill}`, { skip, tim
   before(async () => {
     browser = await launch();
     players = await serve();
-    const args = ['gateway', '--json', '--out', out, '--rtmp', '127.0.0.1:0', '--listen', '127.0.0.1:0', '--segment', '1s', '--part', '250ms', '--fill', fill];
+    const args = ['gateway', '--json', '--out', out, '--rtmp', '127.0.0.1:0', '--listen', '127.0.0.1:0', '--segment', '1s', '--part', '250ms', ...(fill && ['--fill', fill])];
     gateway = spawn(SV, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     createInterface(gateway.stdout).on('line', (line) => events.push(JSON.parse(line)));
     const ready = await until(async () => events.find((e) => e.event === 'live.ready'), 'the gateway');
@@ -76,7 +76,7 @@ for (const fill of ['0s', '10s']) describe(`gateway --fill ${fill}`, { skip, tim
         assert.deepEqual(now.errors, [], player);
         assert.ok(now.frames > then.frames + (SECONDS - 3) * 25, `${player} showed ${now.frames - then.frames} pictures more`);
       }
-      if (fill !== '0s') {
+      if (!fill) {
         // A player that takes up other parameters may stop for a picture or two, and longer on a busy machine: what is missing is a second.
         for (const [n, [player]] of pages.entries()) {
           const stalls = ends[n].waits.slice(settled[n].waits.length).filter(({ ms }) => !(ms < 300));

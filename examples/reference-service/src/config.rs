@@ -75,6 +75,11 @@ pub(crate) struct Config {
     #[arg(long, env = "STREAMVERSE_RTSP", value_name = "ADDRESS")]
     pub(crate) rtsp: Option<SocketAddr>,
 
+    /// Make rungs below what is live, as it comes: "auto" for those that it suits, "fixed", or the path of a ladder in TOML. Left
+    /// out: none. Each stream takes a core or more.
+    #[arg(long, env = "STREAMVERSE_LIVE_LADDER", value_name = "LADDER")]
+    pub(crate) live_ladder: Option<String>,
+
     /// How far viewers can go back in what is live, in seconds.
     #[arg(long, env = "STREAMVERSE_DVR", default_value_t = 1800, value_name = "SECONDS",
           value_parser = clap::value_parser!(u32).range(30..=86_400))]

@@ -128,7 +128,9 @@ impl Happening {
             Self::Ingest(Notice::Left { stream, from, reason }) => {
                 json!({ "stream": stream, "from": from, "reason": reason })
             }
-            Self::Ingest(Notice::Ended { stream, reason }) => json!({ "stream": stream, "reason": reason }),
+            Self::Ingest(Notice::Ended { stream, reason, lost }) => {
+                json!({ "stream": stream, "reason": reason, "lost": lost })
+            }
             Self::Ingest(Notice::Refused { peer, reason }) => {
                 json!({ "peer": peer.to_string(), "reason": reason })
             }

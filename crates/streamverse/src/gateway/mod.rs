@@ -95,8 +95,9 @@ pub struct Settings {
     /// How long a stream that nobody sends is waited for.
     pub linger: Duration,
     /// For how long of that the last key picture and silence are shown, so that nobody who watches waits: zero is not at all.
-    /// They are part of the presentation.
-    pub fill: Duration,
+    /// They are part of the presentation. If nothing is said it is five seconds where a sender is gone without a word, and not
+    /// at all where it has ended its stream.
+    pub fill: Option<Duration>,
     /// A film that is shown instead, for as long as somebody is waited for: coded as the streams are, and as large.
     pub slate: Option<PathBuf>,
     /// Rungs that are made live below each stream, if any are.
@@ -125,7 +126,7 @@ impl Settings {
             output: output.into(),
             presentation: Request::new(Vec::<Pick>::new(), ""),
             linger: Duration::from_secs(60),
-            fill: Duration::ZERO,
+            fill: None,
             slate: None,
             ladder: None,
             ladders: BTreeMap::new(),

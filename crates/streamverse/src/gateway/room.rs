@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use sv_core::ErrorKind;
@@ -17,13 +18,16 @@ use sv_pipeline::Cancel;
 use super::filler::{Filler, Slate};
 use super::ladder::{Laddered, Standing};
 use super::picture::Pictures;
-use super::source::Fed;
+use super::source::{Fed, Fill};
 use super::{Happening, Settings};
 use crate::live::{self, JOURNAL, Told};
 use crate::{Error, Result};
 
 /// What waits for a presentation's packager, in bytes.
 const FEED: usize = 32 << 20;
+/// For how long something is shown where a sender is gone without a word: most are there again by then. (OBS waits two seconds
+/// before it tries again.)
+const LOST: Duration = Duration::from_secs(5);
 /// Presentations that are over and can still be asked for.
 const MOST_OVER: usize = 64;
 
@@ -44,6 +48,8 @@ struct Room {
     cancel: Cancel,
     thread: Option<JoinHandle<()>>,
     over: bool,
+    /// Whether who sent it was gone without a word.
+    lost: Arc<AtomicBool>,
     /// How its rungs stand, if it may have some.
     standing: Option<Arc<Standing>>,
     /// Counts presentations, so that who ends knows whether it is still the newest.
@@ -143,6 +149,11 @@ impl Rooms {
     /// Something happens to a stream. Packets of one that begins come after this.
     pub(super) fn hear(self: &Arc<Self>, notice: &Notice) {
         (self.settings.told)(&Happening::Ingest(notice.clone()));
+        if let Notice::Ended { stream, lost, .. } = notice
+            && let Some(room) = self.rooms().get(stream)
+        {
+            room.lost.store(*lost, Ordering::Release);
+        }
         let Notice::Started { stream, .. } = notice else { return };
         self.record(stream);
         let mut rooms = self.rooms();
@@ -159,8 +170,10 @@ impl Rooms {
         let (all, name, stop) = (Arc::clone(self), stream.clone(), cancel.clone());
         let standing = Arc::new(Standing::default());
         let ladder = Arc::clone(&standing);
+        let lost = Arc::<AtomicBool>::default();
+        let was_lost = Arc::clone(&lost);
         let thread = std::thread::Builder::new().name("presentation".into()).spawn(move || {
-            let error = all.present(&name, number, feed, &ladder, &stop).err();
+            let error = all.present(&name, number, feed, (&ladder, &was_lost), &stop).err();
             if let Some(error) = &error {
                 tracing::warn!(stream = name, %error, "the presentation has ended");
             }
@@ -175,7 +188,7 @@ impl Rooms {
                 // Who watches sees what was, until there is something new.
                 let router = rooms.get(stream).and_then(|room| room.router.clone());
                 let standing = self.settings.below(stream).map(|_| standing);
-                let room = Room { router, cancel, thread: Some(thread), over: false, standing, number };
+                let room = Room { router, cancel, thread: Some(thread), over: false, lost, standing, number };
                 rooms.insert(stream.clone(), room);
                 let over: Vec<String> =
                     rooms.iter().filter(|(_, room)| room.over).map(|(name, _)| name.clone()).collect();
@@ -192,18 +205,22 @@ impl Rooms {
         name: &str,
         number: u64,
         feed: Feed,
-        standing: &Arc<Standing>,
+        (standing, lost): (&Arc<Standing>, &Arc<AtomicBool>),
         cancel: &Cancel,
     ) -> Result<()> {
         let folder = self.folder(name)?;
         let mut feed = Some(feed);
         let linger = self.settings.linger;
         // A slate is shown as long as somebody is waited for.
-        let fill = if self.slate.is_some() { linger } else { self.settings.fill.min(linger) };
+        let fill = match (&self.slate, self.settings.fill) {
+            (Some(_), _) => Fill::always(linger),
+            (None, Some(fill)) => Fill::always(fill.min(linger)),
+            (None, None) => Fill::lost(LOST.min(linger), lost),
+        };
         let request = self.settings.request(folder.clone());
         let (mut handle, origin, driver) = live::begin(request, cancel, |from, _, cancel| {
             let feed = feed.take().unwrap_or_else(|| self.hub.subscribe(name, FEED));
-            let fed = Fed::new(feed, from, linger, (Filler::new(self.slate.clone()), fill), cancel);
+            let fed = Fed::new(feed, from, linger, (Filler::new(self.slate.clone()), fill.clone()), cancel);
             let Some(below) = self.settings.below(name) else { return Box::new(fed) };
             let (told, resumed) = (Arc::clone(&self.settings.told), !from.is_zero());
             let tell = move |happening| told(&happening);

@@ -1,6 +1,7 @@
 //! What comes through the gateway, as a source of a live presentation.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sv_core::{ErrorKind, Item, Source, Stage as _, Track, TrackKind};
@@ -16,6 +17,31 @@ use crate::{Error, Result};
 const OTHERS: Duration = Duration::from_secs(2);
 /// How long its first one is waited for.
 const FIRST: Duration = Duration::from_secs(15);
+
+/// For how long something is shown while nobody sends.
+#[derive(Clone)]
+pub(super) struct Fill {
+    length: Duration,
+    /// Only while this says that the sender was lost.
+    lost: Option<Arc<AtomicBool>>,
+}
+
+impl Fill {
+    /// Whenever nobody sends.
+    pub(super) const fn always(length: Duration) -> Self {
+        Self { length, lost: None }
+    }
+
+    /// Where `lost` says that who sent is gone without a word.
+    pub(super) fn lost(length: Duration, lost: &Arc<AtomicBool>) -> Self {
+        Self { length, lost: Some(Arc::clone(lost)) }
+    }
+
+    fn length(&self) -> Duration {
+        let holds = self.lost.as_ref().is_none_or(|lost| lost.load(Ordering::Acquire));
+        if holds { self.length } else { Duration::ZERO }
+    }
+}
 
 /// A feed on one timeline that never goes back, whoever sends it.
 pub(super) struct Fed {
@@ -34,7 +60,7 @@ pub(super) struct Fed {
     linger: Duration,
     /// What is shown meanwhile, and for how long at most.
     filler: Filler,
-    fill: Duration,
+    fill: Fill,
     finished: bool,
     cancel: Cancel,
 }
@@ -45,7 +71,7 @@ impl Fed {
         feed: Feed,
         start: Duration,
         linger: Duration,
-        (filler, fill): (Filler, Duration),
+        (filler, fill): (Filler, Fill),
         cancel: &Cancel,
     ) -> Self {
         Self {
@@ -141,28 +167,30 @@ impl Fed {
 impl Fed {
     /// Shows something while nobody sends, as long as it may.
     fn fill_in(&mut self) -> Result<()> {
-        let Some(since) = self.alone.filter(|_| !self.fill.is_zero()) else { return Ok(()) };
+        let fill = self.fill.length();
+        let Some(since) = self.alone.filter(|_| !fill.is_zero()) else { return Ok(()) };
         if !self.filler.works() {
             match self.filler.begin() {
                 Ok(told) => self.show(told)?,
                 Err(reason) => {
                     tracing::warn!(reason, "nothing is shown while nobody sends this stream");
-                    self.fill = Duration::ZERO;
+                    self.fill = Fill::always(Duration::ZERO);
                     return Ok(());
                 }
             }
         }
-        let missing = self.filler.fill(since.elapsed().min(self.fill));
+        let missing = self.filler.fill(since.elapsed().min(fill));
         self.show(missing)
     }
 
     /// Somebody sends again: what was shown meanwhile ends now, and what comes goes on from there.
     fn come_again(&mut self, since: Instant) -> Result<()> {
-        if !self.filler.works() || since.elapsed() > self.fill {
+        let fill = self.fill.length();
+        if !self.filler.works() || since.elapsed() > fill {
             self.continuity.returns(self.start + self.begun.elapsed());
         }
         if self.filler.works() {
-            let missing = self.filler.fill(since.elapsed().min(self.fill));
+            let missing = self.filler.fill(since.elapsed().min(fill));
             self.show(missing)?;
             let missing = self.filler.level();
             self.show(missing)?;
@@ -284,8 +312,13 @@ mod tests {
         ];
         items.iter().for_each(|item| sender.give(item).unwrap());
         let cancel = Cancel::default();
-        let mut fed =
-            Fed::new(feed, Duration::ZERO, Duration::ZERO, (Filler::new(None), Duration::ZERO), &cancel);
+        let mut fed = Fed::new(
+            feed,
+            Duration::ZERO,
+            Duration::ZERO,
+            (Filler::new(None), Fill::always(Duration::ZERO)),
+            &cancel,
+        );
         assert_eq!(fed.tracks().unwrap().len(), 2);
         drop(sender);
         let mut shown = Vec::new();

@@ -158,6 +158,9 @@ fn what_comes_by_srt_and_in_datagrams_is_watched() {
     let more = [
         "--linger",
         "2s",
+        // FFmpeg may go without a word: then something would be shown in its place.
+        "--fill",
+        "0s",
         "--srt",
         "127.0.0.1:0",
         "--srt-latency",
@@ -344,6 +347,29 @@ fn a_black_sender_is_left_for_its_backup() {
     for sender in [&mut primary, &mut backup] {
         sender.kill().unwrap();
         sender.wait().unwrap();
+    }
+}
+
+/// Its connection breaks without a word: something is shown in its place, as nobody does for one that has ended its stream.
+#[test]
+fn a_sender_that_is_killed_is_stood_in_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(film) = film(dir.path(), 2) else { return };
+    let out = dir.path().join("out");
+    let mut gateway = Gateway::start(&out, &["--linger", "6s"]);
+    let mut sender = gateway.send(&film, "studio", &["-re", "-stream_loop", "-1"]);
+    gateway.until("live.presentation.started");
+    // Two segments are there.
+    let _ = gateway.text(&format!("studio/{PICTURES}.m3u8?_HLS_msn=1"));
+    sender.kill().unwrap();
+    sender.wait().unwrap();
+    assert_eq!(gateway.until("live.stream.ended")["lost"], true);
+    gateway.until("live.presentation.ended");
+    for stream in ["v:0", "a:0"] {
+        let mut times = kit::times(&only(&out.join("studio")).join("master.m3u8"), stream);
+        times.sort_by(f64::total_cmp);
+        let length = times.last().unwrap() - times[0];
+        assert!(length >= 8.5, "{stream}: {length}");
     }
 }
 

@@ -319,10 +319,10 @@ impl Connection {
         Ok(())
     }
 
-    /// It is over.
-    pub(super) fn close(&mut self, reason: &str, registry: &Registry) {
-        for publishing in self.publishing.drain(..) {
-            publishing.publication.end(reason);
+    /// It is over; `lost` where nobody wanted that. Who stops sending says so before.
+    pub(super) fn close(&mut self, reason: &str, lost: bool, registry: &Registry) {
+        for Publishing { publication, .. } in self.publishing.drain(..) {
+            if lost { publication.lose(reason) } else { publication.end(reason) }
         }
         self.playing.clear();
         // A socket that is closed is waited for no more.

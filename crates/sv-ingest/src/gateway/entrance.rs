@@ -142,10 +142,15 @@ impl Publication {
 
     /// Ends it, for a reason that is a sentence.
     pub fn end(mut self, reason: &str) {
-        self.leave(reason);
+        self.leave(reason, false);
     }
 
-    fn leave(&mut self, reason: &str) {
+    /// Ends it because the sender is gone without a word: it may soon be there again.
+    pub fn lose(mut self, reason: &str) {
+        self.leave(reason, true);
+    }
+
+    fn leave(&mut self, reason: &str, lost: bool) {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
@@ -155,7 +160,7 @@ impl Publication {
             (self.settings.notice)(if self.to.is_live() {
                 Notice::Left { stream, from: self.from.clone(), reason }
             } else {
-                Notice::Ended { stream, reason }
+                Notice::Ended { stream, reason, lost }
             });
         }
     }
@@ -163,7 +168,7 @@ impl Publication {
 
 impl Drop for Publication {
     fn drop(&mut self) {
-        self.leave("the publisher has gone");
+        self.leave("the publisher has gone", true);
     }
 }
 

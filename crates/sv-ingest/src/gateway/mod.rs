@@ -108,6 +108,8 @@ pub enum Notice {
         stream: String,
         /// Why, as a sentence.
         reason: String,
+        /// Whether nobody said so: the line broke, or nothing came for too long.
+        lost: bool,
     },
     /// Somebody was not let in.
     Refused {

@@ -425,7 +425,7 @@ impl Thread {
     fn close(&mut self, key: usize, reason: &str) {
         let Some(mut connection) = self.connections.try_remove(key) else { return };
         if let Some(publication) = connection.publication.take() {
-            publication.end(reason);
+            publication.lose(reason);
         }
         // A socket that is closed is waited for no more.
         let _ = self.poll.registry().deregister(connection.socket.inner());

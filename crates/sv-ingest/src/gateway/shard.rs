@@ -130,7 +130,7 @@ impl Shard {
             for letter in self.inbox.take() {
                 if matches!(letter, Letter::Stop) {
                     let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
-                    tokens.into_iter().for_each(|token| self.close(token, "the gateway stops"));
+                    tokens.into_iter().for_each(|token| self.close(token, "the gateway stops", false));
                     return;
                 }
                 self.letter(letter);
@@ -175,15 +175,15 @@ impl Shard {
         let context = Context { entrance: &self.entrance, inbox: &self.inbox, whom };
         let result = work(connection, &context);
         if let Err(error) = result {
-            self.close(token, &error.to_string());
+            self.close(token, &error.to_string(), !matches!(error, Error::Denied { .. }));
         } else if connection.is_over() {
-            self.close(token, "the other side has closed the connection");
+            self.close(token, "the other side has closed the connection", true);
         }
     }
 
-    fn close(&mut self, token: usize, reason: &str) {
+    fn close(&mut self, token: usize, reason: &str, lost: bool) {
         let Some(mut connection) = self.connections.try_remove(token) else { return };
-        connection.close(reason, self.poll.registry());
+        connection.close(reason, lost, self.poll.registry());
     }
 
     fn letter(&mut self, letter: Letter) {
@@ -211,7 +211,7 @@ impl Shard {
             }
             Letter::Replaced(to) => {
                 if self.connections.get(to.token).is_some_and(|c| c.serial() == to.serial) {
-                    self.close(to.token, "it was sent away");
+                    self.close(to.token, "it was sent away", false);
                 }
             }
             Letter::Stop => {}
@@ -223,7 +223,7 @@ impl Shard {
         let now = Instant::now();
         let late = self.connections.iter().filter_map(|(token, c)| Some((token, c.is_late(now)?)));
         for (token, reason) in late.collect::<Vec<_>>() {
-            self.close(token, reason);
+            self.close(token, reason, true);
         }
         self.entrance.hub().tidy();
     }

@@ -19,7 +19,7 @@ use super::{Ask, Batch, Entrance, Grant, Publication, Verdict};
 use crate::feed::{Feed, Next};
 use crate::health::Link;
 use crate::line::random;
-use crate::srt::{self, Heard, Knock, Listener, Passphrase, Session, Stats, reject};
+use crate::srt::{self, Heard, Knock, Listener, Over, Passphrase, Session, Stats, reject};
 use crate::transport::{Incoming, Outgoing};
 use crate::{Error, Result};
 
@@ -650,7 +650,8 @@ impl Work {
                 let _ = incoming.push(&payload, &mut publication);
             }
             incoming.finish(&mut publication);
-            publication.end(reason);
+            let silent = connection.session.over() == Some(Over::Silent);
+            if silent { publication.lose(reason) } else { publication.end(reason) }
         }
     }
 }

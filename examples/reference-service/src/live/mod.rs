@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use streamverse::gateway::{Gateway, Happening, Hook, Hooks, Settings};
+use streamverse::gateway::{Below, Gateway, Happening, Hook, Hooks, Settings};
 use streamverse::ingest::gateway::{Admission, Answer, Ask, Keys, Notice, Verdict};
 use streamverse::ingest::health::Report;
 use streamverse::ingest::record::{self, Progress};
@@ -79,6 +79,7 @@ impl Studio {
         let doorman = Doorman { app: Arc::downgrade(app), runtime: tokio::runtime::Handle::current() };
         let mut settings = Settings::new(doorman, app.files.live());
         settings.presentation.window = Window::Sliding(Duration::from_secs(app.config.dvr.into()));
+        settings.ladder = app.config.live_ladder.as_deref().map(Below::parse).transpose()?;
         let weak = Arc::downgrade(app);
         settings.record = Arc::new(move |live| weak.upgrade()?.studio.recorded().get(live).cloned());
         let (say, told) = sync_channel(WAITING);
@@ -200,7 +201,7 @@ impl App {
                 self.store.live_started(stream, now_ms())?;
                 self.bus.tell(What::LiveStarted(Box::new(self.live(stream)?)));
             }
-            Happening::Ingest(Notice::Ended { stream, reason }) => {
+            Happening::Ingest(Notice::Ended { stream, reason, .. }) => {
                 let live = Box::new(self.live(stream)?);
                 self.bus.tell(What::LiveEnded { live, reason: reason.clone() });
             }

@@ -32,7 +32,7 @@ fn live(service: &Service, id: &str) -> Value {
 
 #[test]
 fn a_stream_is_sent_watched_stopped_and_deleted() {
-    let service = Service::start();
+    let service = Service::start_new(&["--live-ladder", "auto"]);
     let made = start(&service, "The studio");
     let id = made["id"].as_str().unwrap();
     let (rtmp, key) = (made["ingest"]["rtmp"].as_str().unwrap(), made["ingest"]["key"].as_str().unwrap());
@@ -61,7 +61,8 @@ fn a_stream_is_sent_watched_stopped_and_deleted() {
     assert_eq!(watched["state"], "live");
     let of = |name: &str| service.get(watched["playback"][name].as_str().unwrap());
     service.wait(|| (of("hls").status == 200).then_some(()));
-    assert!(String::from_utf8(of("hls").body).unwrap().contains("RESOLUTION=640x360"));
+    let master = String::from_utf8(of("hls").body).unwrap();
+    assert!(master.contains("RESOLUTION=640x360") && master.contains("RESOLUTION=426x240"), "{master}");
     let picture = of("picture");
     assert_eq!((picture.status, &picture.body[..3]), (200, &[0xff, 0xd8, 0xff][..]));
     let healthy = service.wait(|| Some(live(&service, id)).filter(|l| l["health"]["tracks"][1].is_object()));

@@ -23,6 +23,8 @@ const UDP: Token = Token(1);
 const LISTENER: Token = Token(2);
 /// Tokens of connections begin here.
 const CLIENTS: usize = 3;
+/// Why a session ends that nobody has ended.
+const SILENT: &str = "nothing has come for too long";
 /// How often deadlines of strangers are looked at, at least.
 const ROUND: Duration = Duration::from_millis(500);
 /// Datagrams that are read in one go at most, before anything else is looked at.
@@ -433,17 +435,18 @@ impl Thread {
         }
         tracing::debug!(from = %place.from, reason, "a session of WHIP is over");
         if let Some(publication) = place.publication.take() {
-            publication.end(reason);
+            let silent = reason == SILENT;
+            if silent { publication.lose(reason) } else { publication.end(reason) }
         }
         place.session.close();
         let now = Instant::now();
-        while let Ok(Output::Send { .. } | Output::Item(_) | Output::Connected | Output::Ended(_)) =
-            place.session.poll(now).inspect(|output| {
-                if let Output::Send { way: Way::Udp, to, data } = output {
-                    let _ = self.udp.send_to(data, outward(*to, self.mapped));
-                }
-            })
-        {}
+        while let Ok(
+            Output::Send { .. } | Output::Item(_) | Output::Connected | Output::Link(_) | Output::Ended(_),
+        ) = place.session.poll(now).inspect(|output| {
+            if let Output::Send { way: Way::Udp, to, data } = output {
+                let _ = self.udp.send_to(data, outward(*to, self.mapped));
+            }
+        }) {}
         let clients = self.clients.iter().filter(|(_, client)| client.session == Some(number));
         let clients: Vec<usize> = clients.map(|(key, _)| key).collect();
         clients.into_iter().for_each(|key| self.hang_up(key));
@@ -456,7 +459,7 @@ impl Thread {
         let late = |since: Instant, limit: Duration| now.saturating_duration_since(since) > limit;
         let gone = self.sessions.iter().filter_map(|(number, place)| match &place.publication {
             None if late(place.born, patience) => Some((*number, "the sender has not come")),
-            Some(_) if late(place.heard, silence) => Some((*number, "nothing has come for too long")),
+            Some(_) if late(place.heard, silence) => Some((*number, SILENT)),
             _ => None,
         });
         for (number, reason) in gone.collect::<Vec<_>>() {

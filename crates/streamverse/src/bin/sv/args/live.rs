@@ -162,9 +162,10 @@ pub(crate) struct Gateway {
     /// How long a stream that nobody sends is waited for, such as 60s or 10m
     #[arg(long, default_value = "60s", value_parser = long)]
     pub(crate) linger: Duration,
-    /// For how long of that to show the last key picture and silence, so that nobody who watches waits, such as 5s
-    #[arg(long, default_value = "0s", value_parser = moment)]
-    pub(crate) fill: Duration,
+    /// For how long of that to show the last key picture and silence, so that nobody who watches waits, such as 5s; left out, 5 s
+    /// where a sender is gone without a word
+    #[arg(long, value_parser = moment)]
+    pub(crate) fill: Option<Duration>,
     /// A film to show as long as a stream is waited for: coded as the stream is, and as large
     #[arg(long, value_name = "FILE")]
     pub(crate) slate: Option<PathBuf>,
