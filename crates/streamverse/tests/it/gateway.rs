@@ -196,6 +196,23 @@ fn what_comes_by_srt_and_in_datagrams_is_watched() {
     assert!(gateway.until("live.presentation.started")["stream"] == "mux");
 }
 
+/// Whoever reads what it prints may end, as a log's reader does: streams go on.
+#[test]
+fn nobody_has_to_read_what_it_prints() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(film) = film(dir.path(), 2) else { return };
+    let mut gateway = Gateway::start(&dir.path().join("out"), &["--linger", "60s"]);
+    // In its place another program's output is read.
+    let mut child = kit::sv().arg("--version").stdout(Stdio::piped()).spawn().unwrap();
+    gateway.lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    child.wait().unwrap();
+    for _ in 0..3 {
+        assert!(gateway.send(&film, "studio", &[]).wait().unwrap().success());
+    }
+    // A playlist with two segments waits until they are there.
+    let _ = gateway.text(&format!("studio/{PICTURES}.m3u8?_HLS_msn=1"));
+}
+
 #[test]
 fn who_comes_again_goes_on_with_the_same_presentation() {
     let dir = tempfile::tempdir().unwrap();

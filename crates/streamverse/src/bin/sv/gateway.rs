@@ -22,7 +22,7 @@ use streamverse::ingest::whip::Way;
 use streamverse::ingest::{Failover, Hub};
 
 use crate::live::{self, PLAYER};
-use crate::{At, Failure, args};
+use crate::{At, Failure, args, say};
 
 const LIST: &str = include_str!("streams.html");
 const SEND: &str = include_str!("send.html");
@@ -95,10 +95,10 @@ pub(crate) fn run(args: &args::Gateway) -> Result<(), Failure> {
         let (rtmp, http) = (rtmp.to_string(), at.to_string());
         let (srt, rtsp) = (srt.map(|at| at.to_string()), rtsp.map(|at| at.to_string()));
         let ready = json!({ "event": "live.ready", "rtmp": rtmp, "srt": srt, "rtsp": rtsp, "http": http, "whip": media });
-        println!("{ready}");
+        say(ready);
     } else {
         let or = srt.map(|at| format!(" or srt://{at}?streamid=KEY")).unwrap_or_default();
-        println!("send to rtmp://{rtmp}/live/KEY{or}, watch at http://{at}/");
+        say(format_args!("send to rtmp://{rtmp}/live/KEY{or}, watch at http://{at}/"));
     }
     let router = gateway
         .router()
@@ -199,12 +199,12 @@ fn tell(happening: &Happening, as_json: bool) {
         if let (Some(line), serde_json::Value::Object(data)) = (line.as_object_mut(), data) {
             line.extend(data);
         }
-        println!("{line}");
+        say(line);
         return;
     }
     let more = data.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
     let more: Vec<String> = more.map(|(name, value)| format!("{name}={value}")).collect();
-    println!("{event} {}", more.join(" "));
+    say(format_args!("{event} {}", more.join(" ")));
 }
 
 /// Who decides who may send what.

@@ -11,7 +11,7 @@ use streamverse::package::live::Window;
 use streamverse::{Error, Pick};
 
 use crate::args::{Captions, Harvest, Live, Shape, factors};
-use crate::{At, Failure, keys, vod};
+use crate::{At, Failure, keys, say, vod};
 
 pub(crate) const PLAYER: &str = include_str!("player.html");
 
@@ -27,12 +27,12 @@ pub(crate) fn run(args: &Live) -> Result<(), Failure> {
     })?;
     let at = listener.local_addr().map_err(Error::from)?;
     let (handle, origin, driver) = live::start(request)?;
-    println!("live on http://{at}/ (master.m3u8, manifest.mpd)");
+    say(format_args!("live on http://{at}/ (master.m3u8, manifest.mpd)"));
     let router = Router::new().route("/", get(|| async { Html(PLAYER) })).fallback_service(origin.router());
     let server = runtime.spawn(axum::serve(listener, router).into_future());
     vod::drive(handle, args.json, || driver.run())?;
     if args.serve {
-        println!("the stream has ended; what is left of it is served until Ctrl-C");
+        say("the stream has ended; what is left of it is served until Ctrl-C");
         let _ = runtime.block_on(tokio::signal::ctrl_c());
     }
     server.abort();

@@ -20,6 +20,7 @@ mod vod;
 #[cfg(feature = "nats")]
 mod worker;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -69,6 +70,11 @@ fn main() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// Prints a line. Whoever read what is printed may be gone, which is nothing to streams that go on.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// An error and where it belongs, for the exit code.

@@ -71,7 +71,8 @@ fn lines(events: Receiver<Event>) {
             last.insert(rendition.clone(), now);
         }
         if let Some(line) = sentence(&event) {
-            eprintln!("{line}");
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
 }
