@@ -266,6 +266,9 @@ fn a_rung_that_cant_keep_up_is_given_up_and_nobody_else_notices() {
     let rung = kit::joined(&kept, "240p-h264");
     let (psnr, pictures) = worst(&film, &rung, (426, 240));
     assert!(psnr > 26.0 && pictures == 24 * 30, "{psnr} dB in the worst of {pictures}");
+    // What has ended is no rung that is given up.
+    let master = std::fs::read_to_string(kept.join("master.m3u8")).unwrap();
+    assert_eq!(variants(&master), ["240p-h264", "720p-h264"], "{master}");
     assert!(!kept.join("676p-hevc.m3u8").exists());
     kit::valid_dash(&kept.join("manifest.mpd"));
 }

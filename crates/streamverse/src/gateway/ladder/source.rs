@@ -212,7 +212,8 @@ impl Laddered {
                 Made::Item(item) if self.is_wanted(&item) => self.made.push_back(item),
                 Made::Item(_) => {}
                 Made::Nothing => return,
-                Made::Over => return self.over(true),
+                // Behind the source's end that is how it has to be.
+                Made::Over => return self.over(!self.fed.is_over()),
             }
             // The rest waits where it is bounded.
             if self.made.len() >= MOST_MADE {
