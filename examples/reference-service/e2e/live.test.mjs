@@ -13,7 +13,7 @@ import { MEDIA, SKIP, SV, each, launch, picture, synthesise, until } from './har
 import { begun, licences, look, open, serve } from './players.mjs';
 import { spliced } from './splices.mjs';
 
-const SECONDS = Number(process.env.SECONDS ?? 10);
+const SECONDS = Number(process.env.SECONDS ?? 7);
 const GOP = ['-c:v', 'libx264', '-preset', 'veryfast', '-g', '50', '-sc_threshold', '0', '-bf', '2', '-pix_fmt', 'yuv420p', '-c:a', 'aac'];
 const clip = SKIP ? undefined : synthesise('live.mp4', GOP);
 const skip = SKIP || (!SV && 'skipped: sv is not built') || (!clip && 'skipped: there is no ffmpeg to make a clip');
