@@ -139,22 +139,7 @@ fn only_who_knows_a_key_records() {
     let listening = Listening::new(Keys::new().hashed(Keys::hash(key), "studio"));
     let port = listening.gateway.rtsp("127.0.0.1:0".parse().unwrap()).unwrap().port();
     let url = format!("rtsp://anybody:{key}@127.0.0.1:{port}/live/x");
-    let sent = run(
-        &ffmpeg,
-        &[
-            "-t",
-            "1",
-            "-i",
-            film.to_str().unwrap(),
-            "-c",
-            "copy",
-            "-f",
-            "rtsp",
-            "-rtsp_transport",
-            "tcp",
-            &url,
-        ],
-    );
+    let sent = send(&url);
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
 }
 
